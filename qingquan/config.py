@@ -1,0 +1,173 @@
+"""Settings: one table (the fields of `Config`), read once from file and environment, frozen afterwards.
+
+A setting ``log_url`` is the key ``log_url`` of the TOML file and the environment variable ``QINGQUAN_LOG_URL``
+(which wins). Every fault is reported at once, with file, key, value found and values allowed.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from qingquan.clock import Clock
+from qingquan.errors import ConfigurationError
+
+__all__ = ["Config", "load_config"]
+
+ENVIRONMENT_PREFIX = "QINGQUAN_"
+
+
+def _setting(
+    default: Any, text: str, *, choices: tuple[str, ...] = (), low: float | None = None, secret: bool = False
+) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices, "low": low, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings. The reference page `docs/configuration.md` is generated from these rows."""
+
+    data_dir: str = _setting(
+        "data", "folder for everything the embedded default keeps (log, stores, snapshots, secrets)"
+    )
+    language: str = _setting("zh", "default language of console and messages", choices=("zh", "en"))
+    time_zone: str = _setting("Asia/Shanghai", "time zone in which pages and messages show times")
+    web_host: str = _setting("127.0.0.1", "address the console listens on")
+    web_port: int = _setting(8080, "port of the console; the next free one is taken when `up` finds it busy", low=1)
+    public_url: str = _setting("", "address of the console as people reach it, for links in messages")
+
+    log_url: str = _setting("", "NATS server of the reading log, nats://host:port; empty = start an embedded one")
+    log_user: str = _setting("", "user of our services at that server; the embedded server makes its own")
+    log_password: str = _setting("", "its password", secret=True)
+    log_port: int = _setting(4222, "port of the embedded server for services; 0 = any free one", low=0)
+    mqtt_host: str = _setting("127.0.0.1", "address on which the embedded server takes MQTT from devices")
+    mqtt_port: int = _setting(1883, "port on which it takes MQTT; 0 = any free one", low=0)
+    mqtt_user: str = _setting("", "user with which devices publish; the embedded server makes its own")
+    mqtt_password: str = _setting("", "its password", secret=True)
+    log_partitions: int = _setting(8, "partitions of the reading log; fixed once the stream exists", low=1)
+    log_replicas: int = _setting(1, "copies of the reading log: 1, or 3 on a cluster", low=1)
+    log_max_bytes: int = _setting(8 * 2**30, "size of the reading log; when full, devices get no PUBACK", low=2**20)
+    log_sync_interval: str = _setting("250ms", "how often the log is forced to disk: 'always' or at most 250ms")
+
+    database_url: str = _setting("", "SQL database (SQLAlchemy URL); empty = SQLite in the data folder", secret=True)
+    series_store: str = _setting("duckdb", "time-series store", choices=("duckdb", "influx"))
+    influx_url: str = _setting("", "InfluxDB address")
+    influx_token: str = _setting("", "InfluxDB token", secret=True)
+    influx_org: str = _setting("qingquan", "InfluxDB organisation")
+    influx_bucket: str = _setting("qingquan", "InfluxDB bucket (InfluxQL: database)")
+    influx_api: str = _setting(
+        "v2", "write door of the InfluxDB server: v2, or v1 for a 1.x server", choices=("v2", "v1")
+    )
+
+    bridge_host: str = _setting("", "outside MQTT broker to bridge from; empty = no bridge")
+    bridge_port: int = _setting(1883, "its port", low=1)
+    bridge_user: str = _setting("", "user at the outside broker")
+    bridge_password: str = _setting("", "its password", secret=True)
+    bridge_client_id: str = _setting("qingquan-bridge", "fixed client id: names the persistent session")
+    bridge_topic: str = _setting("wq/+/+/+/+", "topic filter to subscribe to, QoS 1")
+
+    rules_file: str = _setting("", "ruleset (TOML); empty = the one that ships")
+    snapshot_interval_s: float = _setting(5.0, "seconds between two snapshots of the evaluator", low=0.1)
+    earliest_accepted_year: int = _setting(2000, "readings before this year go to quarantine", low=1971)
+    future_tolerance_s: int = _setting(300, "a reading further ahead of the log's clock goes to quarantine", low=0)
+
+    wecom_url: str = _setting("https://qyapi.weixin.qq.com", "base URL of WeCom")
+    wecom_robot_key: str = _setting("", "key of the county's WeCom group robot; empty = channel off", secret=True)
+    aliyun_sms_url: str = _setting("https://dysmsapi.aliyuncs.com", "base URL of Aliyun SMS")
+    aliyun_key_id: str = _setting("", "Aliyun access key id; empty = channel off", secret=True)
+    aliyun_key_secret: str = _setting("", "Aliyun access key secret", secret=True)
+    aliyun_sign_name: str = _setting("", "approved SMS signature")
+    aliyun_template_alarm: str = _setting("", "approved SMS template for an alarm")
+    aliyun_template_recovery: str = _setting("", "approved SMS template for a recovery")
+    aliyun_template_plain: str = _setting("", "approved SMS template without variables, the fallback")
+
+    clock_speed: float = _setting(1.0, "demo only: how many times faster than the wall clock time runs", low=1.0)
+    clock_epoch_ms: int = _setting(0, "demo only: wall time at which the demo clock started [ms since epoch]", low=0)
+    log_level: str = _setting("info", "least urgent log line shown", choices=("debug", "info", "warning", "error"))
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder as a path."""
+        return Path(self.data_dir)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock all services share."""
+        return Clock(self.clock_speed, self.clock_epoch_ms)
+
+    @property
+    def sql_url(self) -> str:
+        """SQLAlchemy URL of the relational database, the embedded default filled in."""
+        return self.database_url or f"sqlite:///{self.data_path.resolve() / 'qingquan.db'}"
+
+
+def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
+    """Settings from file, then environment, then ``overrides`` (the command line); later ones win.
+
+    Raises
+    ------
+    ConfigurationError
+        With one line per fault: where, key, value found, what is allowed.
+    """
+    environ = os.environ if environ is None else environ
+    faults: list[str] = []
+    values: dict[str, Any] = {}
+    known = {row.name: row for row in fields(Config)}
+    for name, value, where in _given(path, environ, overrides, faults):
+        row = known.get(name)
+        if row is None:
+            faults.append(f"{where}: unknown key {name!r}; known keys: {', '.join(sorted(known))}")
+            continue
+        parsed = _parse(name, value, row.default, row.metadata, where, faults)
+        if parsed is not None:
+            values[name] = parsed
+    if faults:
+        raise ConfigurationError(faults)
+    return Config(**values)
+
+
+def _given(
+    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any], faults: list[str]
+) -> list[tuple[str, Any, str]]:
+    rows: list[tuple[str, Any, str]] = []
+    if path is not None:
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            faults.append(f"{path}: cannot be read: {error.strerror}")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            faults.append(f"{path}: not valid TOML: {error}")
+        else:
+            rows += [(name, value, str(path)) for name, value in table.items()]
+    rows += [
+        (name.removeprefix(ENVIRONMENT_PREFIX).lower(), value, f"environment {name}")
+        for name, value in environ.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    ]
+    rows += [(name, value, "command line") for name, value in overrides.items() if value is not None]
+    return rows
+
+
+def _parse(name: str, value: Any, default: Any, meta: Mapping[str, Any], where: str, faults: list[str]) -> Any:
+    shown = "***" if meta["secret"] else repr(value)
+    kind = type(default)
+    if isinstance(value, str) and kind in (int, float):
+        try:
+            value = kind(value)
+        except ValueError:
+            faults.append(f"{where}: {name} = {shown}: allowed: {'a whole number' if kind is int else 'a number'}")
+            return None
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        faults.append(f"{where}: {name} = {shown}: allowed: {kind.__name__}")
+        return None
+    if meta["choices"] and value not in meta["choices"]:
+        faults.append(f"{where}: {name} = {shown}: allowed: {', '.join(meta['choices'])}")
+        return None
+    if meta["low"] is not None and value < meta["low"]:
+        faults.append(f"{where}: {name} = {shown}: allowed: {meta['low']} or more")
+        return None
+    return value

@@ -1,0 +1,97 @@
+"""What is measured, and the legal bound on it."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+__all__ = ["Limit", "LimitKind", "Parameter", "ParameterKind", "SupplyClass"]
+
+
+class ParameterKind(StrEnum):
+    """How a parameter is used: judged, explaining, or a switch contact (0/1)."""
+
+    QUALITY = "quality"
+    OPERATION = "operation"
+    STATE = "state"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An online parameter with its one canonical unit.
+
+    ``range_min``/``range_max`` bound what the instrument can read (outside = flag 4). Flat-line spans are
+    in hours; 0 switches the test off. ``flat_tolerance`` and ``precision_floor`` are in ``unit``.
+    """
+
+    code: str
+    kind: ParameterKind
+    unit: str
+    name_zh: str
+    name_en: str
+    short_zh: str
+    decimals: int
+    range_min: float
+    range_max: float
+    precision_floor: float
+    flat_tolerance: float
+    flat_suspect_h: float
+    flat_fail_h: float
+    source: str
+
+
+class LimitKind(StrEnum):
+    """Shape of a bound. ``MAX`` and ``RANGE`` are inclusive, ``MAX_STRICT`` is not."""
+
+    MAX = "max"
+    MAX_STRICT = "max_strict"
+    MIN = "min"
+    RANGE = "range"
+    ABSENT = "absent"
+
+
+class SupplyClass(StrEnum):
+    """To which supplies a limit row applies.
+
+    ``SMALL_LIMITED``: small or dispersed supply whose source or treatment is limited
+    (GB 5749-2022 Table 1 footnote); being small alone does not relax anything.
+    """
+
+    ANY = "any"
+    SMALL_LIMITED = "small_limited"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One row of a standard. ``min``/``max`` are in ``unit``; ``None`` = no bound on that side."""
+
+    id: str
+    standard: str
+    code: str
+    name_zh: str
+    name_en: str
+    group: str
+    point: str
+    supply: SupplyClass
+    kind: LimitKind
+    min: float | None
+    max: float | None
+    unit: str
+    basis: str
+    clause: str
+    valid_from: date
+    valid_to: date | None
+    confidence: str
+    source: str
+    note_zh: str
+
+    def is_in_force(self, on: date) -> bool:
+        """Whether the row was in force on that day (both ends inclusive)."""
+        return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
+
+    def is_met_by(self, value: float) -> bool:
+        """Whether a measured value complies. Limits are inclusive; 0 is the only value that meets ``ABSENT``."""
+        if self.kind is LimitKind.ABSENT:
+            return value == 0
+        if self.kind is LimitKind.MAX_STRICT:
+            return self.max is None or value < self.max
+        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)

@@ -1,0 +1,125 @@
+"""The works register: what is monitored, and who answers for it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+__all__ = ["Contact", "Disinfectant", "Equipment", "PointKind", "Role", "SamplingPoint", "Works"]
+
+
+class Disinfectant(StrEnum):
+    """How the works disinfects. The value decides which residual is judged and by which row."""
+
+    FREE_CHLORINE = "free_chlorine"
+    CHLORAMINE = "chloramine"
+    CHLORINE_DIOXIDE = "chlorine_dioxide"
+    MIXED_CLO2_CL2 = "mixed_clo2_cl2"
+    OZONE = "ozone"
+    UV = "uv"
+    NONE = "none"
+
+    @property
+    def residual(self) -> str | None:
+        """Parameter code of the residual that proves disinfection; ``None`` where the water carries none."""
+        return _RESIDUAL[self]
+
+
+_RESIDUAL = {
+    Disinfectant.FREE_CHLORINE: "free_chlorine",
+    Disinfectant.CHLORAMINE: "total_chlorine",
+    Disinfectant.CHLORINE_DIOXIDE: "chlorine_dioxide",
+    Disinfectant.MIXED_CLO2_CL2: "chlorine_dioxide",
+    Disinfectant.OZONE: "ozone",
+    Disinfectant.UV: None,
+    Disinfectant.NONE: None,
+}
+
+
+class Equipment(StrEnum):
+    """Whether disinfection equipment stands in the works (a fact of the register, not of the water)."""
+
+    EQUIPPED = "equipped"
+    NOT_EQUIPPED = "not_equipped"
+
+
+class PointKind(StrEnum):
+    """Where on the way of the water a sampling point lies; standards set limits per kind."""
+
+    SOURCE = "source"
+    TREATMENT = "treatment"
+    OUTLET = "outlet"
+    NETWORK = "network"
+    NETWORK_END = "network_end"
+
+
+class Role(StrEnum):
+    """For what a contact is told."""
+
+    CARETAKER = "caretaker"
+    MANAGER = "manager"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A person who answers for a works. Phone and WeCom id may each be empty, not both."""
+
+    role: Role
+    name: str
+    phone: str = ""
+    wecom_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingPoint:
+    """Fixed place where water is read. ``parameters`` are those *expected*: silence of one is reported."""
+
+    id: str
+    kind: PointKind
+    name: str
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Works:
+    """A treatment or supply scheme run as one unit (供水工程).
+
+    ``county`` is the 6-digit GB/T 2260 code. ``cadence_s`` is the expected time between two readings [s],
+    ``upload_interval_s`` the expected time between two uploads [s]. ``time_zone`` (IANA) applies to device
+    times without offset. ``longitude``/``latitude`` are CGCS2000 degrees.
+    """
+
+    county: str
+    id: str
+    name: str
+    township: str
+    disinfectant: Disinfectant
+    equipment: Equipment
+    capacity_m3_d: float
+    population: int
+    points: tuple[SamplingPoint, ...]
+    contacts: tuple[Contact, ...] = ()
+    source_limited: bool = False
+    cadence_s: int = 60
+    upload_interval_s: int = 60
+    longitude: float | None = None
+    latitude: float | None = None
+    time_zone: str = "Asia/Shanghai"
+    commissioned_at: datetime | None = None
+    simulated: bool = False
+    note: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_small_supply(self) -> bool:
+        """Small centralized supply of GB 5749-2022 clause 3: below 1000 m3/d **or** below 10,000 people."""
+        return self.capacity_m3_d < 1000 or self.population < 10_000
+
+    @property
+    def lateness_s(self) -> int:
+        """Lateness window [s]: max(10 min, 2 x the expected upload interval)."""
+        return max(600, 2 * self.upload_interval_s)
+
+    @property
+    def stale_after_s(self) -> int:
+        """Silence after which a series is stale [s]: 3 missed intervals, at least 15 min, plus one upload."""
+        return max(900, 3 * self.cadence_s) + (self.upload_interval_s if self.upload_interval_s > self.cadence_s else 0)

@@ -1,0 +1,27 @@
+"""The exceptions that may cross a boundary of ours. Bad data is never one of them: it is a value."""
+
+__all__ = ["BrokerLost", "ConfigurationError", "QingquanError", "StoreUnavailable", "WrongUse"]
+
+
+class QingquanError(Exception):
+    """Root of all our exceptions."""
+
+
+class ConfigurationError(QingquanError):
+    """The start is refused. ``faults`` names file, key, value found and values allowed, all at once."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class WrongUse(QingquanError):
+    """A command was called with arguments that cannot work; ends with exit status 2."""
+
+
+class StoreUnavailable(QingquanError):
+    """A store did not answer. Transient: the shell retries with capped, jittered backoff."""
+
+
+class BrokerLost(QingquanError):
+    """The reading log or an outside broker did not answer. Transient, as above."""
