@@ -1,0 +1,5 @@
+"""`python -m qingquan`."""
+
+from qingquan.cli import main
+
+main()

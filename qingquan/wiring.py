@@ -1,0 +1,1 @@
+"""Composition root: the only module that knows which adapter stands behind which port."""
