@@ -1,0 +1,101 @@
+"""Laboratory samples and what became of an uploaded sheet."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["LabOperator", "LabRefusal", "LabReport", "LabResult", "LabSample", "LabVerdict"]
+
+
+class LabOperator(StrEnum):
+    """How the laboratory wrote the value. ``<0.05`` stays ``<`` 0.05: it never becomes a number of ours."""
+
+    EQUAL = "="
+    LESS = "<"
+    GREATER = ">"
+    NOT_DETECTED = "ND"
+
+
+class LabVerdict(StrEnum):
+    """What the standard says of a result. ``NOT_JUDGED``: no row applies, or the qualifier leaves it open."""
+
+    COMPLIANT = "compliant"
+    EXCEEDED = "exceeded"
+    NOT_JUDGED = "not_judged"
+
+
+@dataclass(frozen=True, slots=True)
+class LabResult:
+    """One parameter of one sample.
+
+    ``value`` and ``detection_limit`` are in ``unit`` as the laboratory wrote it, ``canonical_value`` in the parameter's own
+    unit; ``None`` where there is no number. ``limit_id`` and ``clause`` name the row of the standard that was applied,
+    ``limit`` its bound as text (``""`` = none applied). ``row`` is the line of the uploaded file, 0 when typed in.
+    """
+
+    parameter: str
+    operator: LabOperator
+    value: float | None
+    detection_limit: float | None
+    unit: str
+    canonical_value: float | None
+    method: str = ""
+    verdict: LabVerdict = LabVerdict.NOT_JUDGED
+    limit: str = ""
+    limit_id: str = ""
+    clause: str = ""
+    row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LabSample:
+    """A bottle: where, when, by whom, and its results. Times are ms since epoch, UTC.
+
+    ``number`` is the laboratory's own sample number; the same number for the same county again is refused, never overwritten.
+    ``id`` is 0 before the sample is stored.
+    """
+
+    id: int
+    number: str
+    county: str
+    works: str
+    point: str
+    sampled_at: int
+    uploaded_at: int
+    uploaded_by: str
+    laboratory: str
+    source_file: str
+    results: tuple[LabResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabRefusal:
+    """A cell or a row that could not be taken, and how to mend it.
+
+    ``cell`` is the address in the sheet (``B7``), or ``""`` where the whole file is meant; ``reason`` is a fixed word.
+    """
+
+    sheet: str
+    row: int
+    cell: str
+    column: str
+    value: str
+    reason: str
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LabReport:
+    """What became of an upload: samples taken with their verdicts, and everything refused with its place.
+
+    ``sample_ids`` are those of the stored samples, in the order of ``samples``; empty when nothing was stored.
+    """
+
+    samples: tuple[LabSample, ...]
+    refusals: tuple[LabRefusal, ...]
+    sample_ids: tuple[int, ...] = ()
+
+    @property
+    def results(self) -> tuple[LabResult, ...]:
+        """All results taken, sample by sample."""
+        return tuple(result for sample in self.samples for result in sample.results)
