@@ -1,0 +1,213 @@
+"""What the console reads and the few things it may do; the adapter over the stores and an example county stand beside it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from qingquan.domain.findings import Finding
+from qingquan.domain.incidents import Incident, Message
+from qingquan.domain.lab import LabReport, LabSample
+from qingquan.domain.readings import Quarantined, SeriesKey
+from qingquan.domain.state import WorksState
+from qingquan.domain.works import Works
+from qingquan.store.ports import Trend
+
+__all__ = [
+    "ConsoleActions", "ConsoleData", "Counts", "FindingQuery", "IncidentEvent", "IncidentQuery", "LabQuery", "MessageQuery",
+    "Page", "PartHealth", "QuarantineEntry", "QuarantineQuery",
+]  # fmt: skip
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A stretch of a list, and how long the whole list is."""
+
+    items: tuple[T, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentEvent:
+    """One line of an incident's history. ``reason`` is a `TransitionReason` word; ``at`` ms since epoch, UTC."""
+
+    at: int
+    reason: str
+    actor: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntry:
+    """Something set aside, as the store numbers it; ``redriven_at`` [ms] once it was sent through the door again."""
+
+    id: int
+    item: Quarantined
+    redriven_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What came in and what came of it. ``None`` = that part gave no answer: never shown as nought."""
+
+    logged: int | None
+    evaluated: int | None
+    recorded: int | None
+    readings: int | None
+    duplicates: int | None
+    conflicts: int | None
+    quarantined: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PartHealth:
+    """Whether a part behind the console answers; ``detail`` says why not."""
+
+    name: str
+    is_up: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingQuery:
+    """Findings, newest first. ``region`` is a prefix of the county code; ``""`` or ``None`` = any."""
+
+    region: str = ""
+    works: str = ""
+    kind: str = ""
+    is_open: bool | None = None
+    since: int | None = None
+    limit: int = 100
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentQuery:
+    """Incidents: unresolved before resolved, worst first, then newest first. ``states`` empty = any."""
+
+    region: str = ""
+    works: str = ""
+    states: tuple[str, ...] = ()
+    limit: int = 100
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MessageQuery:
+    """Outbox entries, newest first."""
+
+    region: str = ""
+    incident: int | None = None
+    state: str = ""
+    limit: int = 100
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LabQuery:
+    """Lab samples, newest upload first."""
+
+    region: str = ""
+    works: str = ""
+    limit: int = 100
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineQuery:
+    """Quarantined items, newest first. An item whose county cannot be told is in no region but the whole."""
+
+    region: str = ""
+    reason: str = ""
+    limit: int = 100
+    offset: int = 0
+
+
+class ConsoleData(Protocol):
+    """Everything the pages and the API read. Methods block; callers run them in a thread.
+
+    Every method raises `StoreUnavailable` when its store does not answer.
+    """
+
+    def register_version(self) -> int:
+        """Grows whenever the register changes."""
+        ...
+
+    def works(self, region: str = "") -> Sequence[Works]:
+        """The register of a region, ordered by county and id."""
+        ...
+
+    def one_works(self, county: str, works: str) -> Works | None:
+        """One entry of the register."""
+        ...
+
+    def states(self, region: str = "") -> Sequence[WorksState]:
+        """Where the works of a region stand. Works never evaluated are absent: the caller shows them as unknown."""
+        ...
+
+    def findings(self, query: FindingQuery) -> Page[Finding]:
+        """Findings that fit the query; withdrawn ones are left out of open ones."""
+        ...
+
+    def finding(self, finding_id: str) -> Finding | None:
+        """One finding."""
+        ...
+
+    def incidents(self, query: IncidentQuery) -> Page[Incident]:
+        """Incidents that fit the query."""
+        ...
+
+    def incident(self, incident_id: int) -> Incident | None:
+        """One incident with the ids of its findings."""
+        ...
+
+    def incident_events(self, incident_id: int) -> Sequence[IncidentEvent]:
+        """History of an incident, oldest first."""
+        ...
+
+    def acknowledge(self, incident_id: int, by: str, at_ms: int) -> Incident | None:
+        """Note that a person has taken the incident on; ``None`` if there is none. Again by the same or another person
+        changes nothing: the first one stands."""
+        ...
+
+    def messages(self, query: MessageQuery) -> Page[Message]:
+        """Outbox entries that fit the query."""
+        ...
+
+    def lab_samples(self, query: LabQuery) -> Page[LabSample]:
+        """Lab samples that fit the query."""
+        ...
+
+    def quarantine(self, query: QuarantineQuery) -> Page[QuarantineEntry]:
+        """Quarantined items that fit the query."""
+        ...
+
+    def counts(self) -> Counts:
+        """What came in and what came of it."""
+        ...
+
+    def trend(
+        self, key: SeriesKey, start: int, end: int, step_ms: int | None = None, aggregates: Sequence[str] = ("mean",)
+    ) -> Trend:
+        """A stretch of a series as `SeriesStore.range` gives it."""
+        ...
+
+    def health(self) -> Sequence[PartHealth]:
+        """Whether the stores answer. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleActions:
+    """What the console may have done for it; ``None`` = not offered here, and the page says so.
+
+    ``upload(filename, content, uploader)`` parses, judges and stores a lab sheet. ``lab_template()`` gives file name and
+    content of an empty sheet. ``redrive(ids, by)`` sends quarantined items through the door again and returns how many went.
+    ``phone_messages()`` lists what the gateway double has accepted, oldest first.
+    """
+
+    upload: Callable[[str, bytes, str], LabReport] | None = None
+    lab_template: Callable[[], tuple[str, bytes]] | None = None
+    redrive: Callable[[Sequence[int], str], int] | None = None
+    phone_messages: Callable[[], Sequence[Mapping[str, object]]] | None = field(default=None)
