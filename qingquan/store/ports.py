@@ -19,6 +19,8 @@ class SeriesRows:
     """Columns to record; all arrays have the same length n.
 
     ``series`` indexes ``keys``. Times are ms since epoch, UTC. ``flag`` is a `Flag`; NaN values carry flag 9.
+    ``sequence`` is the log sequence of the message that carried the row, ascending. A store without transactions needs
+    it to tell its own half-finished append, sent again, from a device that repeats itself.
     """
 
     keys: Sequence[SeriesKey]
@@ -27,6 +29,10 @@ class SeriesRows:
     received_at: npt.NDArray[np.int64]
     value: npt.NDArray[np.float64]
     flag: npt.NDArray[np.uint8]
+    sequence: npt.NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +71,29 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class RecordedCounts:
-    """Totals since the store was made."""
+    """Totals since the store was made. ``messages`` counts those of the log that its readers have covered."""
 
     readings: int
     duplicates: int
     conflicts: int
     series: int
+    messages: int = 0
 
 
 class SeriesStore(Protocol):
     """Time-series store. Identity of a reading is (series, observed_at).
 
-    Same key and value again = duplicate, ignored. Same key, other value = conflict: the first stays, the other goes to
-    a side table; both are counted. Every method raises `StoreUnavailable` when the store does not answer.
+    Same key and value again = duplicate, ignored; NaN equals NaN. Same key, other value = conflict: the first stays,
+    the other goes to a side table; both are counted. A conflicting value that comes again is a duplicate of that
+    conflict, so that the totals do not depend on order. Every method raises `StoreUnavailable` when the store does not
+    answer.
     """
 
-    def append(self, rows: SeriesRows, reader: str, covered: int) -> AppendResult:
+    def append(self, rows: SeriesRows, reader: str, covered: int, messages: int = 0) -> AppendResult:
         """Record rows and, in the same transaction where the store has one, that ``reader`` has covered the log
-        up to and including sequence ``covered``. Returns only when the store holds them."""
+        up to and including sequence ``covered`` with ``messages`` more messages. Returns only when the store holds
+        them. An append that ends at or before a sequence already covered changes nothing, so it may be repeated after
+        an error; ``covered`` = 0 means that the rows do not come from the log."""
         ...
 
     def covered(self, reader: str) -> int:
@@ -98,7 +109,12 @@ class SeriesStore(Protocol):
     ) -> Trend:
         """Readings with start <= observed_at < end, raw or by step with `AGGREGATES`.
 
-        Aggregates leave out missing values and readings flagged 4 (fail).
+        Aggregates leave out missing values (NaN or flag 9) and readings flagged 4 (fail); ``count`` counts the rest.
+
+        Raises
+        ------
+        ValueError
+            If the step is not positive or an aggregate is unknown.
         """
         ...
 

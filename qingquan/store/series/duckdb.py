@@ -1,0 +1,348 @@
+"""Time-series store of the embedded default: one DuckDB file, one process, one transaction per append.
+
+No primary key guards the readings: maintaining its index costs more than everything else together. The newest time of
+every series is kept in memory instead (rebuilt on opening), so a later row is surely new, and only earlier rows are
+looked up, by a join that zone maps confine to the row groups of their time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from qingquan.domain.readings import SeriesKey
+from qingquan.errors import StoreUnavailable
+from qingquan.store.ports import AppendResult, LatestReading, RecordedCounts, SeriesRows, Trend
+from qingquan.store.series.buckets import check_aggregation
+from qingquan.store.series.identity import Held, Settled, canonical_bits, settle
+from qingquan.store.series.index import SeriesIndex
+
+__all__ = ["DuckdbSeriesStore"]
+
+Ints = npt.NDArray[np.int64]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS series(
+    id INTEGER NOT NULL, county VARCHAR NOT NULL, works VARCHAR NOT NULL, point VARCHAR NOT NULL,
+    parameter VARCHAR NOT NULL);
+CREATE TABLE IF NOT EXISTS reading(
+    series INTEGER NOT NULL, observed_at BIGINT NOT NULL, received_at BIGINT NOT NULL, value DOUBLE,
+    flag UTINYINT NOT NULL);
+CREATE TABLE IF NOT EXISTS conflict(
+    series INTEGER NOT NULL, observed_at BIGINT NOT NULL, received_at BIGINT NOT NULL, value DOUBLE,
+    flag UTINYINT NOT NULL);
+CREATE TABLE IF NOT EXISTS progress(reader VARCHAR NOT NULL, covered BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS total(name VARCHAR NOT NULL, value BIGINT NOT NULL);
+"""
+# A missing value is NULL in the tables (numpy's NaN becomes NULL on the way in) and NaN on the way out.
+_VALUE = "coalesce(value, 'nan'::DOUBLE)"
+_NEWEST = f"""
+SELECT series, max(observed_at) AS at, arg_max(received_at, observed_at) AS received_at,
+       arg_max({_VALUE}, observed_at) AS value, arg_max(flag, observed_at) AS flag
+FROM reading GROUP BY series ORDER BY series
+"""  # noqa: S608 - built from constants of this file
+_AGGREGATES = {
+    "mean": "avg(value)",
+    "min": "min(value)",
+    "max": "max(value)",
+    "count": "count(value)::DOUBLE",
+}
+_TOTALS = ("readings", "duplicates", "conflicts", "messages")
+_TRANSIENT = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.ConnectionException)
+
+# Earlier rows are looked up by stretches of time, so that a device months behind does not make the join read it all.
+_STRETCH_MS = 6 * 3_600_000
+_MOST_STRETCHES = 16
+
+
+class DuckdbSeriesStore:
+    """Series store in the file ``path``; its folder is made if need be. Safe to use from several threads.
+
+    ``memory_limit`` bounds DuckDB's buffers ("512MB"), ``threads`` its workers.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the file is held by another process, or cannot be read or written.
+    """
+
+    def __init__(self, path: Path, *, memory_limit: str = "512MB", threads: int = 2) -> None:
+        self._path = path
+        self._settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory_limit,
+            "threads": threads,
+            "checkpoint_threshold": "64MB",
+        }
+        self._lock = RLock()
+        self._open: duckdb.DuckDBPyConnection | None = None
+        self._is_closed = False
+        self._index = SeriesIndex()
+        self._covered: dict[str, int] = {}
+        self._totals = dict.fromkeys(_TOTALS, 0)
+        with self._access():
+            pass
+
+    def append(self, rows: SeriesRows, reader: str, covered: int, messages: int = 0) -> AppendResult:
+        """See `SeriesStore.append`. Batches of 10,000 to 500,000 rows are best."""
+        with self._access() as connection:
+            if 0 < covered <= self._covered.get(reader, 0):
+                return AppendResult(0, 0, 0)
+            series, new_keys = self._index.numbered(rows)
+            settled = self._settled(connection, rows, series)
+            result = AppendResult(len(settled.stored), settled.duplicates, len(settled.conflicts))
+            totals = self._totals_after(result, messages)
+            connection.begin()
+            try:
+                self._write(connection, rows, series, new_keys, settled)
+                self._mark(connection, reader, covered, totals)
+                connection.commit()
+            except Exception:
+                _roll_back(connection)
+                raise
+            self._note(rows, series, new_keys, settled)
+            self._covered[reader] = max(covered, self._covered.get(reader, 0))
+            self._totals = totals
+            return result
+
+    def covered(self, reader: str) -> int:
+        """See `SeriesStore.covered`."""
+        with self._access():
+            return self._covered.get(reader, 0)
+
+    def latest(self, county: str, works: str | None = None) -> list[LatestReading]:
+        """See `SeriesStore.latest`. Answered from memory."""
+        with self._access():
+            return self._index.latest(county, works)
+
+    def range(
+        self, key: SeriesKey, start: int, end: int, step_ms: int | None = None, aggregates: Sequence[str] = ("mean",)
+    ) -> Trend:
+        """See `SeriesStore.range`."""
+        check_aggregation(step_ms, aggregates)
+        if step_ms is None:
+            return self._raw("reading", key, start, end)
+        chosen = ", ".join(f'{_AGGREGATES[name]} AS "{name}"' for name in aggregates)
+        columns = self._asked(
+            key,
+            f"SELECT observed_at // $step * $step AS observed_at, {chosen} FROM reading"  # noqa: S608 - constants only
+            " WHERE series = $series AND observed_at >= $start AND observed_at < $end"
+            " AND value IS NOT NULL AND flag NOT IN (4, 9) GROUP BY 1 ORDER BY 1",
+            {"start": start, "end": end, "step": step_ms},
+            aggregates,
+        )
+        return _trend(key, columns, aggregates)
+
+    def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:
+        """See `SeriesStore.conflicts`."""
+        return self._raw("conflict", key, start, end)
+
+    def counts(self) -> RecordedCounts:
+        """See `SeriesStore.counts`."""
+        with self._access():
+            return RecordedCounts(series=len(self._index), **self._totals)
+
+    def close(self) -> None:
+        """See `SeriesStore.close`."""
+        with self._lock:
+            self._is_closed = True
+            self._abandon()
+
+    def _settled(self, connection: duckdb.DuckDBPyConnection, rows: SeriesRows, series: Ints) -> Settled:
+        def held(asked: Ints) -> Held:
+            return self._held(connection, series[asked], rows.observed_at[asked])
+
+        def is_known_conflict(asked: Ints) -> npt.NDArray[np.bool_]:
+            return _is_in_conflict_table(connection, series[asked], rows.observed_at[asked], rows.value[asked])
+
+        return settle(series, rows.observed_at, rows.value, self._index.newest_at, held, is_known_conflict)
+
+    def _held(self, connection: duckdb.DuckDBPyConnection, series: Ints, observed_at: Ints) -> Held:
+        """The newest reading is known here; what is older is looked up."""
+        found = observed_at == self._index.newest_at[series]
+        value = np.where(found, self._index.newest_value[series], np.nan)
+        older = np.flatnonzero(~found)
+        for stretch in _stretches(observed_at[older]):
+            part = older[stretch]
+            row, stored = _joined(connection, "reading", series[part], observed_at[part])
+            found[part[row]] = True
+            value[part[row]] = stored
+        return Held(found, value)
+
+    def _write(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        rows: SeriesRows,
+        series: Ints,
+        new_keys: list[SeriesKey],
+        settled: Settled,
+    ) -> None:
+        if new_keys:
+            fields = np.array(new_keys, dtype=object).reshape(-1, 4)
+            numbers = np.arange(len(new_keys)) + len(self._index)
+            _insert(connection, "series", {"id": numbers, **dict(zip(SeriesKey._fields, fields.T, strict=True))})
+        for table, chosen in (("reading", settled.stored), ("conflict", settled.conflicts)):
+            if len(chosen):
+                _insert(connection, table, {"series": series[chosen], **_columns(rows, chosen)})
+
+    @staticmethod
+    def _mark(connection: duckdb.DuckDBPyConnection, reader: str, covered: int, totals: Mapping[str, int]) -> None:
+        connection.execute("DELETE FROM progress WHERE reader = ? AND covered <= ?", [reader, covered])
+        connection.execute(
+            "INSERT INTO progress SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM progress WHERE reader = $1)",
+            [reader, covered],
+        )
+        connection.execute("DELETE FROM total")
+        connection.execute(
+            "INSERT INTO total SELECT unnest($1), unnest($2)", [list(totals), [int(n) for n in totals.values()]]
+        )
+
+    def _note(self, rows: SeriesRows, series: Ints, new_keys: list[SeriesKey], settled: Settled) -> None:
+        """After the commit only: memory never runs ahead of the file."""
+        self._index.add(new_keys)
+        stored = settled.stored
+        columns = _columns(rows, stored)
+        self._index.advance(
+            series[stored], columns["observed_at"], columns["received_at"], columns["value"], columns["flag"]
+        )
+
+    def _totals_after(self, result: AppendResult, messages: int) -> dict[str, int]:
+        added = {
+            "readings": result.stored,
+            "duplicates": result.duplicates,
+            "conflicts": result.conflicts,
+            "messages": messages,
+        }
+        return {name: total + added[name] for name, total in self._totals.items()}
+
+    def _raw(self, table: str, key: SeriesKey, start: int, end: int) -> Trend:
+        columns = self._asked(
+            key,
+            f"SELECT observed_at, {_VALUE} AS value, flag::DOUBLE AS flag FROM {table}"  # noqa: S608 - constants only
+            " WHERE series = $series AND observed_at >= $start AND observed_at < $end ORDER BY observed_at",
+            {"start": start, "end": end},
+            ("value", "flag"),
+        )
+        return _trend(key, columns, ("value", "flag"))
+
+    def _asked(
+        self, key: SeriesKey, query: str, parameters: dict[str, int], names: Sequence[str]
+    ) -> Mapping[str, npt.NDArray[Any]]:
+        """Run a query on a cursor of its own, outside the lock: an append does not wait for a reader."""
+        with self._access() as connection:
+            number = self._index.id(key)
+            if number is None:
+                return {"observed_at": np.empty(0, np.int64), **{name: np.empty(0) for name in names}}
+            cursor = connection.cursor()
+        with _translated(lambda: None), cursor:
+            found: Mapping[str, npt.NDArray[Any]] = cursor.execute(query, {"series": number, **parameters}).fetchnumpy()
+            return found
+
+    @contextmanager
+    def _access(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The connection, opened if it is not, under the lock. After an error of the store it is given up, for
+        nothing tells whether the last commit went through; the next call opens it afresh and reads the truth."""
+        with self._lock, _translated(self._abandon):
+            if self._is_closed:
+                raise StoreUnavailable(f"{self._path}: this store was closed")
+            if self._open is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._open = duckdb.connect(str(self._path), config=self._settings)
+                self._load(self._open)
+            yield self._open
+
+    def _load(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(_SCHEMA)
+        keys = connection.execute("SELECT county, works, point, parameter FROM series ORDER BY id").fetchall()
+        self._index = SeriesIndex([SeriesKey(*key) for key in keys])
+        newest = connection.execute(_NEWEST).fetchnumpy()
+        self._index.advance(*(np.ma.getdata(newest[name]) for name in ("series", "at", "received_at", "value", "flag")))
+        self._covered = dict(connection.execute("SELECT reader, covered FROM progress").fetchall())
+        self._totals = dict.fromkeys(_TOTALS, 0) | dict(connection.execute("SELECT name, value FROM total").fetchall())
+
+    def _abandon(self) -> None:
+        connection, self._open = self._open, None
+        if connection is not None:
+            connection.close()
+
+
+@contextmanager
+def _translated(on_error: Callable[[], None]) -> Iterator[None]:
+    try:
+        yield
+    except (*_TRANSIENT, OSError) as error:
+        on_error()
+        raise StoreUnavailable(f"series store: {error}") from error
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    """Roll back where that is still possible; the error that led here is the one to tell."""
+    try:
+        connection.rollback()
+    except duckdb.Error:
+        connection.close()
+
+
+def _columns(rows: SeriesRows, chosen: Ints) -> dict[str, npt.NDArray[Any]]:
+    return {
+        "observed_at": rows.observed_at[chosen],
+        "received_at": rows.received_at[chosen],
+        "value": rows.value[chosen],
+        "flag": rows.flag[chosen],
+    }
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    connection.register("incoming", columns)
+    try:
+        connection.execute(f"INSERT INTO {table} SELECT {', '.join(columns)} FROM incoming")  # noqa: S608
+    finally:
+        connection.unregister("incoming")
+
+
+def _joined(
+    connection: duckdb.DuckDBPyConnection, table: str, series: Ints, observed_at: Ints
+) -> tuple[Ints, npt.NDArray[np.float64]]:
+    """Positions of the identities that a table holds, each with a value held; several where it holds several."""
+    connection.register("asked", {"row": np.arange(len(series)), "series": series, "at": observed_at})
+    try:
+        found = connection.execute(
+            f"SELECT a.row AS row, {_VALUE} AS value FROM asked a JOIN {table} t"  # noqa: S608 - constants only
+            " ON t.series = a.series AND t.observed_at = a.at WHERE t.observed_at BETWEEN ? AND ?",
+            [int(observed_at.min()), int(observed_at.max())],
+        ).fetchnumpy()
+    finally:
+        connection.unregister("asked")
+    return np.ma.getdata(found["row"]), np.ma.getdata(found["value"])
+
+
+def _is_in_conflict_table(
+    connection: duckdb.DuckDBPyConnection, series: Ints, observed_at: Ints, value: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    row, stored = _joined(connection, "conflict", series, observed_at)
+    is_known = np.zeros(len(series), bool)
+    is_known[row[canonical_bits(stored) == canonical_bits(value[row])]] = True
+    return is_known
+
+
+def _stretches(observed_at: Ints) -> list[Ints]:
+    """Positions grouped by time, split at the widest gaps, so that each group spans little time."""
+    if not len(observed_at):
+        return []
+    order = np.argsort(observed_at, kind="stable")
+    gaps = np.diff(observed_at[order])
+    wide = np.flatnonzero(gaps > _STRETCH_MS)
+    widest = np.sort(wide[np.argsort(gaps[wide])[-(_MOST_STRETCHES - 1) :]])
+    return np.split(order, widest + 1)
+
+
+def _trend(key: SeriesKey, columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str]) -> Trend:
+    return Trend(
+        key,
+        np.ma.getdata(columns["observed_at"]).astype(np.int64),
+        {name: np.ma.getdata(columns[name]).astype(np.float64) for name in names},
+    )
