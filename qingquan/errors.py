@@ -1,6 +1,14 @@
 """The exceptions that may cross a boundary of ours. Bad data is never one of them: it is a value."""
 
-__all__ = ["BrokerLost", "ConfigurationError", "QingquanError", "StoreUnavailable", "WrongUse"]
+__all__ = [
+    "BrokerLost",
+    "ConfigurationError",
+    "NotFound",
+    "QingquanError",
+    "StoreUnavailable",
+    "TransitionRefused",
+    "WrongUse",
+]
 
 
 class QingquanError(Exception):
@@ -17,6 +25,14 @@ class ConfigurationError(QingquanError):
 
 class WrongUse(QingquanError):
     """A command was called with arguments that cannot work; ends with exit status 2."""
+
+
+class NotFound(QingquanError):
+    """What was asked for by its id does not exist (HTTP 404)."""
+
+
+class TransitionRefused(QingquanError):
+    """The state something is in does not allow what was asked of it (HTTP 409)."""
 
 
 class StoreUnavailable(QingquanError):

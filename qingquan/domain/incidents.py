@@ -6,7 +6,15 @@ from enum import StrEnum
 
 from qingquan.domain.findings import FindingKind, Severity
 
-__all__ = ["Incident", "IncidentState", "Message", "MessageState", "TransitionReason"]
+__all__ = [
+    "Incident",
+    "IncidentEvent",
+    "IncidentState",
+    "Message",
+    "MessageState",
+    "NewMessage",
+    "TransitionReason",
+]
 
 
 class IncidentState(StrEnum):
@@ -52,6 +60,16 @@ class Incident:
     summary: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class IncidentEvent:
+    """One line of an incident's history: what changed it, when [aware UTC], by whom (``""`` = the system itself)."""
+
+    at: datetime
+    reason: TransitionReason
+    actor: str = ""
+    detail: str = ""
+
+
 class MessageState(StrEnum):
     """Delivery of one message to one receiver."""
 
@@ -83,3 +101,18 @@ class Message:
     sent_at: datetime | None
     provider_id: str
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to put into the outbox. ``due_at`` ``None`` = at once."""
+
+    incident_id: int
+    step: str
+    channel: str
+    receiver: str
+    receiver_name: str
+    body: str
+    created_at: datetime
+    params: dict[str, str] = field(default_factory=dict)
+    due_at: datetime | None = None

@@ -30,6 +30,7 @@ class LabResult:
     ``value`` and ``detection_limit`` are in ``unit`` as the laboratory wrote it, ``canonical_value`` in the parameter's own
     unit; ``None`` where there is no number. ``limit_id`` and ``clause`` name the row of the standard that was applied,
     ``limit`` its bound as text (``""`` = none applied). ``row`` is the line of the uploaded file, 0 when typed in.
+    ``value_text`` is the value's cell as the laboratory wrote it; ``analysed_at`` is ms since epoch, UTC.
     """
 
     parameter: str
@@ -44,6 +45,8 @@ class LabResult:
     limit_id: str = ""
     clause: str = ""
     row: int = 0
+    value_text: str = ""
+    analysed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class LabSample:
     """A bottle: where, when, by whom, and its results. Times are ms since epoch, UTC.
 
     ``number`` is the laboratory's own sample number; the same number for the same county again is refused, never overwritten.
-    ``id`` is 0 before the sample is stored.
+    ``id`` is 0 before the sample is stored. ``source_digest`` is the SHA-256 (hex) of the uploaded file. ``status`` is
+    ``received`` until verification exists; ``version`` counts corrections of the same number.
     """
 
     id: int
@@ -65,6 +69,9 @@ class LabSample:
     laboratory: str
     source_file: str
     results: tuple[LabResult, ...] = ()
+    source_digest: str = ""
+    status: str = "received"
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)

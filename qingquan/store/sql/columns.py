@@ -1,0 +1,73 @@
+"""Column types that hold the same on SQLite and PostgreSQL, and the few conversions between rows and domain values."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Dialect, Integer, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator
+
+from qingquan.clock import from_ms, to_ms
+
+__all__ = [
+    "DOCUMENT",
+    "IDENTITY",
+    "MILLISECONDS",
+    "FreeText",
+    "as_time",
+    "finite_or_none",
+    "ms_or_none",
+    "storable_text",
+    "without_missing",
+]
+
+MILLISECONDS = BigInteger()
+"""Time [ms since epoch, UTC]."""
+
+IDENTITY = BigInteger().with_variant(Integer(), "sqlite")
+"""Number given by the database. SQLite numbers rows by itself only where the key is declared INTEGER."""
+
+DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
+"""Small object of names and values; JSONB because PostgreSQL cannot compare plain JSON."""
+
+
+class FreeText(TypeDecorator[str]):
+    """Text that people or devices wrote. What no database text can hold is made visible instead of refused."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Text as it goes to the database."""
+        return None if value is None else storable_text(value)
+
+
+def storable_text(text: str) -> str:
+    """The text with NUL as ``␀`` and lone surrogates as ``?``; unchanged where it has none of them."""
+    if "\x00" in text:
+        text = text.replace("\x00", "\u2400")
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode()
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """``None`` for NaN and infinity too: SQLite would keep NaN as NULL, PostgreSQL as NaN."""
+    return None if value is None or not math.isfinite(value) else value
+
+
+def without_missing(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document as read back: NaN was written as null, and a missing value is left out."""
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def as_time(ms: int | None) -> datetime | None:
+    """Aware UTC time of a column that may be empty."""
+    return None if ms is None else from_ms(ms)
+
+
+def ms_or_none(at: datetime | None) -> int | None:
+    """Column value of a time that may be absent [ms since epoch, UTC]."""
+    return None if at is None else to_ms(at)

@@ -1,0 +1,16 @@
+"""Run by Alembic. The connection and its transaction come from `qingquan.store.sql.engine.upgrade`."""
+
+from alembic import context
+
+from qingquan.store.sql.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    compare_type=True,
+    render_as_batch=True,
+    # SQLite's transactions hold schema changes as well, now that we begin them ourselves.
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()
