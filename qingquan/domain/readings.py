@@ -8,7 +8,19 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LogMessage", "QuarantineReason", "Quarantined", "ReadingBatch", "SeriesCatalog", "SeriesKey", "Topic"]
+__all__ = [
+    "CANARY_COUNTY",
+    "LogMessage",
+    "QuarantineReason",
+    "Quarantined",
+    "ReadingBatch",
+    "SeriesCatalog",
+    "SeriesKey",
+    "Topic",
+]
+
+# Reserved county of the log's self-test: decoders drop its messages without counting them as readings or rejects.
+CANARY_COUNTY = "000000"
 
 
 class Topic(NamedTuple):
