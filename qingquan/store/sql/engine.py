@@ -6,7 +6,7 @@ and cannot write. Both raise `StoreUnavailable` when the database does not answe
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,11 @@ CONNECT_TIMEOUT_S = 5
 # PostgreSQL serialises upgrades by this advisory lock; any constant serves as long as nobody else uses it.
 UPGRADE_LOCK = 5_204_251
 
+# In a reading transaction this is not the disk: somebody tried to write there.
+SQLITE_READONLY = 8
+
 # Primary result codes of SQLite that another try or a person can get over: busy, locked, read-only, I/O, full, can't open.
-_SQLITE_UNAVAILABLE = frozenset({5, 6, 8, 10, 13, 14})
+_SQLITE_UNAVAILABLE = frozenset({5, 6, SQLITE_READONLY, 10, 13, 14})
 
 # Those that stay however often one tries: corrupt, and not a database at all.
 _SQLITE_DAMAGED = frozenset({11, 26})
@@ -71,7 +74,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that sees one state of the database and cannot change it."""
-    with _available(engine), engine.connect() as connection, _mode(connection, "reading").begin():
+    with _available(engine, {SQLITE_READONLY}), engine.connect() as connection, _mode(connection, "reading").begin():
         yield connection
 
 
@@ -176,7 +179,7 @@ def _mode(connection: Connection, mode: str) -> Connection:
 
 
 @contextmanager
-def _available(engine: Engine) -> Iterator[None]:
+def _available(engine: Engine, ours: Collection[int] = ()) -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
@@ -186,7 +189,7 @@ def _available(engine: Engine) -> Iterator[None]:
         if _sqlite_code(error) in _SQLITE_DAMAGED:
             remedy = "name another file, or restore a backup"
             raise ConfigurationError([f"{_shown(engine)}: {cause[0]}: {remedy}"]) from error
-        if not _is_unavailable(error):
+        if not _is_unavailable(error) or _sqlite_code(error) in ours:
             raise
         raise StoreUnavailable(f"{_shown(engine)} does not answer: {cause[0]}") from error
 

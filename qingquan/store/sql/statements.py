@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Insert, Select, Table, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 __all__ = ["Page", "insert_ignoring", "insert_or_update", "page_of", "region"]
@@ -61,9 +61,9 @@ def insert_or_update(
     else:
         needed = or_(*(table.c[name].is_distinct_from(new[name]) for name in names if name != stamp))
     statement = statement.on_conflict_do_update(index_elements=list(key), set_=changes, where=needed)
+    last = {tuple(row[name] for name in key): row for row in rows}
     # One order of rows in every process: two writers then wait for each other instead of locking each other out.
-    ordered = sorted(rows, key=lambda row: tuple(row[name] for name in key))
-    return connection.execute(statement, ordered).rowcount
+    return _rows_written(connection, statement, [last[identity] for identity in sorted(last)])
 
 
 def insert_ignoring(connection: Connection, table: Table, rows: Sequence[Row], *, key: Sequence[str]) -> int:
@@ -71,7 +71,7 @@ def insert_ignoring(connection: Connection, table: Table, rows: Sequence[Row], *
     if not rows:
         return 0
     statement = _insert(connection, table).on_conflict_do_nothing(index_elements=list(key))
-    return connection.execute(statement, list(rows)).rowcount
+    return _rows_written(connection, statement, rows)
 
 
 def region(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
@@ -95,3 +95,8 @@ def page_of(
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def _rows_written(connection: Connection, statement: Insert, rows: Sequence[Row]) -> int:
+    done = connection.execute(statement, list(rows), execution_options={"preserve_rowcount": True})
+    return done.rowcount

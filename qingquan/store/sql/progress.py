@@ -1,0 +1,34 @@
+"""How far the evaluator has come, and running totals."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, select
+
+from qingquan.store.sql.schema import counter, evaluator_progress
+from qingquan.store.sql.statements import insert_or_update
+
+__all__ = ["add_counts", "applied_sequence", "counts", "set_applied_sequence"]
+
+
+def applied_sequence(connection: Connection, partition: int) -> int:
+    """Log sequence up to which a partition's findings are in the database; 0 before the first."""
+    table = evaluator_progress
+    return connection.scalar(select(table.c.sequence).where(table.c.partition == partition)) or 0
+
+
+def set_applied_sequence(connection: Connection, partition: int, sequence: int) -> bool:
+    """Note that a partition is applied up to ``sequence``. It never goes back: ``False`` if it stood there or further."""
+    row = {"partition": partition, "sequence": sequence}
+    written = insert_or_update(connection, evaluator_progress, [row], key=["partition"], only_greater="sequence")
+    return written > 0
+
+
+def add_counts(connection: Connection, increments: Mapping[str, int]) -> None:
+    """Add to running totals, each by its name; a total not held yet begins at 0."""
+    rows = [{"name": name, "value": value} for name, value in increments.items() if value]
+    insert_or_update(connection, counter, rows, key=["name"], add="value")
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """All running totals."""
+    return {row.name: row.value for row in connection.execute(select(counter).order_by(counter.c.name))}
