@@ -1,10 +1,11 @@
 """What is measured, and the legal bound on it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-__all__ = ["Limit", "LimitKind", "Parameter", "ParameterKind", "SupplyClass"]
+__all__ = ["Limit", "LimitKind", "Parameter", "ParameterKind", "SupplyClass", "applicable_limits"]
 
 
 class ParameterKind(StrEnum):
@@ -95,3 +96,35 @@ class Limit:
         if self.kind is LimitKind.MAX_STRICT:
             return self.max is None or value < self.max
         return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
+
+
+# Water that is not yet finished is not judged by the drinking-water standard.
+_UNJUDGED_POINTS = ("source", "treatment")
+
+
+def applicable_limits(
+    limits: Iterable[Limit], code: str, point_kind: str, *, small_limited: bool, standard: str = "GB 5749"
+) -> list[Limit]:
+    """The rows that judge a parameter at a kind of point, one per period of force, oldest first.
+
+    A relaxed row wins over the general one of the same period, but only where ``small_limited`` (small or dispersed
+    supply **and** source or treatment limited) holds; a row for the exact point kind wins over one for any point.
+    Disinfectant rows name outlet and network end only: network points are judged like the end.
+    """
+    if point_kind in _UNJUDGED_POINTS:
+        return []
+    place = "network_end" if point_kind == "network" else point_kind
+    best: dict[date, Limit] = {}
+    for limit in limits:
+        if limit.code != code or not limit.standard.startswith(standard) or limit.point not in ("any", place):
+            continue
+        if limit.supply is SupplyClass.SMALL_LIMITED and not small_limited:
+            continue
+        rival = best.get(limit.valid_from)
+        if rival is None or _precedence(limit) > _precedence(rival):
+            best[limit.valid_from] = limit
+    return [best[day] for day in sorted(best)]
+
+
+def _precedence(limit: Limit) -> tuple[bool, bool]:
+    return limit.supply is SupplyClass.SMALL_LIMITED, limit.point != "any"

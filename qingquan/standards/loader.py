@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TypeVar
 
-from qingquan.domain.parameters import Limit, LimitKind, Parameter, ParameterKind, SupplyClass
+from qingquan.domain.parameters import Limit, LimitKind, Parameter, ParameterKind, SupplyClass, applicable_limits
 from qingquan.errors import ConfigurationError
 
 __all__ = ["LIMIT_TABLES", "StandardsTables", "Unit", "limit_for", "load_standards", "unit_conversion"]
@@ -61,24 +61,10 @@ def limit_for(
 ) -> Limit | None:
     """The row of the standard that judges a parameter at a kind of point on a day; ``None`` if no row does.
 
-    A row for the exact point kind wins over one for any point; a relaxed row wins over the general one, but only
-    where ``small_limited`` (small or dispersed supply **and** source or treatment limited) holds.
-    Disinfectant rows name outlet and network end only: network points are judged like the end.
+    Choice among rows: `applicable_limits`.
     """
-    place = "network_end" if point_kind == "network" else point_kind
-    candidates = [
-        limit
-        for limit in limits
-        if limit.code == code
-        and limit.standard.startswith(standard)
-        and limit.point in ("any", place)
-        and place != "source"
-        and limit.is_in_force(on)
-        and (small_limited or limit.supply is SupplyClass.ANY)
-    ]
-    if not candidates:
-        return None
-    return max(candidates, key=lambda limit: (limit.supply is SupplyClass.SMALL_LIMITED, limit.point != "any"))
+    rows = applicable_limits(limits, code, point_kind, small_limited=small_limited, standard=standard)
+    return next((limit for limit in rows if limit.is_in_force(on)), None)
 
 
 def unit_conversion(units: dict[str, Unit], alias: str, parameter: Parameter) -> Unit | None:

@@ -1,0 +1,305 @@
+"""`evaluate(batch, state, plan, now) -> (evaluation, state)`: the fold over the reading log.
+
+No clock, no I/O, no logging. The compiled loop (`rules.kernel`) walks the readings; this file turns its transitions into
+findings with deterministic ids and takes back what a roll-back has shown to be untrue.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from qingquan.domain.findings import DisinfectionState, Finding, FindingKind, Severity, finding_id
+from qingquan.domain.parameters import Limit, Parameter
+from qingquan.domain.readings import ReadingBatch, SeriesKey
+from rules import kernel
+from rules.late import late_findings
+from rules.layout import EVENT, LOCAL_BITS, NEVER
+from rules.plan import Plan
+from rules.reasons import sentence
+from rules.state import Said, State
+
+__all__ = ["COUNTS", "UNIT_STATES", "Evaluation", "evaluate", "open_findings", "stale_series"]
+
+COUNTS = ("judged", "duplicates", "conflicts", "late", "missing")
+UNIT_STATES = {
+    kernel.OK: DisinfectionState.OK,
+    kernel.LOW: DisinfectionState.LOW,
+    kernel.LOST: DisinfectionState.MISSING,
+    kernel.HIGH: DisinfectionState.HIGH,
+    kernel.UNKNOWN: DisinfectionState.UNKNOWN,
+    kernel.IDLE: DisinfectionState.IDLE,
+}
+SILENCE_RULE = "silence"
+Key = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one batch changed.
+
+    ``findings``: opened, changed, closed or withdrawn, newest version of each. ``flags`` (n,) uint8: QARTOD flag of each row
+    judged in order, 9 missing, 2 where the row took another way (out of order, duplicate, late). ``counts``: by `COUNTS`.
+    """
+
+    findings: list[Finding]
+    flags: npt.NDArray[np.uint8]
+    counts: dict[str, int]
+
+
+def evaluate(
+    batch: ReadingBatch,
+    slots: npt.NDArray[np.int32],
+    state: State,
+    plan: Plan,
+    parameters: Mapping[str, Parameter],
+    now: int,
+    language: str = "zh",
+) -> tuple[Evaluation, State]:
+    """Judge a batch.
+
+    Parameters
+    ----------
+    batch : columns of readings, in log order
+    slots : (n,) int32, series slot of each row in the plan; negative rows belong to another fold and are skipped
+    state : changed in place and returned: the caller must not use the old value again
+    plan : facts, compiled from register, standards and ruleset
+    parameters : names and units for the reasons
+    now : [ms] only marks findings whose newest evidence is older than the works' lateness window as ``late``
+    """
+    size = len(batch)
+    flags = np.full(size, kernel.NOT_EVALUATED, np.uint8)
+    late = np.zeros(size, np.uint8)
+    counts = np.zeros(len(COUNTS), np.int64)
+    told = _Told(plan, state, parameters, now, language)
+    for events in _run(batch, slots, state, plan, flags, late, counts):
+        told.take(events)
+    findings = told.finish()
+    if late.any():
+        rows = np.flatnonzero(late)
+        findings += [
+            replace(one, reason=sentence(one, parameters.get(one.parameter), language))
+            for one in late_findings(plan, slots[rows], batch.observed_at[rows], batch.value[rows], batch.flag[rows])
+        ]
+    return Evaluation(findings, flags, dict(zip(COUNTS, counts.tolist(), strict=True))), state
+
+
+def _run(
+    batch: ReadingBatch, slots: npt.NDArray[np.int32], state: State, plan: Plan,
+    flags: npt.NDArray[np.uint8], late: npt.NDArray[np.uint8], counts: npt.NDArray[np.int64],
+) -> Iterator[npt.NDArray[np.void]]:  # fmt: skip
+    """Walk the batch, yielding transitions whenever the buffer fills."""
+    largest = int(plan.works_facts["ring_capacity"].max(initial=0)) * kernel.ROOM + 4096
+    events = np.zeros(largest, EVENT)
+    live = (state.series[0], state.timers[0], state.units[0])
+    older = (state.series[1], state.timers[1], state.units[1])
+    newer = (state.series[2], state.timers[2], state.units[2])
+    facts = (
+        plan.series_facts, plan.timer_facts, plan.unit_facts, plan.unit_limits,
+        state.units[0], state.series[0], state.timers[0],
+    )  # fmt: skip
+    ring = (state.ring_keys, state.ring_values, state.ring_flags)
+    row, done = 0, False
+    while not done:
+        row, n, done = kernel.fold_batch(
+            facts, plan.works_facts, state.works, live, older, newer, ring,
+            slots, batch.observed_at, batch.value, batch.flag, row, events, flags, late, counts,
+        )  # fmt: skip
+        if n:
+            yield events[:n]
+
+
+class _Told:
+    """Keeps account of what was said, transition by transition, and at the end of the batch says what is new.
+
+    ``before`` holds, for every finding touched, how it stood when the batch began (``None``: it did not exist).
+    """
+
+    def __init__(self, plan: Plan, state: State, parameters: Mapping[str, Parameter], now: int, language: str) -> None:
+        self.plan = plan
+        self.state = state
+        self.make = _Maker(plan, state, parameters, now, language)
+        self.before: dict[int, dict[Key, Said | None]] = {}
+
+    def take(self, events: npt.NDArray[np.void]) -> None:
+        for what, target, works, start, end, evidence, extreme, at in events.tolist():
+            if what == kernel.REFOLDED:
+                self._roll_back(works, at)
+                continue
+            timer = -1 - target if what == kernel.GAP else target
+            if timer >= 0 and not self.plan.meanings[timer].speaks:
+                continue
+            said = self.state.said.setdefault(works, {})
+            self.before.setdefault(works, {}).setdefault((timer, start), said.get((timer, start)))
+            is_over = what in (kernel.CLOSED, kernel.GAP)
+            said[(timer, start)] = Said(end if is_over else None, evidence, extreme, at)
+
+    def _roll_back(self, works: int, mark: int) -> None:
+        """Everything said after the checkpoint will be said again, or not; what was final before it stands."""
+        said = self.state.said.get(works, {})
+        before = self.before.setdefault(works, {})
+        final: dict[Key, Said] = {}
+        for key, one in said.items():
+            if one.end is not None and one.at <= mark:
+                final[key] = one
+            else:
+                before.setdefault(key, one)
+        self.state.said[works] = final
+
+    def finish(self) -> list[Finding]:
+        findings = []
+        for works, before in self.before.items():
+            after = self.state.said.get(works, {})
+            for key, was in before.items():
+                now = after.get(key)
+                if now is None:
+                    if was is not None:
+                        findings.append(self.make.withdrawn(key, was))
+                elif was is None or _has_changed(was, now):
+                    findings.append(self.make.finding(key, now))
+            self._prune(works)
+        return findings
+
+    def _prune(self, works: int) -> None:
+        """Forget what no roll-back can change any more."""
+        mark = int(self.state.works[works]["older_mark"])
+        said = self.state.said.get(works, {})
+        for key in [key for key, one in said.items() if one.end is not None and one.at <= mark]:
+            del said[key]
+        if not said:
+            self.state.said.pop(works, None)
+
+
+def _has_changed(was: Said, now: Said) -> bool:
+    """Whether people should hear of it: opened again, closed, closed otherwise. An open finding merely lasting is no news."""
+    if was.end is None and now.end is None:
+        return False
+    return (was.end, was.evidence, was.extreme) != (now.end, now.evidence, now.extreme)
+
+
+class _Maker:
+    """Findings out of timer numbers."""
+
+    def __init__(self, plan: Plan, state: State, parameters: Mapping[str, Parameter], now: int, language: str) -> None:
+        self.plan = plan
+        self.state = state
+        self.parameters = parameters
+        self.now = now
+        self.language = language
+
+    def finding(self, key: Key, said: Said) -> Finding:
+        timer, start = key
+        if timer < 0:
+            return self._gap(self.plan.series[-1 - timer], start, said.end)
+        evidence, extreme = said.evidence, said.extreme
+        if said.end is None:
+            live = self.state.timers[0][timer]
+            evidence, extreme = int(live["evidence"]), float(live["extreme"])
+        newest = evidence if said.end is None else said.at >> LOCAL_BITS
+        return self._build(timer, start, said.end, evidence, extreme, newest)
+
+    def withdrawn(self, key: Key, said: Said) -> Finding:
+        timer, start = key
+        if timer < 0:
+            return replace(self._gap(self.plan.series[-1 - timer], start, said.end), withdrawn=True)
+        end = said.end if said.end is not None else said.evidence
+        return replace(self._build(timer, start, end, said.evidence, said.extreme, self.now), withdrawn=True)
+
+    def _build(self, timer: int, start: int, end: int | None, evidence: int, extreme: float, newest: int) -> Finding:
+        """``newest`` is the reading that opened, supports or closed it: how old that is makes a finding late or live."""
+        meaning = self.plan.meanings[timer]
+        bound, limit = self._bound(timer, start)
+        works = self.plan.works[self.plan.works_number[(meaning.key.county, meaning.key.works)]]
+        finding = Finding(
+            id=finding_id(meaning.kind, meaning.rule, meaning.key, start),
+            kind=meaning.kind,
+            severity=meaning.severity,
+            county=meaning.key.county,
+            works=meaning.key.works,
+            point=meaning.key.point,
+            parameter=meaning.key.parameter,
+            start=start,
+            end=end,
+            evidence_at=evidence,
+            extreme=None if np.isnan(extreme) else extreme,
+            limit=None if np.isnan(bound) else bound,
+            clause=f"{limit.standard} {limit.clause}" if limit else meaning.clause,
+            rule=meaning.rule,
+            rule_version=self.plan.ruleset.version,
+            reason="",
+            late=self.now - newest > works.lateness_s * 1000,
+            evidence={"limit_id": limit.id if limit else meaning.limit_id},
+        )
+        return replace(finding, reason=sentence(finding, self.parameters.get(finding.parameter), self.language))
+
+    def _bound(self, timer: int, start: int) -> tuple[float, Limit | None]:
+        """The bound a timer was held against; for units, the edition of the standard in force at the start."""
+        meaning = self.plan.meanings[timer]
+        side = {FindingKind.DISINFECTION_LOW: "low", FindingKind.DISINFECTION_HIGH: "high"}.get(meaning.kind)
+        if side is None or not np.isnan(meaning.bound):
+            return meaning.bound, None
+        # Units stand in the order of their timers.
+        unit = int(np.searchsorted(self.plan.unit_facts["timer_first"], timer, side="right")) - 1
+        facts = self.plan.unit_facts[unit]
+        for row in range(int(facts["limit_first"]), int(facts["limit_first"] + facts["limit_count"])):
+            limits = self.plan.unit_limits[row]
+            if limits["valid_from"] <= start < limits["valid_to"]:
+                return float(limits[side]), self.plan.unit_limit_rows[row]
+        return float("nan"), None
+
+    def _gap(self, series: SeriesKey, start: int, end: int | None) -> Finding:
+        return silence(self.plan, series, start, end, self.parameters, self.language)
+
+
+def silence(
+    plan: Plan, series: SeriesKey, start: int, end: int | None, parameters: Mapping[str, Parameter], language: str,
+    *, never_seen: bool = False, severity: Severity | None = None, now: int | None = None,
+) -> Finding:  # fmt: skip
+    """The finding that a series is (or was) silent since its last reading at ``start``."""
+    kind = FindingKind.NEVER_SEEN if never_seen else FindingKind.STALE
+    rules = plan.ruleset.instrument
+    finding = Finding(
+        id=finding_id(kind, SILENCE_RULE, series, start),
+        kind=kind,
+        severity=severity or (rules.never_seen_severity if never_seen else rules.silence_severity),
+        county=series.county,
+        works=series.works,
+        point=series.point,
+        parameter=series.parameter,
+        start=start,
+        end=end,
+        evidence_at=end if end is not None else (start if now is None else now),
+        extreme=None,
+        limit=None,
+        clause="",
+        rule=SILENCE_RULE,
+        rule_version=plan.ruleset.version,
+        reason="",
+    )
+    return replace(finding, reason=sentence(finding, parameters.get(series.parameter), language))
+
+
+def open_findings(
+    state: State, plan: Plan, parameters: Mapping[str, Parameter], now: int, language: str = "zh"
+) -> list[Finding]:
+    """All findings that last, with their extremes and evidence as of the newest reading."""
+    make = _Maker(plan, state, parameters, now, language)
+    return [
+        make.finding(key, said) for entries in state.said.values() for key, said in entries.items() if said.end is None
+    ]
+
+
+def stale_series(state: State, plan: Plan, now: int) -> npt.NDArray[np.int64]:
+    """Slots of expected series whose silence is longer than 3 missed intervals (at least 15 min) as of ``now``.
+
+    Never-seen series are not among them: ask ``state.series[0]["last_t"] == NEVER``.
+    """
+    last = state.series[0]["last_t"]
+    silent = (last != NEVER) & (now - last > plan.series_facts["stale_ms"]) & plan.expected
+    return np.flatnonzero(silent)
+
+
+def newest_of(state: State) -> npt.NDArray[np.int64]:
+    """Newest reading time of each works [ms]."""
+    return state.works["newest"] >> LOCAL_BITS

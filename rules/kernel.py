@@ -1,0 +1,514 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="no-untyped-def"
+"""The compiled loop: readings in, transitions out, state carried in flat arrays.
+
+Order does not matter, and yet nothing waits
+--------------------------------------------
+Readings of a works are judged the moment they come, in the order (`observed_at`, rank of the series in the works). Each works
+keeps its readings of the last one to two lateness windows in a sorted ring and two checkpoints of its state, the
+older at least one window back. A reading that comes out of order within the window is put in its place in the ring; at the end
+of the batch the works is rolled back to the older checkpoint and folded forward again. What was said meanwhile and
+no longer holds is withdrawn by the caller, who gets the complete list of findings since that checkpoint. So any split, any
+duplicates and any order within the window end in the same state and the same findings, while an orderly
+stream pays one comparison for it.
+
+Same time, same value again is a duplicate and changes nothing. Same time, other value is a conflict: neither can be
+believed, so the pair counts as one suspect reading (the lower value is kept for display: it does not depend on
+which came first). Readings older than the window are left to the caller (``LATE``).
+
+Functions here change the arrays they are given: the state is owned by the fold that passes through.
+"""
+
+import numpy as np
+from numba import njit
+
+from rules.layout import LOCAL_BITS, NEVER, UnitTimer
+
+__all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "fold_batch"]
+
+OPENED, CLOSED, GAP, REFOLDED, CARRIED = 1, 2, 3, 4, 5
+ABOVE, BELOW, OUTSIDE, FLAT, UNIT = 1, 2, 3, 4, 5
+TRUE, FALSE, HELD = 1, 0, -1
+PASS, NOT_EVALUATED, SUSPECT, FAIL, MISSING = 1, 2, 3, 4, 9
+OK, LOW, LOST, HIGH, UNKNOWN, IDLE = 0, 1, 2, 3, 4, 6
+
+T_LOW, T_MISSING, T_HIGH, T_VERY_HIGH, T_UNKNOWN = (
+    UnitTimer.LOW, UnitTimer.MISSING, UnitTimer.HIGH, UnitTimer.VERY_HIGH, UnitTimer.UNKNOWN,
+)  # fmt: skip
+T_FLOOR, T_EQUIPMENT, T_BOTH, T_IDLE = UnitTimer.FLOOR, UnitTimer.EQUIPMENT, UnitTimer.BOTH, UnitTimer.IDLE
+RANK_MASK = (1 << LOCAL_BITS) - 1
+# Transitions one reading can cause at most: its gap, its own timers, and those of the units it feeds.
+ROOM = 64
+
+
+@njit(cache=True)
+def _emit(events, n, what, target, works, start, end, evidence, extreme):
+    e = events[n]
+    e.what = what
+    e.target = target
+    e.works = works
+    e.start = start
+    e.end = end
+    e.evidence = evidence
+    e.extreme = extreme
+    return n + 1
+
+
+@njit(cache=True)
+def _reset(s):
+    s.pending = NEVER
+    s.held = 0
+    s.firing = NEVER
+    s.clear_since = NEVER
+    s.clear_count = 0
+
+
+@njit(cache=True)
+def _note(s, gap_ms, condition, t, value, direction):
+    """Carry a timer's condition to time t: since when it holds, how much of that is unknown, its extreme."""
+    if s.pending != NEVER and (condition == HELD or t - s.seen > gap_ms):
+        s.held += t - s.seen
+    s.seen = t
+    if condition == TRUE:
+        if s.pending == NEVER:
+            s.pending = t
+            s.held = 0
+            s.extreme = value
+        elif (direction > 0 and value > s.extreme) or (direction < 0 and value < s.extreme) or direction == 0:
+            s.extreme = value
+        s.evidence = t
+        s.clear_since = NEVER
+    elif condition == FALSE and s.firing == NEVER:
+        s.pending = NEVER
+
+
+@njit(cache=True)
+def _is_due(s, t, for_ms):
+    return s.pending != NEVER and t - s.pending - s.held >= for_ms
+
+
+@njit(cache=True)
+def _try_clear(s, is_clear, is_sample, t, clear_ms, clear_samples):
+    """Whether a firing timer is over: clear for ``clear_ms`` and at least ``clear_samples`` fresh readings."""
+    if not is_clear:
+        s.clear_since = NEVER
+        return False
+    if s.clear_since == NEVER:
+        s.clear_since = t
+        s.clear_count = 0
+    if is_sample:
+        s.clear_count += 1
+    return t - s.clear_since >= clear_ms and s.clear_count >= clear_samples
+
+
+@njit(cache=True)
+def _step(facts, states, k, condition, is_clear, is_sample, t, value, direction, works, events, n):
+    f = facts[k]
+    s = states[k]
+    if t < f.valid_from or t >= f.valid_to:
+        if s.firing != NEVER:
+            n = _emit(events, n, CLOSED, k, works, s.firing, f.valid_to, s.evidence, s.extreme)
+        if s.pending != NEVER:
+            _reset(s)
+        return n
+    _note(s, f.gap_ms, condition, t, value, direction)
+    if s.firing == NEVER:
+        if condition == TRUE and _is_due(s, t, f.for_ms):
+            s.firing = s.pending
+            n = _emit(events, n, OPENED, k, works, s.firing, NEVER, t, s.extreme)
+    elif condition == HELD:
+        s.clear_since = NEVER
+    elif condition == FALSE and _try_clear(s, is_clear, is_sample, t, f.clear_ms, f.clear_samples):
+        n = _emit(events, n, CLOSED, k, works, s.firing, s.clear_since, s.evidence, s.extreme)
+        _reset(s)
+    return n
+
+
+@njit(cache=True)
+def _flag(f, s, series_facts, series, t, value, device_flag):
+    """QARTOD flag of a reading: device's own verdict, instrument range, flat line (gap-aware, only while water flows)."""
+    if value < f.range_min or value > f.range_max:
+        return FAIL
+    flat = PASS
+    if f.flat_suspect_ms > 0:
+        moved = s.last_t == NEVER or abs(value - s.flat_value) > f.flat_tolerance or t - s.last_t > f.stale_ms
+        if not moved and f.flow_slot >= 0:
+            flow = series[f.flow_slot]
+            moved = (
+                flow.last_t != NEVER and t - flow.last_t <= series_facts[f.flow_slot].stale_ms and flow.last_value <= 0
+            )
+        if moved:
+            s.flat_since = t
+            s.flat_value = value
+        elif value > f.flat_floor:
+            if f.flat_fail_ms > 0 and t - s.flat_since >= f.flat_fail_ms:
+                flat = FAIL
+            elif t - s.flat_since >= f.flat_suspect_ms:
+                flat = SUSPECT
+    if device_flag == FAIL or flat == FAIL:
+        return FAIL
+    if device_flag == SUSPECT or flat == SUSPECT:
+        return SUSPECT
+    return PASS
+
+
+@njit(cache=True)
+def _is_fresh(series_facts, series, slot, t):
+    return slot >= 0 and series[slot].last_t != NEVER and t - series[slot].last_t <= series_facts[slot].stale_ms
+
+
+@njit(cache=True)
+def _judge_series(p, works, i, t, value, device_flag, events, n):
+    (series_facts, timer_facts, _, _, _, series, timers) = p
+    f = series_facts[i]
+    s = series[i]
+    if s.last_t != NEVER and t - s.last_t > f.stale_ms:
+        n = _emit(events, n, GAP, i, works, s.last_t, t, t, value)
+    flag = _flag(f, s, series_facts, series, t, value, device_flag)
+    s.last_t = t
+    s.last_value = value
+    s.last_flag = flag
+    for k in range(f.timer_first, f.timer_first + f.timer_count):
+        r = timer_facts[k]
+        if r.operation == ABOVE:
+            condition = HELD if flag != PASS else (TRUE if value > r.bound else FALSE)
+            n = _step(timer_facts, timers, k, condition, value <= r.clear_bound, True, t, value, 1, works, events, n)
+        elif r.operation == BELOW:
+            condition = HELD if flag != PASS else (TRUE if value < r.bound else FALSE)
+            n = _step(timer_facts, timers, k, condition, value >= r.clear_bound, True, t, value, -1, works, events, n)
+        elif r.operation == OUTSIDE:
+            outside = value < f.range_min or value > f.range_max
+            n = _step(timer_facts, timers, k, TRUE if outside else FALSE, True, True, t, value, 0, works, events, n)
+        else:
+            same = abs(value - s.flat_value) <= f.flat_tolerance and value > f.flat_floor
+            stuck = f.flat_suspect_ms > 0 and same and t - s.flat_since >= f.flat_suspect_ms
+            n = _step_flat(timers, k, stuck, s.flat_since, t, value, works, events, n)
+    return n
+
+
+@njit(cache=True)
+def _step_flat(states, k, stuck, since, t, value, works, events, n):
+    """A flat line opens with its own beginning, not with the moment it was called one."""
+    s = states[k]
+    if stuck:
+        if s.firing == NEVER:
+            s.pending = since
+            s.firing = since
+            s.extreme = value
+            n = _emit(events, n, OPENED, k, works, since, NEVER, t, value)
+        s.evidence = t
+    elif s.firing != NEVER:
+        n = _emit(events, n, CLOSED, k, works, s.firing, t, s.evidence, s.extreme)
+        _reset(s)
+    s.seen = t
+    return n
+
+
+@njit(cache=True)
+def _limits_in_force(unit_limits, u, t):
+    for row in range(u.limit_first, u.limit_first + u.limit_count):
+        if unit_limits[row].valid_from <= t < unit_limits[row].valid_to:
+            return row
+    return -1
+
+
+@njit(cache=True)
+def _judge_unit(p, works, unit, i, t, events, n):
+    """Disinfection of one outlet: conditions with `for` times, then the one state it is in.
+
+    LOW, MISSING, HIGH and their times: ruleset. Fault or loss: without sample flow, with a failed or stuck sensor the
+    residual is no evidence; then only the equipment can show a loss, and otherwise the state is unknown, never good.
+    """
+    (series_facts, timer_facts, unit_facts, unit_limits, units, series, timers) = p
+    u = unit_facts[unit]
+    residual = series[u.residual_slot]
+    has_sample = (
+        not _is_fresh(series_facts, series, u.sample_flow_slot, t) or series[u.sample_flow_slot].last_value >= 0.5
+    )
+    is_evidence = _is_fresh(series_facts, series, u.residual_slot, t) and residual.last_flag == PASS and has_sample
+    knows_flow = _is_fresh(series_facts, series, u.flow_slot, t)
+    is_flowing = not knows_flow or series[u.flow_slot].last_value > u.flow_min
+    knows_doser = _is_fresh(series_facts, series, u.doser_slot, t)
+    knows_stock = _is_fresh(series_facts, series, u.stock_slot, t)
+    is_dosing_off = (knows_doser and series[u.doser_slot].last_value < 0.5) or (
+        knows_stock and series[u.stock_slot].last_value <= u.stock_empty
+    )
+    is_sample = i == u.residual_slot and is_evidence
+    value = residual.last_value
+    k = u.timer_first
+    row = _limits_in_force(unit_limits, u, t)
+
+    at_floor = HELD if not (is_evidence and is_flowing) else (TRUE if value <= u.floor else FALSE)
+    off = HELD if not is_flowing or not (knows_doser or knows_stock) else (TRUE if is_dosing_off else FALSE)
+    both = FALSE if at_floor == FALSE or off == FALSE else (TRUE if at_floor == TRUE and off == TRUE else HELD)
+    _note(timers[k + T_FLOOR], timer_facts[k + T_FLOOR].gap_ms, at_floor, t, value, -1)
+    _note(timers[k + T_EQUIPMENT], timer_facts[k + T_EQUIPMENT].gap_ms, off, t, value, -1)
+    _note(timers[k + T_BOTH], timer_facts[k + T_BOTH].gap_ms, both, t, value, -1)
+    n = _judge_missing(
+        p, works, k, at_floor, off, is_evidence, is_flowing, value, is_sample, u.floor_clear, t, events, n
+    )
+
+    if row >= 0:
+        limit = unit_limits[row]
+        low = HELD if not (is_evidence and is_flowing) else (TRUE if value < limit.low else FALSE)
+        n = _step(
+            timer_facts, timers, k + T_LOW, low, value >= limit.low_clear, is_sample, t, value, -1, works, events, n
+        )
+        high = HELD if not is_evidence else (TRUE if value > limit.high else FALSE)
+        n = _step(timer_facts, timers, k + T_HIGH, high, value <= limit.high, is_sample, t, value, 1, works, events, n)
+    very_high = HELD if not is_evidence else (TRUE if value > u.very_high else FALSE)
+    n = _step(
+        timer_facts, timers, k + T_VERY_HIGH, very_high, value <= u.very_high, is_sample, t, value, 1, works, events, n
+    )
+    blind = HELD if not is_flowing else (FALSE if is_evidence else TRUE)
+    n = _step(timer_facts, timers, k + T_UNKNOWN, blind, True, is_sample, t, value, 0, works, events, n)
+    idle = timers[k + T_IDLE]
+    _note(idle, timer_facts[k + T_IDLE].gap_ms, FALSE if is_flowing else TRUE, t, 0.0, 0)
+
+    was = units[unit].state
+    if timers[k + T_MISSING].firing != NEVER:
+        now = LOST
+    elif _is_due(idle, t, timer_facts[k + T_IDLE].for_ms):
+        now = IDLE
+    elif timers[k + T_HIGH].firing != NEVER or timers[k + T_VERY_HIGH].firing != NEVER:
+        now = HIGH
+    elif timers[k + T_UNKNOWN].firing != NEVER:
+        now = UNKNOWN
+    elif timers[k + T_LOW].firing != NEVER:
+        now = LOW
+    elif is_evidence:
+        now = OK
+    else:
+        now = was if was != IDLE else UNKNOWN
+    if now != was:
+        units[unit].state = now
+        units[unit].since = t
+    return n
+
+
+@njit(cache=True)
+def _judge_missing(p, works, k, at_floor, off, is_evidence, is_flowing, value, is_sample, floor_clear, t, events, n):
+    """MISSING by any of: residual at the floor, dosing off, both together (sooner), each with its own `for`."""
+    (_, timer_facts, _, _, _, _, timers) = p
+    s = timers[k + T_MISSING]
+    f = timer_facts[k + T_MISSING]
+    s.seen = t
+    if at_floor == TRUE or off == TRUE:
+        s.evidence = t
+        if is_evidence and (s.pending == NEVER or value < s.extreme):
+            s.extreme = value
+    if s.firing == NEVER:
+        start = NEVER
+        for part in (T_FLOOR, T_EQUIPMENT, T_BOTH):
+            due = timers[k + part]
+            if _is_due(due, t, timer_facts[k + part].for_ms) and (start == NEVER or due.pending < start):
+                start = due.pending
+        if start != NEVER:
+            s.pending = start
+            s.firing = start
+            s.evidence = t
+            s.clear_since = NEVER
+            s.extreme = value if is_evidence else np.nan
+            n = _emit(events, n, OPENED, k + T_MISSING, works, start, NEVER, t, s.extreme)
+    else:
+        is_clear = is_evidence and is_flowing and off != TRUE and value >= floor_clear
+        if _try_clear(s, is_clear, is_sample, t, f.clear_ms, f.clear_samples):
+            n = _emit(events, n, CLOSED, k + T_MISSING, works, s.firing, s.clear_since, s.evidence, s.extreme)
+            _reset(s)
+            # What is proven over must not fire again from a signal that has fallen silent meanwhile.
+            for part in (T_FLOOR, T_EQUIPMENT, T_BOTH):
+                _reset(timers[k + part])
+    return n
+
+
+@njit(cache=True)
+def _judge(p, works, w, key, value, device_flag, events, n):
+    first = n
+    t = key >> LOCAL_BITS
+    i = w.series_first + (key & RANK_MASK)
+    n = _judge_series(p, works, i, t, value, device_flag, events, n)
+    if p[0][i].feeds_unit:
+        for unit in range(w.unit_first, w.unit_first + w.unit_count):
+            n = _judge_unit(p, works, unit, i, t, events, n)
+    for e in range(first, n):
+        events[e].at = key
+    return n
+
+
+@njit(cache=True)
+def _copy_works(w, to, source):
+    s, e = w.series_first, w.series_first + w.series_count
+    to[0][s:e] = source[0][s:e]
+    s, e = w.timer_first, w.timer_first + w.timer_count
+    to[1][s:e] = source[1][s:e]
+    s, e = w.unit_first, w.unit_first + w.unit_count
+    to[2][s:e] = source[2][s:e]
+
+
+@njit(cache=True)
+def _rotate(w, ws, live, older, newer, ring, mark):
+    """Move both checkpoints up: the newer becomes the older, the live state the newer; forget the ring before."""
+    _copy_works(w, older, newer)
+    _copy_works(w, newer, live)
+    ws.older_mark = ws.newer_mark
+    ws.newer_mark = mark
+    keys, values, flags = ring
+    first, last = w.ring_first, w.ring_first + ws.ring_count
+    keep = first + np.searchsorted(keys[first:last], ws.older_mark, side="right")
+    count = last - keep
+    for j in range(count):
+        keys[first + j] = keys[keep + j]
+        values[first + j] = values[keep + j]
+        flags[first + j] = flags[keep + j]
+    ws.ring_count = count
+
+
+@njit(cache=True)
+def _refold(p, works, w, ws, live, older, newer, ring, events, n):
+    """Roll a works back to its older checkpoint and judge the ring again, in order."""
+    (_, _, _, _, _, _, timers) = p
+    keys, values, flags = ring
+    _copy_works(w, live, older)
+    n = _emit(events, n, REFOLDED, -1, works, NEVER, NEVER, NEVER, 0.0)
+    events[n - 1].at = ws.older_mark
+    for k in range(w.timer_first, w.timer_first + w.timer_count):
+        s = timers[k]
+        if s.firing != NEVER:
+            n = _emit(events, n, CARRIED, k, works, s.firing, NEVER, s.evidence, s.extreme)
+            events[n - 1].at = ws.older_mark
+    passed = False
+    for j in range(w.ring_first, w.ring_first + ws.ring_count):
+        if not passed and keys[j] > ws.newer_mark:
+            _copy_works(w, newer, live)
+            passed = True
+        n = _judge(p, works, w, keys[j], values[j], flags[j], events, n)
+    if not passed:
+        _copy_works(w, newer, live)
+    ws.dirty = 0
+    return n
+
+
+@njit(cache=True)
+def _put(w, ws, ring, at, key, value, flag):
+    keys, values, flags = ring
+    last = w.ring_first + ws.ring_count
+    for j in range(last, at, -1):
+        keys[j] = keys[j - 1]
+        values[j] = values[j - 1]
+        flags[j] = flags[j - 1]
+    keys[at] = key
+    values[at] = value
+    flags[at] = flag
+    ws.ring_count += 1
+
+
+@njit(cache=True)
+def fold_batch(
+    p,
+    works_facts,
+    works_states,
+    live,
+    older,
+    newer,
+    ring,
+    slots,
+    observed_at,
+    values,
+    flags,
+    row,
+    events,
+    out_flags,
+    late,
+    counts,
+):
+    """Judge rows from ``row`` on; stop early when the event buffer could overflow.
+
+    Parameters
+    ----------
+    p : tuple of arrays
+        (series_facts, timer_facts, unit_facts, unit_limits, unit_states, series_states, timer_states), live.
+    live, older, newer : tuples (series, timers, units)
+        The live state and its two checkpoints.
+    ring : tuple (keys int64, values float64, flags uint8)
+    slots : (n,) int32
+        Series slot of each row; negative = not of this fold, skipped.
+    out_flags : (n,) uint8
+        Filled with the flag of each row judged in order; 2 where it went another way.
+    late : (n,) uint8
+        Filled with 1 for rows older than their lateness window.
+    counts : (5,) int64
+        Added to: judged, duplicates, conflicts, late, missing.
+
+    Returns
+    -------
+    (row, events, done)
+        Next row to judge, events written, and whether the batch and all roll-backs are through.
+    """
+    n = 0
+    size = len(slots)
+    capacity = len(events)
+    while row < size:
+        i = slots[row]
+        if i < 0:
+            row += 1
+            continue
+        works = p[0][i].works
+        w = works_facts[works]
+        ws = works_states[works]
+        if n + ROOM > capacity:
+            return row, n, False
+        value = values[row]
+        out_flags[row] = NOT_EVALUATED
+        if np.isnan(value):
+            out_flags[row] = MISSING
+            counts[4] += 1
+            row += 1
+            continue
+        t = observed_at[row]
+        key = (t << LOCAL_BITS) | (i - w.series_first)
+        if ws.ring_count >= w.ring_capacity:
+            if ws.dirty:
+                if n + ws.ring_count * ROOM + w.timer_count > capacity and n > 0:
+                    return row, n, False
+                n = _refold(p, works, w, ws, live, older, newer, ring, events, n)
+            _rotate(w, ws, live, older, newer, ring, ws.newest)
+            if ws.ring_count >= w.ring_capacity:
+                _rotate(w, ws, live, older, newer, ring, ws.newest)
+        if key > ws.newest:
+            if not ws.dirty:
+                if ws.newest != NEVER and (ws.newest >> LOCAL_BITS) - (ws.newer_mark >> LOCAL_BITS) >= w.window_ms:
+                    _rotate(w, ws, live, older, newer, ring, ws.newest)
+                n = _judge(p, works, w, key, value, flags[row], events, n)
+                out_flags[row] = p[5][i].last_flag
+            _put(w, ws, ring, w.ring_first + ws.ring_count, key, value, flags[row])
+            ws.newest = key
+            counts[0] += 1
+        elif key <= ws.older_mark or t <= (ws.newest >> LOCAL_BITS) - w.window_ms:
+            late[row] = 1
+            counts[3] += 1
+        else:
+            keys, ring_values, ring_flags = ring
+            first, last = w.ring_first, w.ring_first + ws.ring_count
+            at = first + np.searchsorted(keys[first:last], key)
+            if at < last and keys[at] == key:
+                if ring_values[at] == value:
+                    counts[1] += 1
+                else:
+                    counts[2] += 1
+                    # The lower of the two and "suspect", whichever came first.
+                    if ring_flags[at] != SUSPECT or value < ring_values[at]:
+                        ring_flags[at] = SUSPECT
+                        ring_values[at] = min(value, ring_values[at])
+                        ws.dirty = 1
+            else:
+                _put(w, ws, ring, at, key, value, flags[row])
+                ws.dirty = 1
+                counts[0] += 1
+        row += 1
+    for works in range(len(works_states)):
+        ws = works_states[works]
+        if ws.dirty:
+            w = works_facts[works]
+            if n + ws.ring_count * ROOM + w.timer_count > capacity and n > 0:
+                return row, n, False
+            n = _refold(p, works, w, ws, live, older, newer, ring, events, n)
+    return row, n, True

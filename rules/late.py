@@ -1,0 +1,90 @@
+"""Readings that come after their lateness window: judged for compliance at their own time, never as if it were now.
+
+They are judged one by one against the bound in force, without `for` times, and gathered by the hour: one late finding per
+rule, series and clock hour. Its id depends on nothing else, and findings of the same id merge by their worst value
+(`merge_late`), so neither order nor repetition of late uploads changes the outcome.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from qingquan.domain.findings import Finding, FindingKind, finding_id
+from rules import kernel
+from rules.plan import Plan
+
+__all__ = ["late_findings", "merge_late"]
+
+HOUR = 3_600_000
+
+
+def late_findings(
+    plan: Plan,
+    slots: npt.NDArray[np.int32],
+    observed_at: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+    flags: npt.NDArray[np.uint8],
+) -> list[Finding]:
+    """Exceedances among late readings, one per rule, series and hour. Reasons are left empty."""
+    found: dict[str, Finding] = {}
+    units = {int(facts["residual_slot"]): facts for facts in plan.unit_facts}
+    for slot in np.unique(slots):
+        facts = plan.series_facts[slot]
+        mine = slots == slot
+        good = mine & (values >= facts["range_min"]) & (values <= facts["range_max"]) & (flags != 3) & (flags != 4)
+        for timer in range(int(facts["timer_first"]), int(facts["timer_first"] + facts["timer_count"])):
+            rule = plan.timer_facts[timer]
+            if rule["operation"] in (kernel.ABOVE, kernel.BELOW):
+                is_above = rule["operation"] == kernel.ABOVE
+                _gather(
+                    found,
+                    plan,
+                    timer,
+                    good,
+                    observed_at,
+                    values,
+                    is_above,
+                    rule["bound"],
+                    rule["valid_from"],
+                    rule["valid_to"],
+                )
+        if int(slot) in units:
+            unit = units[int(slot)]
+            for row in range(int(unit["limit_first"]), int(unit["limit_first"] + unit["limit_count"])):
+                limit = plan.unit_limits[row]
+                span = limit["valid_from"], limit["valid_to"]
+                first = int(unit["timer_first"])
+                clause = f"{plan.unit_limit_rows[row].standard} {plan.unit_limit_rows[row].clause}"
+                _gather(found, plan, first, good, observed_at, values, False, limit["low"], *span, clause=clause)
+                _gather(found, plan, first + 2, good, observed_at, values, True, limit["high"], *span, clause=clause)
+    return list(found.values())
+
+
+def merge_late(held: Finding, new: Finding) -> Finding:
+    """Two late findings of one id as one: the worse extreme, the newer evidence. Commutative and idempotent."""
+    if held.extreme is None or new.extreme is None or held.limit is None:
+        return held
+    worse = max if held.extreme > held.limit else min
+    return replace(held, extreme=worse(held.extreme, new.extreme), evidence_at=max(held.evidence_at, new.evidence_at))
+
+
+def _gather(
+    found: dict[str, Finding], plan: Plan, timer: int, good: npt.NDArray[np.bool_], observed_at: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64], is_above: bool, bound: float, valid_from: int, valid_to: int, clause: str = "",
+) -> None:  # fmt: skip
+    broken = good & ((values > bound) if is_above else (values < bound))
+    rows = np.flatnonzero(broken & (observed_at >= valid_from) & (observed_at < valid_to))
+    meaning = plan.meanings[timer]
+    kind = meaning.kind if meaning.kind is not FindingKind.DISINFECTION_MISSING else FindingKind.DISINFECTION_LOW
+    rule = f"{meaning.rule}:late"
+    for row in rows:
+        hour = int(observed_at[row]) // HOUR * HOUR
+        one = Finding(
+            id=finding_id(kind, rule, meaning.key, hour), kind=kind, severity=meaning.severity, county=meaning.key.county,
+            works=meaning.key.works, point=meaning.key.point, parameter=meaning.key.parameter, start=hour, end=hour + HOUR,
+            evidence_at=int(observed_at[row]), extreme=float(values[row]), limit=float(bound), clause=clause or meaning.clause,
+            rule=rule, rule_version=plan.ruleset.version, reason="", late=True, evidence={"limit_id": meaning.limit_id},
+        )  # fmt: skip
+        held = found.get(one.id)
+        found[one.id] = one if held is None else merge_late(held, one)

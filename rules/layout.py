@@ -1,0 +1,166 @@
+"""Record layouts of the flat arrays the compiled loop walks. Everything else in `rules` names fields by these words.
+
+Times are ms since epoch, UTC; ``NEVER`` stands for "not yet".
+
+A *timer* is one condition with its `for` and clear times: a limit on a series, an instrument test, or one of the
+conditions of a disinfection unit. Timers of a works lie side by side, as do its series, so that a works can be rolled
+back by copying three short stretches of memory.
+"""
+
+import numpy as np
+
+__all__ = [
+    "EVENT",
+    "LOCAL_BITS",
+    "NEVER",
+    "NO_SLOT",
+    "SERIES_FACTS",
+    "SERIES_STATE",
+    "TIMER_FACTS",
+    "TIMER_STATE",
+    "UNIT_FACTS",
+    "UNIT_LIMIT",
+    "UNIT_STATE",
+    "WORKS_FACTS",
+    "WORKS_STATE",
+    "UnitTimer",
+]
+
+NEVER = -(2**62)
+NO_SLOT = -1
+# A reading's place in the order of its works: time in the upper bits, the series' rank within the works in the lower.
+LOCAL_BITS = 10
+
+# Facts come from register, ruleset and standards; they change only when the plan is compiled again.
+SERIES_FACTS = np.dtype(
+    [
+        ("works", np.int32),
+        ("timer_first", np.int32),
+        ("timer_count", np.int32),
+        ("flow_slot", np.int32),  # flow that tells whether a flat line means anything; NO_SLOT = always judged
+        ("range_min", np.float64),
+        ("range_max", np.float64),
+        ("flat_tolerance", np.float64),
+        ("flat_floor", np.float64),  # at or below it a flat line is never "stuck" (possible loss of disinfection)
+        ("flat_suspect_ms", np.int64),  # 0 = test off
+        ("flat_fail_ms", np.int64),
+        ("stale_ms", np.int64),
+        ("feeds_unit", np.int8),
+    ]
+)
+SERIES_STATE = np.dtype(
+    [
+        ("last_t", np.int64),  # newest reading with a value
+        ("last_value", np.float64),
+        ("flat_since", np.int64),
+        ("flat_value", np.float64),
+        ("last_flag", np.uint8),
+    ]
+)
+
+TIMER_FACTS = np.dtype(
+    [
+        ("operation", np.int8),
+        ("bound", np.float64),
+        ("clear_bound", np.float64),
+        ("for_ms", np.int64),
+        ("clear_ms", np.int64),
+        ("clear_samples", np.int32),
+        ("valid_from", np.int64),
+        ("valid_to", np.int64),
+        ("gap_ms", np.int64),  # a longer silence does not count towards `for`
+    ]
+)
+TIMER_STATE = np.dtype(
+    [
+        ("pending", np.int64),  # since when the condition holds
+        ("held", np.int64),  # of which unknown: does not count towards `for`
+        ("firing", np.int64),  # start of the open finding
+        ("clear_since", np.int64),
+        ("seen", np.int64),
+        ("evidence", np.int64),  # newest reading that supports the condition
+        ("extreme", np.float64),
+        ("clear_count", np.int32),
+    ]
+)
+
+
+class UnitTimer:
+    """Places of a disinfection unit's timers, counted from its first."""
+
+    LOW = 0
+    MISSING = 1
+    HIGH = 2
+    VERY_HIGH = 3
+    UNKNOWN = 4
+    FLOOR = 5
+    EQUIPMENT = 6
+    BOTH = 7
+    IDLE = 8
+    COUNT = 9
+    FINDINGS = 5  # the first five speak to people; the rest only feed MISSING and the state
+
+
+UNIT_FACTS = np.dtype(
+    [
+        ("works", np.int32),
+        ("timer_first", np.int32),
+        ("residual_slot", np.int32),
+        ("flow_slot", np.int32),
+        ("doser_slot", np.int32),
+        ("stock_slot", np.int32),
+        ("sample_flow_slot", np.int32),
+        ("floor", np.float64),
+        ("floor_clear", np.float64),
+        ("very_high", np.float64),
+        ("flow_min", np.float64),
+        ("stock_empty", np.float64),
+        ("limit_first", np.int32),  # rows of the unit-limit table, one per edition of the standard
+        ("limit_count", np.int32),
+    ]
+)
+UNIT_LIMIT = np.dtype(
+    [
+        ("valid_from", np.int64),
+        ("valid_to", np.int64),
+        ("low", np.float64),
+        ("low_clear", np.float64),
+        ("high", np.float64),
+    ]
+)
+UNIT_STATE = np.dtype([("state", np.int8), ("since", np.int64)])
+
+WORKS_FACTS = np.dtype(
+    [
+        ("series_first", np.int32),
+        ("series_count", np.int32),
+        ("timer_first", np.int32),
+        ("timer_count", np.int32),
+        ("unit_first", np.int32),
+        ("unit_count", np.int32),
+        ("ring_first", np.int64),
+        ("ring_capacity", np.int32),
+        ("window_ms", np.int64),
+    ]
+)
+WORKS_STATE = np.dtype(
+    [
+        ("newest", np.int64),  # order key of the newest reading
+        ("older_mark", np.int64),  # order key the older checkpoint stands at
+        ("newer_mark", np.int64),
+        ("ring_count", np.int32),
+        ("dirty", np.int8),
+    ]
+)
+EVENT = np.dtype(
+    [
+        ("what", np.int8),
+        ("target", np.int32),  # timer, or series for a gap
+        ("works", np.int32),
+        ("start", np.int64),
+        ("end", np.int64),
+        ("evidence", np.int64),
+        ("extreme", np.float64),
+        ("at", np.int64),  # order key of the reading that caused it
+    ]
+)

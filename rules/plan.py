@@ -1,0 +1,351 @@
+"""From register, standards and ruleset to the flat facts the compiled loop walks.
+
+A plan is compiled once and again only when works or rules change. It numbers series, timers and units; everything a
+finding needs to say (rule, clause, bound) is looked up here by timer number.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+from hashlib import blake2b
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from qingquan.domain.findings import FindingKind, Severity
+from qingquan.domain.parameters import Limit, Parameter, ParameterKind, applicable_limits
+from qingquan.domain.readings import SeriesKey
+from qingquan.domain.works import PointKind, SamplingPoint, Works
+from rules import kernel
+from rules.layout import (
+    LOCAL_BITS,
+    NO_SLOT,
+    SERIES_FACTS,
+    TIMER_FACTS,
+    UNIT_FACTS,
+    UNIT_LIMIT,
+    WORKS_FACTS,
+    UnitTimer,
+)
+from rules.ruleset import Rule, Ruleset
+
+__all__ = ["Plan", "TimerMeaning", "compile_plan"]
+
+ALWAYS = 2**62
+HOUR = 3_600_000
+# Disinfection is judged where the water leaves the works; a signal may come from another point of the works.
+UNIT_SIGNALS = ("flow", "doser_running", "disinfectant_level", "sample_flow")
+
+
+@dataclass(frozen=True, slots=True)
+class TimerMeaning:
+    """What a timer says when it fires. ``bound`` is NaN where the edition in force decides (units)."""
+
+    kind: FindingKind
+    severity: Severity
+    key: SeriesKey
+    rule: str
+    bound: float
+    clause: str
+    limit_id: str = ""
+    speaks: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Facts by number. Arrays are read-only for the loop; lists run parallel to them."""
+
+    works: tuple[Works, ...]
+    series: tuple[SeriesKey, ...]
+    meanings: tuple[TimerMeaning, ...]
+    timer_keys: tuple[tuple[str, ...], ...]
+    unit_points: tuple[SeriesKey, ...]
+    unit_limit_rows: tuple[Limit, ...]
+    series_facts: npt.NDArray[np.void]
+    timer_facts: npt.NDArray[np.void]
+    unit_facts: npt.NDArray[np.void]
+    unit_limits: npt.NDArray[np.void]
+    works_facts: npt.NDArray[np.void]
+    ring_size: int
+    expected: npt.NDArray[np.bool_]
+    ruleset: Ruleset
+
+    @cached_property
+    def slot_of(self) -> dict[SeriesKey, int]:
+        """Series slot by key."""
+        return {key: slot for slot, key in enumerate(self.series)}
+
+    @cached_property
+    def works_number(self) -> dict[tuple[str, str], int]:
+        """Number of a works by (county, id)."""
+        return {(works.county, works.id): number for number, works in enumerate(self.works)}
+
+    @cached_property
+    def digest(self) -> str:
+        """Fingerprint of everything that gives the arrays their meaning; a snapshot fits only the same one."""
+        h = blake2b(digest_size=16)
+        for array in (self.series_facts, self.timer_facts, self.unit_facts, self.unit_limits, self.works_facts):
+            h.update(array.tobytes())
+        h.update(repr((self.series, self.timer_keys, self.ruleset.version)).encode())
+        return h.hexdigest()
+
+
+def compile_plan(
+    works: Iterable[Works],
+    parameters: Mapping[str, Parameter],
+    limits: Sequence[Limit],
+    ruleset: Ruleset,
+    extra: Iterable[SeriesKey] = (),
+) -> Plan:
+    """Number everything and look up every bound.
+
+    Parameters
+    ----------
+    works : register entries to judge
+    parameters, limits : the standards tables
+    ruleset : checked rules
+    extra : series that devices send although the register does not expect them; judged, but never missed
+
+    Raises
+    ------
+    ValueError
+        If a works has more series than the order key can number (1,024).
+    """
+    unexpected: dict[tuple[str, str], list[SeriesKey]] = {}
+    for key in extra:
+        unexpected.setdefault((key.county, key.works), []).append(key)
+    build = _Build(parameters, limits, ruleset)
+    for one in works:
+        build.add(one, unexpected.get((one.county, one.id), []))
+    return build.finish()
+
+
+def _ms(day: date, zone: str) -> int:
+    return int(datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC).timestamp() * 1000)
+
+
+class _Build:
+    """Collects rows; one works at a time, so that its series, timers and units lie side by side."""
+
+    def __init__(self, parameters: Mapping[str, Parameter], limits: Sequence[Limit], ruleset: Ruleset) -> None:
+        self.parameters = parameters
+        self.ruleset = ruleset
+        self.works: list[Works] = []
+        self.series: list[SeriesKey] = []
+        self.expected: list[bool] = []
+        self.series_rows: list[tuple[object, ...]] = []
+        self.meanings: list[TimerMeaning] = []
+        self.timer_keys: list[tuple[str, ...]] = []
+        self.timer_rows: list[tuple[object, ...]] = []
+        self.unit_points: list[SeriesKey] = []
+        self.unit_rows: list[tuple[object, ...]] = []
+        self.unit_limit_rows: list[Limit] = []
+        self.unit_limits: list[tuple[object, ...]] = []
+        self.works_rows: list[tuple[object, ...]] = []
+        self.ring_size = 0
+        self._by_code: dict[str, list[Limit]] = {}
+        for limit in limits:
+            self._by_code.setdefault(limit.code, []).append(limit)
+
+    def add(self, works: Works, extra: Sequence[SeriesKey]) -> None:
+        series_first, timer_first, unit_first = len(self.series), len(self.timer_rows), len(self.unit_rows)
+        rows = self._series_of(works, extra)
+        if len(rows) > 1 << LOCAL_BITS:
+            raise ValueError(f"works {works.county}/{works.id} has {len(rows)} series; at most {1 << LOCAL_BITS}")
+        slots = {key: series_first + rank for rank, (key, _, _) in enumerate(rows)}
+        units = self._units_of(works, slots)
+        feeding = {slot for unit in units for slot in unit if slot != NO_SLOT}
+        for key, point, is_expected in rows:
+            self._add_series(works, key, point, is_expected, slots, feeding)
+        for unit in units:
+            self._add_unit(works, unit)
+        window = works.lateness_s * 1000
+        capacity = round(2.5 * window / (works.cadence_s * 1000) * len(rows)) + 4 * len(rows) + 16
+        self.works_rows.append(
+            (
+                series_first, len(self.series) - series_first, timer_first, len(self.timer_rows) - timer_first,
+                unit_first, len(self.unit_rows) - unit_first, self.ring_size, capacity, window,
+            )
+        )  # fmt: skip
+        self.ring_size += capacity
+        self.works.append(works)
+
+    def _series_of(self, works: Works, extra: Sequence[SeriesKey]) -> list[tuple[SeriesKey, SamplingPoint, bool]]:
+        points = {point.id: point for point in works.points}
+        rows = [
+            (SeriesKey(works.county, works.id, point.id, parameter), point, True)
+            for point in works.points
+            for parameter in point.parameters
+        ]
+        known = {key for key, _, _ in rows}
+        rows += [(key, points[key.point], False) for key in extra if key.point in points and key not in known]
+        # Signals that explain a residual come before it at the same time, so that it is judged knowing them.
+        order = {ParameterKind.STATE: 0, ParameterKind.OPERATION: 1, ParameterKind.QUALITY: 2}
+        residual = works.disinfectant.residual
+        return sorted(
+            (row for row in rows if row[0].parameter in self.parameters),
+            key=lambda row: (row[0].parameter == residual, order[self.parameters[row[0].parameter].kind], row[0]),
+        )
+
+    def _units_of(self, works: Works, slots: Mapping[SeriesKey, int]) -> list[tuple[int, ...]]:
+        residual = works.disinfectant.residual
+        units = []
+        for point in works.points:
+            key = SeriesKey(works.county, works.id, point.id, residual or "")
+            if point.kind is PointKind.OUTLET and key in slots:
+                signals = tuple(self._signal(works, point, name, slots) for name in UNIT_SIGNALS)
+                units.append((slots[key], *signals))
+        return units
+
+    def _signal(self, works: Works, point: SamplingPoint, name: str, slots: Mapping[SeriesKey, int]) -> int:
+        """The series of a signal at the outlet itself, else anywhere in the works (the cell's own flow: only there)."""
+        here = slots.get(SeriesKey(works.county, works.id, point.id, name))
+        if here is not None or name == "sample_flow":
+            return NO_SLOT if here is None else here
+        return next((slot for key, slot in slots.items() if key.parameter == name), NO_SLOT)
+
+    def _add_series(
+        self,
+        works: Works,
+        key: SeriesKey,
+        point: SamplingPoint,
+        is_expected: bool,
+        slots: Mapping[SeriesKey, int],
+        feeding: set[int],
+    ) -> None:
+        parameter = self.parameters[key.parameter]
+        slot, first = len(self.series), len(self.timer_rows)
+        self.series.append(key)
+        self.expected.append(is_expected)
+        stale = works.stale_after_s * 1000
+        self._instrument_timers(key, parameter, stale)
+        for rule in self.ruleset.rules:
+            wanted = works.disinfectant.residual if rule.parameter == "residual" else rule.parameter
+            if wanted == key.parameter and point.kind in rule.points:
+                self._rule_timers(works, point, key, rule, stale)
+        flow = self._signal(works, point, "flow", slots) if parameter.kind is ParameterKind.QUALITY else NO_SLOT
+        is_residual = key.parameter == works.disinfectant.residual
+        floor = self.ruleset.disinfection.floor.get(key.parameter, 0.0) if is_residual else -np.inf
+        self.series_rows.append(
+            (
+                len(self.works), first, len(self.timer_rows) - first, flow, parameter.range_min, parameter.range_max,
+                parameter.flat_tolerance, floor, round(parameter.flat_suspect_h * HOUR), round(parameter.flat_fail_h * HOUR),
+                stale, slot in feeding,
+            )
+        )  # fmt: skip
+
+    def _instrument_timers(self, key: SeriesKey, parameter: Parameter, stale: int) -> None:
+        rules = self.ruleset.instrument
+        self._timer(
+            TimerMeaning(FindingKind.OUT_OF_RANGE, rules.out_of_range_severity, key, "instrument-range", np.nan, ""),
+            kernel.OUTSIDE, 0.0, 0.0, rules.out_of_range_for_ms, 0, 1, -ALWAYS, ALWAYS, stale,
+        )  # fmt: skip
+        if parameter.flat_suspect_h > 0:
+            self._timer(
+                TimerMeaning(FindingKind.FLAT_LINE, rules.flat_line_severity, key, "flat-line", np.nan, ""),
+                kernel.FLAT, 0.0, 0.0, 0, 0, 1, -ALWAYS, ALWAYS, stale,
+            )  # fmt: skip
+
+    def _rule_timers(self, works: Works, point: SamplingPoint, key: SeriesKey, rule: Rule, stale: int) -> None:
+        for bound, limit in self._bounds(works, point, key.parameter, rule):
+            sign = -1 if rule.is_above else 1
+            self._timer(
+                TimerMeaning(
+                    FindingKind.EXCEEDANCE, rule.severity, key, rule.id, bound,
+                    f"{limit.standard} {limit.clause}" if limit else rule.basis, limit.id if limit else "",
+                ),
+                kernel.ABOVE if rule.is_above else kernel.BELOW, bound, bound + sign * rule.clear_margin,
+                rule.for_ms, rule.clear_ms, rule.clear_samples,
+                _ms(limit.valid_from, works.time_zone) if limit else -ALWAYS,
+                _ms(limit.valid_to + timedelta(1), works.time_zone) if limit and limit.valid_to else ALWAYS,
+                stale,
+            )  # fmt: skip
+
+    def _bounds(
+        self, works: Works, point: SamplingPoint, parameter: str, rule: Rule
+    ) -> list[tuple[float, Limit | None]]:
+        if not isinstance(rule.bound, str):
+            return [(rule.bound, None)]
+        side: Callable[[Limit], float | None] = (
+            (lambda row: row.max) if rule.bound == "limit.max" else (lambda row: row.min)
+        )
+        rows = self._limits(works, parameter, point.kind)
+        return [(bound, row) for row in rows if (bound := side(row)) is not None]
+
+    def _limits(self, works: Works, parameter: str, kind: PointKind) -> list[Limit]:
+        return applicable_limits(
+            self._by_code.get(parameter, []), parameter, kind,
+            small_limited=works.is_small_supply and works.source_limited, standard=self.ruleset.standard,
+        )  # fmt: skip
+
+    def _timer(self, meaning: TimerMeaning, operation: int, bound: float, clear: float, for_ms: int, clear_ms: int,
+               samples: int, valid_from: int, valid_to: int, gap: int) -> None:  # fmt: skip
+        self.meanings.append(meaning)
+        self.timer_keys.append((*meaning.key, meaning.kind, meaning.rule, meaning.limit_id))
+        self.timer_rows.append((operation, bound, clear, for_ms, clear_ms, samples, valid_from, valid_to, gap))
+
+    def _add_unit(self, works: Works, slots: tuple[int, ...]) -> None:
+        rules = self.ruleset.disinfection
+        residual, flow, doser, stock, sample_flow = slots
+        key = self.series[residual]
+        code, stale = key.parameter, works.stale_after_s * 1000
+        first = len(self.timer_rows)
+        times = {
+            UnitTimer.LOW: (FindingKind.DISINFECTION_LOW, "low", rules.low_for_ms),
+            UnitTimer.MISSING: (FindingKind.DISINFECTION_MISSING, "missing", 0),
+            UnitTimer.HIGH: (FindingKind.DISINFECTION_HIGH, "high", rules.high_for_ms),
+            UnitTimer.VERY_HIGH: (FindingKind.DISINFECTION_HIGH, "very_high", rules.very_high_for_ms),
+            UnitTimer.UNKNOWN: (FindingKind.DISINFECTION_UNKNOWN, "unknown", rules.unknown_for_ms),
+            UnitTimer.FLOOR: (FindingKind.DISINFECTION_MISSING, "", rules.missing_floor_for_ms),
+            UnitTimer.EQUIPMENT: (FindingKind.DISINFECTION_MISSING, "", rules.missing_equipment_for_ms),
+            UnitTimer.BOTH: (FindingKind.DISINFECTION_MISSING, "", rules.missing_both_for_ms),
+            UnitTimer.IDLE: (FindingKind.DISINFECTION_UNKNOWN, "", rules.idle_for_ms),
+        }
+        bounds = {UnitTimer.MISSING: rules.floor[code], UnitTimer.VERY_HIGH: rules.very_high[code]}
+        for place in range(UnitTimer.COUNT):
+            kind, word, for_ms = times[place]
+            rule = f"disinfection-{word.replace('_', '-')}" if word else f"disinfection-part-{place}"
+            meaning = TimerMeaning(
+                kind,
+                rules.severity[word] if word else Severity.INFO,
+                key,
+                rule,
+                bounds.get(place, np.nan),
+                "",
+                speaks=bool(word),
+            )
+            self._timer(
+                meaning, kernel.UNIT, 0.0, 0.0, for_ms, rules.clear_ms, rules.clear_samples, -ALWAYS, ALWAYS, stale
+            )
+        rows = self._limits(works, code, PointKind.OUTLET)
+        limit_first = len(self.unit_limits)
+        for row in rows:
+            low = row.min if row.min is not None else -np.inf
+            self.unit_limit_rows.append(row)
+            self.unit_limits.append(
+                (
+                    _ms(row.valid_from, works.time_zone),
+                    _ms(row.valid_to + timedelta(1), works.time_zone) if row.valid_to else ALWAYS,
+                    low, low + rules.low_clear_margin[code], row.max if row.max is not None else np.inf,
+                )
+            )  # fmt: skip
+        self.unit_points.append(key)
+        self.unit_rows.append(
+            (
+                len(self.works), first, residual, flow, doser, stock, sample_flow, rules.floor[code],
+                rules.floor[code] + rules.floor_clear_margin[code], rules.very_high[code], rules.flow_min, rules.stock_empty,
+                limit_first, len(rows),
+            )
+        )  # fmt: skip
+
+    def finish(self) -> Plan:
+        return Plan(
+            works=tuple(self.works), series=tuple(self.series), meanings=tuple(self.meanings),
+            timer_keys=tuple(self.timer_keys), unit_points=tuple(self.unit_points), unit_limit_rows=tuple(self.unit_limit_rows),
+            series_facts=np.array(self.series_rows, SERIES_FACTS), timer_facts=np.array(self.timer_rows, TIMER_FACTS),
+            unit_facts=np.array(self.unit_rows, UNIT_FACTS), unit_limits=np.array(self.unit_limits, UNIT_LIMIT),
+            works_facts=np.array(self.works_rows, WORKS_FACTS), ring_size=self.ring_size,
+            expected=np.array(self.expected, np.bool_), ruleset=self.ruleset,
+        )  # fmt: skip

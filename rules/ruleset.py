@@ -1,0 +1,236 @@
+"""The ruleset as a value, checked whole before anything runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qingquan.domain.findings import Severity
+from qingquan.domain.works import PointKind
+from qingquan.errors import ConfigurationError
+
+__all__ = ["DisinfectionRules", "InstrumentRules", "Rule", "Ruleset", "parse_ruleset"]
+
+RESIDUALS = ("free_chlorine", "total_chlorine", "chlorine_dioxide", "ozone")
+LIMIT_BOUNDS = ("limit.min", "limit.max")
+MINUTE = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An exceedance rule: ``parameter`` (or ``residual``, the works' own) above or below a bound for ``for_ms``."""
+
+    id: str
+    parameter: str
+    points: tuple[PointKind, ...]
+    is_above: bool
+    bound: float | str
+    clear_margin: float
+    for_ms: int
+    clear_ms: int
+    clear_samples: int
+    severity: Severity
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class DisinfectionRules:
+    """Thresholds [mg/L by residual parameter, m3/h, %] and times [ms] of the disinfection state machine."""
+
+    low_for_ms: int
+    low_clear_margin: Mapping[str, float]
+    floor: Mapping[str, float]
+    floor_clear_margin: Mapping[str, float]
+    missing_floor_for_ms: int
+    missing_equipment_for_ms: int
+    missing_both_for_ms: int
+    high_for_ms: int
+    very_high: Mapping[str, float]
+    very_high_for_ms: int
+    unknown_for_ms: int
+    idle_for_ms: int
+    clear_ms: int
+    clear_samples: int
+    flow_min: float
+    stock_empty: float
+    severity: Mapping[str, Severity]
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentRules:
+    """What is said of instruments and of silence."""
+
+    out_of_range_for_ms: int
+    out_of_range_severity: Severity
+    flat_line_severity: Severity
+    silence_severity: Severity
+    never_seen_severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """Everything that varies without changing code. ``version`` goes into every finding."""
+
+    version: str
+    standard: str
+    rules: tuple[Rule, ...]
+    disinfection: DisinfectionRules
+    instrument: InstrumentRules
+
+
+class _Reader:
+    """Takes values out of a table by type and collects faults instead of raising at the first."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.faults: list[str] = []
+
+    def fault(self, path: str, found: object, allowed: str) -> None:
+        self.faults.append(f"{self.where}: {path} = {found!r}: allowed: {allowed}")
+
+    def number(self, table: Mapping[str, Any], path: str, key: str, default: float | None = None) -> float:
+        found = table.get(key, default)
+        if isinstance(found, bool) or not isinstance(found, int | float) or found < 0 or found != found:
+            self.fault(f"{path}.{key}", found, "a number, 0 or more")
+            return 0.0
+        return float(found)
+
+    def minutes(self, table: Mapping[str, Any], path: str, key: str, default: float | None = None) -> int:
+        return round(self.number(table, path, key, default) * MINUTE)
+
+    def word(self, table: Mapping[str, Any], path: str, key: str) -> str:
+        found = table.get(key)
+        if not isinstance(found, str) or not found:
+            self.fault(f"{path}.{key}", found, "a word")
+            return ""
+        return found
+
+    def severity(self, table: Mapping[str, Any], path: str, key: str) -> Severity:
+        found = table.get(key)
+        by_word = {severity.word: severity for severity in Severity}
+        if found not in by_word:
+            self.fault(f"{path}.{key}", found, ", ".join(by_word))
+            return Severity.INFO
+        return by_word[str(found)]
+
+    def table(self, table: Mapping[str, Any], path: str, key: str) -> Mapping[str, Any]:
+        found = table.get(key)
+        if not isinstance(found, Mapping):
+            self.fault(f"{path}{key}", found, "a table")
+            return {}
+        return found
+
+    def by_residual(self, table: Mapping[str, Any], path: str, key: str) -> dict[str, float]:
+        inner = self.table(table, f"{path}.", key)
+        for name in set(inner) - set(RESIDUALS):
+            self.fault(f"{path}.{key}.{name}", inner[name], f"keys {', '.join(RESIDUALS)}")
+        return {name: self.number(inner, f"{path}.{key}", name) for name in RESIDUALS}
+
+    def only(self, table: Mapping[str, Any], path: str, known: tuple[str, ...]) -> None:
+        for key in set(table) - set(known):
+            self.fault(f"{path}{key}", table[key], f"keys {', '.join(known)}")
+
+
+def parse_ruleset(table: Mapping[str, Any], parameters: Mapping[str, object], where: str = "ruleset") -> Ruleset:
+    """A ruleset from its TOML table.
+
+    Raises
+    ------
+    ConfigurationError
+        All faults at once, each with file, key, value found and values allowed.
+    """
+    read = _Reader(where)
+    read.only(table, "", ("version", "standard", "defaults", "rule", "disinfection", "instrument", "silence"))
+    defaults = read.table(table, "", "defaults")
+    rows = table.get("rule", [])
+    rules = tuple(_rule(row, f"rule[{n}]", defaults, parameters, read) for n, row in enumerate(rows))
+    seen: set[str] = set()
+    for rule in rules:
+        if rule.id in seen:
+            read.fault(f"rule {rule.id}", rule.id, "an id used once")
+        seen.add(rule.id)
+    ruleset = Ruleset(
+        version=read.word(table, "", "version"),
+        standard=read.word(table, "", "standard"),
+        rules=rules,
+        disinfection=_disinfection(read.table(table, "", "disinfection"), read),
+        instrument=_instrument(read.table(table, "", "instrument"), read.table(table, "", "silence"), read),
+    )
+    if read.faults:
+        raise ConfigurationError(read.faults)
+    return ruleset
+
+
+def _rule(
+    row: Mapping[str, Any], path: str, defaults: Mapping[str, Any], parameters: Mapping[str, object], read: _Reader
+) -> Rule:
+    known = (
+        "id", "parameter", "points", "above", "below", "clear_margin", "for_min", "clear_for_min", "clear_samples",
+        "severity", "basis",
+    )  # fmt: skip
+    read.only(row, f"{path}.", known)
+    parameter = read.word(row, path, "parameter")
+    if parameter and parameter != "residual" and parameter not in parameters:
+        read.fault(f"{path}.parameter", parameter, f"residual, {', '.join(parameters)}")
+    points = row.get("points", [])
+    kinds = [kind.value for kind in PointKind]
+    for point in points:
+        if point not in kinds:
+            read.fault(f"{path}.points", point, ", ".join(kinds))
+    if ("above" in row) == ("below" in row):
+        read.fault(path, sorted(row), "exactly one of above, below")
+    bound = row.get("above", row.get("below"))
+    if isinstance(bound, str) and bound not in LIMIT_BOUNDS:
+        read.fault(f"{path}.{'above' if 'above' in row else 'below'}", bound, f"a number, {', '.join(LIMIT_BOUNDS)}")
+    elif not isinstance(bound, str):
+        bound = read.number({"bound": bound}, path, "bound")
+    merged = {**defaults, **row}
+    return Rule(
+        id=read.word(row, path, "id"),
+        parameter=parameter,
+        points=tuple(PointKind(point) for point in points if point in kinds),
+        is_above="above" in row,
+        bound=bound,
+        clear_margin=read.number(row, path, "clear_margin", 0.0),
+        for_ms=read.minutes(merged, path, "for_min"),
+        clear_ms=read.minutes(merged, path, "clear_for_min"),
+        clear_samples=int(read.number(merged, path, "clear_samples")),
+        severity=read.severity(row, path, "severity"),
+        basis=read.word(row, path, "basis"),
+    )
+
+
+def _disinfection(table: Mapping[str, Any], read: _Reader) -> DisinfectionRules:
+    path = "disinfection"
+    severity = read.table(table, f"{path}.", "severity")
+    return DisinfectionRules(
+        low_for_ms=read.minutes(table, path, "low_for_min"),
+        low_clear_margin=read.by_residual(table, path, "low_clear_margin_mg_l"),
+        floor=read.by_residual(table, path, "floor_mg_l"),
+        floor_clear_margin=read.by_residual(table, path, "floor_clear_margin_mg_l"),
+        missing_floor_for_ms=read.minutes(table, path, "missing_floor_for_min"),
+        missing_equipment_for_ms=read.minutes(table, path, "missing_equipment_for_min"),
+        missing_both_for_ms=read.minutes(table, path, "missing_both_for_min"),
+        high_for_ms=read.minutes(table, path, "high_for_min"),
+        very_high=read.by_residual(table, path, "very_high_mg_l"),
+        very_high_for_ms=read.minutes(table, path, "very_high_for_min"),
+        unknown_for_ms=read.minutes(table, path, "unknown_for_min"),
+        idle_for_ms=read.minutes(table, path, "idle_for_min"),
+        clear_ms=read.minutes(table, path, "clear_for_min"),
+        clear_samples=int(read.number(table, path, "clear_samples")),
+        flow_min=read.number(table, path, "flow_min_m3_h"),
+        stock_empty=read.number(table, path, "stock_empty_percent"),
+        severity={
+            word: read.severity(severity, f"{path}.severity", word)
+            for word in ("low", "missing", "high", "very_high", "unknown")
+        },
+    )
+
+
+def _instrument(table: Mapping[str, Any], silence: Mapping[str, Any], read: _Reader) -> InstrumentRules:
+    return InstrumentRules(
+        out_of_range_for_ms=read.minutes(table, "instrument", "out_of_range_for_min"),
+        out_of_range_severity=read.severity(table, "instrument", "out_of_range_severity"),
+        flat_line_severity=read.severity(table, "instrument", "flat_line_severity"),
+        silence_severity=read.severity(silence, "silence", "severity"),
+        never_seen_severity=read.severity(silence, "silence", "never_seen_severity"),
+    )

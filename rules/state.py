@@ -1,0 +1,202 @@
+"""What the fold carries from one batch to the next, and how it is made, stored and moved to another plan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rules.kernel import UNKNOWN
+from rules.layout import LOCAL_BITS, NEVER, SERIES_STATE, TIMER_STATE, UNIT_STATE, WORKS_STATE
+from rules.plan import Plan
+
+__all__ = ["Said", "State", "adopt", "new_state", "pack", "unpack"]
+
+Structs = npt.NDArray[np.void]
+
+
+@dataclass(slots=True)
+class Said:
+    """What was said of one timer (or gap) since a start, as last passed on: enough to tell whether it changed."""
+
+    end: int | None
+    evidence: int
+    extreme: float
+    at: int
+
+
+@dataclass(slots=True)
+class State:
+    """Flat arrays by slot number of the plan, two checkpoints of them, the ring of recent readings, and what was said.
+
+    ``said`` maps works -> (timer, start) -> `Said`; gaps of series i stand there as timer -1-i. It holds open findings and
+    those whose last change is younger than the older checkpoint: exactly those a roll-back may still change.
+    The fold that passes through owns the state: `evaluate` changes it in place.
+    """
+
+    series: tuple[Structs, Structs, Structs]
+    timers: tuple[Structs, Structs, Structs]
+    units: tuple[Structs, Structs, Structs]
+    ring_keys: npt.NDArray[np.int64]
+    ring_values: npt.NDArray[np.float64]
+    ring_flags: npt.NDArray[np.uint8]
+    works: Structs
+    said: dict[int, dict[tuple[int, int], Said]] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> npt.NDArray[np.int64]:
+        """Time of each works' newest reading [ms], `NEVER` shifted where none came."""
+        return self.works["newest"] >> LOCAL_BITS
+
+
+def new_state(plan: Plan) -> State:
+    """The state before the first reading."""
+    series = np.zeros(len(plan.series), SERIES_STATE)
+    series["last_t"] = NEVER
+    series["flat_since"] = NEVER
+    timers = np.zeros(len(plan.meanings), TIMER_STATE)
+    for name in ("pending", "firing", "clear_since", "seen", "evidence"):
+        timers[name] = NEVER
+    units = np.zeros(len(plan.unit_facts), UNIT_STATE)
+    units["state"] = UNKNOWN
+    units["since"] = NEVER
+    works = np.zeros(len(plan.works), WORKS_STATE)
+    for name in ("newest", "older_mark", "newer_mark"):
+        works[name] = NEVER
+    return State(
+        (series, series.copy(), series.copy()),
+        (timers, timers.copy(), timers.copy()),
+        (units, units.copy(), units.copy()),
+        np.zeros(plan.ring_size, np.int64),
+        np.zeros(plan.ring_size, np.float64),
+        np.zeros(plan.ring_size, np.uint8),
+        works,
+    )
+
+
+def adopt(old_plan: Plan, old: State, plan: Plan) -> State:
+    """Carry a state over to another plan, by key: series, timers and units that both plans know keep their memory.
+
+    A works whose series changed loses its checkpoints (they would not fit): its lateness window starts anew at its newest
+    reading. What was said stays said.
+    """
+    state = new_state(plan)
+    by_series = plan.slot_of
+    pairs = [(slot, by_series[key]) for slot, key in enumerate(old_plan.series) if key in by_series]
+    by_timer = {key: number for number, key in enumerate(plan.timer_keys)}
+    timer_pairs = [(n, by_timer[key]) for n, key in enumerate(old_plan.timer_keys) if key in by_timer]
+    by_unit = {key: number for number, key in enumerate(plan.unit_points)}
+    unit_pairs = [(n, by_unit[key]) for n, key in enumerate(old_plan.unit_points) if key in by_unit]
+    _move(old.series, state.series, pairs)
+    _move(old.timers, state.timers, timer_pairs)
+    _move(old.units, state.units, unit_pairs)
+    moved_timer, moved_slot = dict(timer_pairs), dict(pairs)
+    for number, works in enumerate(old_plan.works):
+        now = plan.works_number.get((works.county, works.id))
+        if now is None:
+            continue
+        state.works[now] = old.works[number]
+        state.said[now] = {
+            (target, start): said
+            for (timer, start), said in old.said.get(number, {}).items()
+            if (target := moved_timer.get(timer) if timer >= 0 else _gap(moved_slot.get(-1 - timer))) is not None
+        }
+        if not _move_ring(old_plan, old, number, plan, state, now):
+            _forget_window(plan, state, now)
+    return state
+
+
+def _gap(slot: int | None) -> int | None:
+    return None if slot is None else -1 - slot
+
+
+def _move(source: tuple[Structs, ...], target: tuple[Structs, ...], pairs: list[tuple[int, int]]) -> None:
+    if not pairs:
+        return
+    was, now = (np.array(column) for column in zip(*pairs, strict=True))
+    for a, b in zip(source, target, strict=True):
+        b[now] = a[was]
+
+
+def _move_ring(old_plan: Plan, old: State, number: int, plan: Plan, state: State, now: int) -> bool:
+    """Copy a works' ring if its series are the same ones in the same order and it fits."""
+    a, b = old_plan.works_facts[number], plan.works_facts[now]
+    first, count = int(a["series_first"]), int(a["series_count"])
+    mine = old_plan.series[first : first + count]
+    theirs = plan.series[int(b["series_first"]) : int(b["series_first"]) + int(b["series_count"])]
+    held = int(old.works[number]["ring_count"])
+    if mine != theirs or held > int(b["ring_capacity"]) or a["window_ms"] != b["window_ms"]:
+        return False
+    for source, target in (
+        (old.ring_keys, state.ring_keys), (old.ring_values, state.ring_values), (old.ring_flags, state.ring_flags),
+    ):  # fmt: skip
+        target[int(b["ring_first"]) : int(b["ring_first"]) + held] = source[
+            int(a["ring_first"]) : int(a["ring_first"]) + held
+        ]
+    return True
+
+
+def _forget_window(plan: Plan, state: State, number: int) -> None:
+    facts = plan.works_facts[number]
+    for arrays, name in ((state.series, "series"), (state.timers, "timer"), (state.units, "unit")):
+        first = int(facts[f"{name}_first"])
+        last = first + int(facts[f"{name}_count"])
+        for checkpoint in arrays[1:]:
+            checkpoint[first:last] = arrays[0][first:last]
+    works = state.works[number]
+    # Ranks may have changed: everything up to and including the newest time counts as judged.
+    if works["newest"] != NEVER:
+        works["newest"] = works["newest"] | ((1 << LOCAL_BITS) - 1)
+    works["older_mark"] = works["newer_mark"] = works["newest"]
+    works["ring_count"] = 0
+    works["dirty"] = 0
+
+
+def pack(state: State) -> dict[str, Any]:
+    """The state as plain bytes and lists, ready to be written as one value."""
+    return {
+        "series": [array.tobytes() for array in state.series],
+        "timers": [array.tobytes() for array in state.timers],
+        "units": [array.tobytes() for array in state.units],
+        "ring": [state.ring_keys.tobytes(), state.ring_values.tobytes(), state.ring_flags.tobytes()],
+        "works": state.works.tobytes(),
+        "said": [
+            [works, timer, start, said.end, said.evidence, said.extreme, said.at]
+            for works, entries in state.said.items()
+            for (timer, start), said in entries.items()
+        ],
+    }
+
+
+def unpack(packed: Mapping[str, Any], plan: Plan) -> State:
+    """The state out of `pack`.
+
+    Raises
+    ------
+    ValueError
+        If a part has not the size the plan asks for: the snapshot belongs to another plan or is damaged.
+    """
+    sizes = {"series": (SERIES_STATE, len(plan.series)), "timers": (TIMER_STATE, len(plan.meanings)),
+             "units": (UNIT_STATE, len(plan.unit_facts))}  # fmt: skip
+    parts: dict[str, tuple[Structs, Structs, Structs]] = {}
+    for name, (dtype, count) in sizes.items():
+        arrays = tuple(np.frombuffer(raw, dtype).copy() for raw in packed[name])
+        if len(arrays) != 3 or any(len(array) != count for array in arrays):
+            raise ValueError(f"{name}: {[len(array) for array in arrays]} rows, expected 3 x {count}")
+        parts[name] = (arrays[0], arrays[1], arrays[2])
+    works = np.frombuffer(packed["works"], WORKS_STATE).copy()
+    keys, values, flags = packed["ring"]
+    ring = (
+        np.frombuffer(keys, np.int64).copy(),
+        np.frombuffer(values, np.float64).copy(),
+        np.frombuffer(flags, np.uint8).copy(),
+    )
+    if len(works) != len(plan.works) or any(len(part) != plan.ring_size for part in ring):
+        raise ValueError(
+            f"works or ring: {len(works)}, {len(ring[0])} rows, expected {len(plan.works)}, {plan.ring_size}"
+        )
+    state = State(parts["series"], parts["timers"], parts["units"], *ring, works)
+    for number, timer, start, end, evidence, extreme, at in packed["said"]:
+        state.said.setdefault(number, {})[(timer, start)] = Said(end, evidence, extreme, at)
+    return state
