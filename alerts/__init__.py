@@ -1,0 +1,1 @@
+"""From finding to person: incidents (pure), the outbox and the channels it is relayed over."""

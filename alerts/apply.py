@@ -1,0 +1,303 @@
+"""Shell of the incident lifecycle: findings in; findings, incidents, history and outbox rows written.
+
+Everything happens in the caller's transaction, together with whatever else the caller writes there: a crash leaves all
+of it or nothing. The same findings again change nothing and tell nobody. Reads and writes are batched, because a power
+cut in a township makes thousands of findings at once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from sqlalchemy import Connection
+
+from alerts.lifecycle import (
+    SILENT,
+    Decision,
+    Step,
+    belongs_to,
+    cause_of,
+    chronological,
+    decide,
+    is_active,
+    is_replayed,
+    resettled,
+    steps_to_tell,
+    worst_of,
+)
+from alerts.routing import GROUP_WAIT_S, SMS, Receiver, audience, is_standing
+from alerts.templates import load_templates
+from alerts.wording import Label, Notice, Style, one_line, sms_params, wecom_markdown
+from qingquan.clock import from_ms
+from qingquan.config import Config
+from qingquan.domain.findings import Finding
+from qingquan.domain.incidents import Incident, IncidentState, NewMessage, TransitionReason
+from qingquan.domain.works import Works
+from qingquan.standards.loader import load_standards
+from qingquan.store.sql import incident_batches as batches
+from qingquan.store.sql.findings import upsert_findings
+from qingquan.store.sql.outbox import enqueue
+
+__all__ = ["AlertSettings", "Applied", "apply_findings", "parameter_labels"]
+
+WorksKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """What of the settings bears on messages."""
+
+    style: Style = field(default_factory=Style)
+
+    @classmethod
+    def from_config(cls, config: Config) -> "AlertSettings":
+        """The settings of a running system."""
+        return cls(Style(config.language, config.time_zone, config.public_url))
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a call has done. ``replayed`` findings were older than what is stored and changed nothing."""
+
+    findings_written: int = 0
+    replayed: int = 0
+    incidents_opened: int = 0
+    incidents_resolved: int = 0
+    messages_queued: int = 0
+    messages_called_off: int = 0
+
+
+@dataclass(slots=True)
+class _Case:
+    """An incident while findings are applied to it; ``before`` is what is stored, ``None`` for a new one."""
+
+    incident: Incident
+    before: Incident | None
+    findings: dict[str, Finding] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    events: list[tuple[TransitionReason, str]] = field(default_factory=list)
+
+    def take(self, decision: Decision) -> None:
+        """Go on to the incident a decision leads to."""
+        assert decision.incident is not None
+        self.incident = decision.incident
+        self.events += decision.events
+        self.steps += decision.notify
+
+    @property
+    def works_key(self) -> WorksKey:
+        return self.incident.county, self.incident.works
+
+    @property
+    def cause(self) -> str:
+        return self.incident.summary["cause"]
+
+
+def apply_findings(
+    connection: Connection,
+    findings: Iterable[Finding],
+    works: Mapping[WorksKey, Works],
+    now_ms: int,
+    settings: AlertSettings | None = None,
+) -> Applied:
+    """Store findings and bring incidents, their history and the outbox in line with them.
+
+    ``works`` is the register (at least of the works concerned). Needs a writing transaction of the caller's.
+    """
+    newest = {finding.id: finding for finding in findings}
+    stored = batches.stored_findings(connection, newest)
+    replayed = {id_ for id_, finding in newest.items() if id_ in stored and is_replayed(stored[id_], finding)}
+    fresh = [finding for id_, finding in newest.items() if id_ not in replayed and stored.get(id_) != finding]
+    if not fresh:
+        return Applied(replayed=len(replayed))
+    written = upsert_findings(connection, fresh, now_ms)
+    cases = _moved_on(connection, fresh, now_ms)
+    told_before = _told_standing(connection, cases, works)
+    _store(connection, cases, now_ms)
+    called_off, queued = _tell(connection, cases, works, told_before, now_ms, settings or AlertSettings())
+    return Applied(
+        findings_written=written,
+        replayed=len(replayed),
+        incidents_opened=sum(case.before is None for case in cases),
+        incidents_resolved=sum(_is_resolved(case.incident) for case in cases),
+        messages_queued=queued,
+        messages_called_off=called_off,
+    )
+
+
+@cache
+def parameter_labels() -> Mapping[str, Label]:
+    """Names, units and decimals of everything the standards name; online parameters before laboratory ones."""
+    tables = load_standards()
+    labels = {limit.code: Label(limit.name_zh, limit.name_en, limit.unit) for limit in tables.limits}
+    online = {p.code: Label(p.name_zh, p.name_en, p.unit, p.decimals) for p in tables.parameters.values()}
+    return labels | online
+
+
+def _moved_on(connection: Connection, fresh: Sequence[Finding], now_ms: int) -> list[_Case]:
+    """All cases of the works concerned, after the findings; those resolved or opened and resolved in between included."""
+    keys = {(finding.county, finding.works) for finding in fresh}
+    linked = batches.linked_findings(connection, [finding.id for finding in fresh])
+    unresolved = batches.unresolved_incidents(connection, keys)
+    known = batches.stored_findings(connection, {id_ for one in unresolved for id_ in one.finding_ids})
+    running: dict[tuple[str, str, str], _Case] = {}
+    for one in unresolved:
+        case = _Case(one, one, {id_: known[id_] for id_ in one.finding_ids})
+        running[one.county, one.works, case.cause] = case
+    silences = _silences(running.values(), fresh)
+    over: list[_Case] = []
+    for finding in chronological(fresh, linked):
+        _move(finding, running, over, linked, silences.get((finding.county, finding.works), []), now_ms)
+    for case in running.values():
+        case.take(resettled(case.incident, list(case.findings.values()), silences.get(case.works_key, []), now_ms))
+    return over + list(running.values())
+
+
+def _move(
+    finding: Finding,
+    running: dict[tuple[str, str, str], _Case],
+    over: list[_Case],
+    linked: set[str],
+    silences: Sequence[Finding],
+    now_ms: int,
+) -> None:
+    key = (finding.county, finding.works, cause_of(finding))
+    case = running.get(key)
+    if case is not None and not belongs_to(finding, case.incident):
+        case = None
+    if case is None and finding.id in linked and not is_active(finding):
+        return  # it belongs to an incident that is over: nothing left to decide
+    if case is None:
+        decision = decide(finding, None, (), now_ms, silences)
+        if decision.incident is None:
+            return
+        case = _Case(decision.incident, None)
+    else:
+        decision = decide(finding, case.incident, list(case.findings.values()), now_ms, silences)
+    case.take(decision)
+    if finding.id in case.incident.finding_ids:
+        case.findings[finding.id] = finding
+    if not _is_resolved(case.incident):
+        running[key] = case
+        return
+    over.append(case)
+    if running.get(key) is case:
+        del running[key]
+
+
+def _silences(cases: Iterable[_Case], fresh: Sequence[Finding]) -> dict[WorksKey, list[Finding]]:
+    """The works' lasting silences as they are after this call, so that the order of findings in it does not matter."""
+    latest = {f.id: f for case in cases if case.cause == SILENT for f in case.findings.values()}
+    latest |= {finding.id: finding for finding in fresh if cause_of(finding) == SILENT}
+    silences: dict[WorksKey, list[Finding]] = {}
+    for finding in latest.values():
+        if is_active(finding):
+            silences.setdefault((finding.county, finding.works), []).append(finding)
+    return silences
+
+
+def _store(connection: Connection, cases: Sequence[_Case], now_ms: int) -> None:
+    """Write the cases that changed; new ones get their id."""
+    changed = [case for case in cases if case.incident != case.before]
+    # Updates first: a resolved incident frees its cause for the one that follows it.
+    batches.update_incidents(connection, [case.incident for case in changed if case.before is not None])
+    new = [case for case in changed if case.before is None]
+    for case, incident in zip(new, batches.insert_incidents(connection, [case.incident for case in new]), strict=True):
+        case.incident = incident
+    batches.link_findings(
+        connection,
+        (
+            (case.incident.id, id_)
+            for case in changed
+            for id_ in case.incident.finding_ids
+            if case.before is None or id_ not in case.before.finding_ids
+        ),
+    )
+    batches.add_events(
+        connection, now_ms, ((case.incident.id, reason, detail) for case in changed for reason, detail in case.events)
+    )
+
+
+def _told_standing(
+    connection: Connection, cases: Sequence[_Case], works: Mapping[WorksKey, Works]
+) -> set[tuple[WorksKey, str]]:
+    """Works and cause of standing incidents that came up before: those are never told again."""
+    standing: dict[str, set[WorksKey]] = {}
+    for case in cases:
+        if case.before is None and is_standing(case.cause, works.get(case.works_key)):
+            standing.setdefault(case.cause, set()).add(case.works_key)
+    return {
+        (key, cause) for cause, keys in standing.items() for key in batches.works_with_incident(connection, keys, cause)
+    }
+
+
+def _tell(
+    connection: Connection,
+    cases: Sequence[_Case],
+    works: Mapping[WorksKey, Works],
+    told_before: set[tuple[WorksKey, str]],
+    now_ms: int,
+    settings: AlertSettings,
+) -> tuple[int, int]:
+    """Call off what nobody has been told yet of incidents now over, and queue the rest; counts of both."""
+    speaking = [(case, step) for case in cases for step in steps_to_tell(case.steps)]
+    over = [case.incident.id for case, step in speaking if step in (Step.RECOVERED, Step.WITHDRAWN)]
+    called_off = batches.call_off(connection, over, "over before it was sent") if over else 0
+    told: dict[int, list[Receiver]] = {}
+    for one in batches.told_of(connection, over) if over else []:
+        told.setdefault(one.incident_id, []).append(Receiver(one.channel, one.receiver, one.receiver_name))
+    open_causes: dict[WorksKey, set[str]] = {}
+    for case in cases:
+        if not _is_resolved(case.incident):
+            open_causes.setdefault(case.works_key, set()).add(case.cause)
+    messages: list[NewMessage] = []
+    for case, step in speaking:
+        notice = _notice(case, step, works.get(case.works_key), now_ms)
+        if step in (Step.RECOVERED, Step.WITHDRAWN):
+            receivers = told.get(case.incident.id, [])
+        elif (case.works_key, case.cause) in told_before:
+            receivers = []
+        else:
+            causes = open_causes.get(case.works_key, set())
+            receivers = audience(case.cause, notice.finding, works.get(case.works_key), step, causes)
+        messages += [_message(notice, receiver, settings) for receiver in receivers]
+    return called_off, enqueue(connection, messages)
+
+
+def _notice(case: _Case, step: Step, works: Works | None, now_ms: int) -> Notice:
+    live = [finding for finding in case.findings.values() if not finding.late] or list(case.findings.values())
+    spoken = worst_of(live) or live[0]
+    active = [finding for finding in live if is_active(finding)]
+    since = int(case.incident.summary.get("since", spoken.start))
+    # The message bears the incident's severity: it decides who is told, and the worst finding has set it.
+    spoken = replace(spoken, severity=max(spoken.severity, case.incident.severity))
+    label = parameter_labels().get(spoken.parameter)
+    return Notice(step, case.incident.id, spoken, works, label, now_ms, since, max(0, len(active) - 1))
+
+
+def _message(notice: Notice, receiver: Receiver, settings: AlertSettings) -> NewMessage:
+    style = settings.style
+    step = f"{notice.step}_{notice.finding.severity.word}" if notice.step is Step.RAISED else str(notice.step)
+    if receiver.channel == SMS:
+        templates = load_templates()
+        params = sms_params(notice, style, templates)
+        body = templates[params["template"]].rendered(params, style.language)
+    else:
+        body = wecom_markdown(notice, style)
+        params = {"line": one_line(notice, style)}
+    params["severity"] = notice.finding.severity.word
+    return NewMessage(
+        incident_id=notice.incident_id,
+        step=step,
+        channel=receiver.channel,
+        receiver=receiver.address,
+        receiver_name=receiver.name,
+        body=body,
+        params=params,
+        created_at=from_ms(notice.now_ms),
+        due_at=from_ms(notice.now_ms + GROUP_WAIT_S[notice.finding.severity] * 1000),
+    )
+
+
+def _is_resolved(incident: Incident) -> bool:
+    return incident.state is IncidentState.RESOLVED

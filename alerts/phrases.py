@@ -1,0 +1,135 @@
+"""The words of messages as tables: per language and kind of finding, what is wrong and what to do about it."""
+
+from dataclasses import dataclass
+
+from qingquan.domain.findings import FindingKind, Severity
+
+__all__ = ["ACTION_BY_PARAMETER", "LABELS", "PHRASES", "SEVERITY_WORDS", "Phrase"]
+
+K = FindingKind
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """``fact`` states the finding where it has a value and a limit, ``bare`` where it has none.
+
+    Both may name ``{point} {name} {value} {limit} {since}``. ``verdict`` is what it looks like, ``action`` the next step,
+    ``over`` what is told when it has ended. Actions stay within 35 characters, the longest SMS variable.
+    """
+
+    fact: str
+    bare: str
+    verdict: str
+    action: str
+    over: str
+
+
+PHRASES: dict[str, dict[FindingKind, Phrase]] = {
+    "zh": {
+        K.DISINFECTION_MISSING: Phrase(
+            "{point}{name}{value}，低于{limit}", "{point}消毒剂投加中断", "疑似消毒中断",
+            "请立即检查投加泵和药箱，并用DPD法手工复测", "{point}{name}已恢复达标"),
+        K.DISINFECTION_LOW: Phrase(
+            "{point}{name}{value}，低于{limit}", "{point}消毒剂余量偏低", "消毒剂投加不足",
+            "请检查投加量和药液余量，并用DPD法手工复测", "{point}{name}已恢复达标"),
+        K.DISINFECTION_HIGH: Phrase(
+            "{point}{name}{value}，高于{limit}", "{point}消毒剂余量偏高", "消毒剂投加过量",
+            "请调低投加量，核对投加泵设定，并手工复测", "{point}{name}已恢复达标"),
+        K.DISINFECTION_UNKNOWN: Phrase(
+            "{point}消毒状况无法判定", "{point}消毒状况无法判定", "缺少可信的余量数据",
+            "请检查取样水流和余氯仪，并用DPD法手工复测", "{point}消毒状况已可判定"),
+        K.EXCEEDANCE: Phrase(
+            "{point}{name}{value}，{relation}限值{limit}", "{point}{name}超出限值", "",
+            "请取样复测，核对仪表并查明原因", "{point}{name}已恢复达标"),
+        K.STALE: Phrase(
+            "{point}{name}数据中断", "{point}{name}数据中断", "水质状况不明",
+            "请检查现场供电、网络和采集终端", "{point}{name}数据已恢复"),
+        K.NEVER_SEEN: Phrase(
+            "{point}{name}投运后一直没有数据", "{point}{name}投运后一直没有数据", "水质状况不明",
+            "请核对设备编号和上报主题，检查现场接线", "{point}{name}数据已接入"),
+        K.FLAT_LINE: Phrase(
+            "{point}{name}读数长时间不变（{value}）", "{point}{name}读数长时间不变", "仪表可能卡死或断水样",
+            "请检查探头和取样水流，用便携仪表比对", "{point}{name}读数恢复正常变化"),
+        K.OUT_OF_RANGE: Phrase(
+            "{point}{name}读数{value}超出仪表量程", "{point}{name}读数超出仪表量程", "仪表可能故障",
+            "请检查探头和接线，用便携仪表比对", "{point}{name}读数恢复正常"),
+        K.LAB_EXCEEDANCE: Phrase(
+            "{point}化验{name}{value}，{relation}限值{limit}", "{point}化验{name}不合格", "",
+            "请按规定复检并查明原因", "{point}{name}复检合格"),
+    },
+    "en": {
+        K.DISINFECTION_MISSING: Phrase(
+            "{point} {name} {value}, below {limit}", "{point} dosing has stopped", "disinfection probably lost",
+            "check doser and tank, test by DPD", "{point} {name} is back in limits"),
+        K.DISINFECTION_LOW: Phrase(
+            "{point} {name} {value}, below {limit}", "{point} residual is low", "dose too low",
+            "check dose and stock, test by DPD", "{point} {name} is back in limits"),
+        K.DISINFECTION_HIGH: Phrase(
+            "{point} {name} {value}, above {limit}", "{point} residual is high", "dose too high",
+            "lower the dose, test by hand", "{point} {name} is back in limits"),
+        K.DISINFECTION_UNKNOWN: Phrase(
+            "{point} disinfection cannot be judged", "{point} disinfection cannot be judged", "no residual to trust",
+            "check sample flow, test by DPD", "{point} disinfection can be judged again"),
+        K.EXCEEDANCE: Phrase(
+            "{point} {name} {value}, {relation} limit {limit}", "{point} {name} outside limits", "",
+            "sample again, check the instrument", "{point} {name} is back in limits"),
+        K.STALE: Phrase(
+            "{point} {name}: no data", "{point} {name}: no data", "state of the water unknown",
+            "check power, network and logger", "{point} {name}: data are back"),
+        K.NEVER_SEEN: Phrase(
+            "{point} {name}: no data since start-up", "{point} {name}: no data since start-up", "state of the water unknown",
+            "check device id, topic and wiring", "{point} {name}: data have come in"),
+        K.FLAT_LINE: Phrase(
+            "{point} {name} stuck at {value}", "{point} {name} does not move", "instrument stuck or no sample flow",
+            "check probe and sample flow", "{point} {name} moves again"),
+        K.OUT_OF_RANGE: Phrase(
+            "{point} {name} {value}: outside instrument range", "{point} {name}: outside instrument range", "instrument fault",
+            "check probe and wiring", "{point} {name} is back in range"),
+        K.LAB_EXCEEDANCE: Phrase(
+            "{point} lab {name} {value}, {relation} limit {limit}", "{point} lab {name} failed", "",
+            "sample again and find the cause", "{point} {name}: repeat sample passed"),
+    },
+}  # fmt: skip
+
+# Where the parameter says more about what to do than the kind does.
+ACTION_BY_PARAMETER: dict[str, dict[str, str]] = {
+    "zh": {
+        "turbidity": "请检查混凝过滤运行，减小进水量并冲洗滤池",
+        "ph": "请检查投药和水源，用便携仪表复测",
+        "escherichia_coli": "请立即加强消毒，通知用户煮沸饮用并复检",
+        "total_coliforms": "请立即加强消毒，并于24小时内复检",
+    },
+    "en": {
+        "turbidity": "cut the inflow, backwash filters",
+        "ph": "check dosing and source, test again",
+        "escherichia_coli": "boil-water notice, disinfect, resample",
+        "total_coliforms": "disinfect, sample again within 24 h",
+    },
+}
+
+SEVERITY_WORDS: dict[str, dict[Severity, str]] = {
+    "zh": {
+        Severity.CRITICAL: "严重告警", Severity.MAJOR: "重要告警", Severity.MINOR: "一般告警", Severity.INFO: "提示",
+    },
+    "en": {
+        Severity.CRITICAL: "Critical", Severity.MAJOR: "Major", Severity.MINOR: "Minor", Severity.INFO: "Notice",
+    },
+}  # fmt: skip
+
+LABELS: dict[str, dict[str, str]] = {
+    "zh": {
+        "simulated": "【模拟】", "simulated_sms": "模拟演示", "recovered": "告警解除", "withdrawn": "告警撤回",
+        "raised": "（升级）", "problem": "问题", "since": "开始", "lasted": "已持续", "over": "持续", "action": "处置",
+        "contact": "管水员", "worst": "最不利值", "more": "另有{count}项", "open": "查看详情", "digest": "水质告警汇总",
+        "count": "{count}条", "above": "高于", "below": "低于", "withdrawn_fact": "后续数据表明此前告警不成立，已撤回",
+        "withdrawn_sms": "此前告警经核实不成立", "since_word": "起", "no_phone": "未登记电话", "clause": "依据",
+    },
+    "en": {
+        "simulated": "[SIMULATED] ", "simulated_sms": "SIMULATED", "recovered": "Recovered", "withdrawn": "Withdrawn",
+        "raised": " (raised)", "problem": "Problem", "since": "Since", "lasted": "for", "over": "Lasted", "action": "Do",
+        "contact": "Caretaker", "worst": "Worst", "more": "{count} more", "open": "Open", "digest": "Water alarms",
+        "count": "{count} messages", "above": "above", "below": "below",
+        "withdrawn_fact": "later readings show that there was no such fault: withdrawn",
+        "withdrawn_sms": "alarm withdrawn, no such fault", "since_word": "", "no_phone": "no phone on file", "clause": "By",
+    },
+}  # fmt: skip
