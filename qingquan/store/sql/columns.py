@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Dialect, Integer, Text
@@ -17,6 +18,7 @@ __all__ = [
     "MILLISECONDS",
     "FreeText",
     "as_time",
+    "bounded_key",
     "finite_or_none",
     "ms_or_none",
     "storable_text",
@@ -31,6 +33,10 @@ IDENTITY = BigInteger().with_variant(Integer(), "sqlite")
 
 DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
 """Small object of names and values; JSONB because PostgreSQL cannot compare plain JSON."""
+
+
+# At 4 bytes a character and two such texts to a key this stays under what PostgreSQL can index.
+KEY_LENGTH = 200
 
 
 class FreeText(TypeDecorator[str]):
@@ -51,6 +57,17 @@ def storable_text(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-8", "replace").decode()
+
+
+def bounded_key(text: str) -> str:
+    """Text from outside that stands in a unique key: whole up to `KEY_LENGTH`, else its beginning with a digest of all.
+
+    PostgreSQL refuses to index more than about 2.7 kB, and a device may name a parameter as it likes.
+    """
+    if len(text) <= KEY_LENGTH:
+        return text
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    return f"{text[: KEY_LENGTH - len(digest) - 1]}…{digest}"
 
 
 def finite_or_none(value: float | None) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Connection, Insert, Select, Table, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["Page", "insert_ignoring", "insert_or_update", "page_of", "region"]
+__all__ = ["Page", "insert_ignoring", "insert_or_update", "insert_unless_taken", "page_of", "region"]
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -72,6 +72,12 @@ def insert_ignoring(connection: Connection, table: Table, rows: Sequence[Row], *
         return 0
     statement = _insert(connection, table).on_conflict_do_nothing(index_elements=list(key))
     return _rows_written(connection, statement, rows)
+
+
+def insert_unless_taken(connection: Connection, table: Table, row: Row, *, key: Sequence[str]) -> int | None:
+    """Insert one row; the ``id`` it got, ``None`` where its ``key`` is taken."""
+    statement = _insert(connection, table).on_conflict_do_nothing(index_elements=list(key)).returning(table.c.id)
+    return connection.scalars(statement, row).one_or_none()
 
 
 def region(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
