@@ -1,0 +1,56 @@
+"""Puts pages and API together into one ASGI application."""
+
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from nicegui import ui
+
+from dashboards.web.api import build_api
+from dashboards.web.layout import LANGUAGE_COOKIE, STATIC, Console
+from dashboards.web.page_county import county_page, home_page
+from dashboards.web.texts import LANGUAGES
+
+__all__ = ["build_app"]
+
+YEAR_S = 365 * 24 * 3600
+
+
+def build_app(console: Console) -> FastAPI:
+    """The console. Call once per process: NiceGUI keeps its pages in the module."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.mount("/api", build_api(console))
+    app.mount("/static", StaticFiles(directory=STATIC))
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process answers; whether the stores do is at ``/api/v1/health``."""
+        return {"status": "up"}
+
+    @app.get("/language/{language}")
+    async def language(language: str, to: str = "/") -> RedirectResponse:
+        """Keep the language in this browser and go back."""
+        parts = urlsplit(to)
+        here = to if to.startswith("/") and not to.startswith("//") and not parts.netloc and "\\" not in to else "/"
+        response = RedirectResponse(here, 303)
+        if language in LANGUAGES:
+            response.set_cookie(LANGUAGE_COOKIE, language, max_age=YEAR_S, samesite="lax")
+        return response
+
+    _add_pages(console)
+    ui.run_with(
+        app, title="清泉", favicon=STATIC / "favicon.svg", language="zh-CN" if console.language == "zh" else "en-US",
+        tailwind=False, show_welcome_message=False, reconnect_timeout=10.0,
+    )  # fmt: skip
+    return app
+
+
+def _add_pages(console: Console) -> None:
+    @ui.page("/")
+    async def home(request: Request) -> None:
+        await home_page(console, request)
+
+    @ui.page("/county/{code}")
+    async def county(request: Request, code: str) -> None:
+        await county_page(console, request, code)

@@ -1,0 +1,168 @@
+"""Values, times and judgements in words, in the language of a page. Pure."""
+
+import math
+import re
+from datetime import date, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dashboards.web.texts import Texts
+from qingquan.clock import from_ms
+from qingquan.domain.findings import Finding, FindingKind
+from qingquan.domain.incidents import Incident
+from qingquan.domain.parameters import Limit, LimitKind
+from qingquan.domain.works import PointKind, SamplingPoint, Works
+from qingquan.standards.loader import limit_for, load_standards
+
+__all__ = [
+    "clause_words", "clock_time", "county_name", "day_time", "duration", "finding_title", "finding_words", "incident_title",
+    "legal_limit", "limit_words", "masked_phone", "number", "parameter_name", "point_name", "unit_name", "zone",
+]  # fmt: skip
+
+_UNITS = {"pH unit": "", "degC": "°C", "uS/cm": "µS/cm", "m3/h": "m³/h", "bool": ""}
+_LOWER = (FindingKind.DISINFECTION_LOW, FindingKind.DISINFECTION_MISSING)
+
+
+def zone(name: str) -> ZoneInfo:
+    """Time zone of a works; China's where the register's name is not a zone."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("Asia/Shanghai")
+
+
+def day_time(at: int | datetime, tz: str) -> str:
+    """``05-01 08:00`` at the works, with the year in front when told apart only by it."""
+    moment = (from_ms(at) if isinstance(at, int) else at).astimezone(zone(tz))
+    return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def clock_time(at: int | datetime, tz: str) -> str:
+    """``2026-05-01 08:00:12`` at the works."""
+    moment = (from_ms(at) if isinstance(at, int) else at).astimezone(zone(tz))
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(ms: int, t: Texts) -> str:
+    """Length of a span, two units at most."""
+    seconds = max(0, ms) // 1000
+    if seconds < 60:
+        return t("time.for_s", n=seconds)
+    minutes, hours = seconds // 60, seconds // 3600
+    if minutes < 60:
+        return t("time.for_min", n=minutes)
+    if hours < 24:
+        return t("time.for_h", n=hours) if minutes % 60 == 0 else t("time.for_h_min", h=hours, m=minutes % 60)
+    return t("time.for_d", n=hours // 24) if hours % 24 == 0 else t("time.for_d_h", d=hours // 24, h=hours % 24)
+
+
+def number(value: float | None, decimals: int) -> str:
+    """A value as written for people; a dash where there is none."""
+    return "—" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def parameter_name(code: str, t: Texts) -> str:
+    """Name of a parameter; of lab parameters, too; the code itself for one no table knows."""
+    tables = load_standards()
+    parameter = tables.parameters.get(code)
+    if parameter is not None:
+        return parameter.short_zh if t.language == "zh" else parameter.name_en
+    limit = next((limit for limit in tables.limits if limit.code == code), None)
+    return code if limit is None else (limit.name_zh if t.language == "zh" else limit.name_en)
+
+
+def unit_name(unit: str) -> str:
+    """Unit as printed; empty where the number stands alone."""
+    return _UNITS.get(unit, unit)
+
+
+def point_name(point: SamplingPoint, t: Texts) -> str:
+    """Name of a sampling point: its kind, and its own name where that says more."""
+    kind = t(f"point.{point.kind}")
+    return f"{kind} · {point.name}" if point.name and point.name != kind and t.language == "zh" else kind
+
+
+def county_name(works: Works | None, code: str, t: Texts) -> str:
+    """Name of a county from the register; its code where the register does not say."""
+    tags = works.tags if works is not None else {}
+    return (
+        tags.get("county_name_en" if t.language == "en" else "county_name", "") or tags.get("county_name", "") or code
+    )
+
+
+def masked_phone(phone: str) -> str:
+    """Phone number with its middle hidden."""
+    return phone[:3] + "*" * (len(phone) - 7) + phone[-4:] if len(phone) >= 8 else "*" * len(phone)
+
+
+def legal_limit(works: Works, point: SamplingPoint, parameter: str, on: date) -> Limit | None:
+    """Row of the standard that judges a parameter at a point of a works on a day.
+
+    A residual is judged only where it is the works' own disinfectant's: chlorine in water treated with chlorine dioxide
+    has no bound of its own there.
+    """
+    residuals = {"free_chlorine", "total_chlorine", "chlorine_dioxide", "ozone"}
+    if parameter in residuals and parameter != works.disinfectant.residual:
+        return None
+    return _row_in_force(parameter, point.kind, on, works.is_small_supply and works.source_limited)
+
+
+@lru_cache(maxsize=4096)
+def _row_in_force(parameter: str, kind: PointKind, on: date, small_limited: bool) -> Limit | None:
+    return limit_for(load_standards().limits, parameter, kind, on, small_limited=small_limited)
+
+
+def limit_words(limit: Limit | None, t: Texts) -> str:
+    """Bound of a row in signs, without its unit; empty without a row."""
+    if limit is None:
+        return ""
+    if limit.kind is LimitKind.ABSENT:
+        return t("limit.absent")
+    if limit.kind is LimitKind.RANGE:
+        return t("limit.between", low=f"{limit.min:g}", high=f"{limit.max:g}")
+    if limit.kind is LimitKind.MIN:
+        return t("limit.at_least", value=f"{limit.min:g}")
+    return t("limit.below" if limit.kind is LimitKind.MAX_STRICT else "limit.at_most", value=f"{limit.max:g}")
+
+
+def clause_words(clause: str, t: Texts) -> str:
+    """Clause of a standard as a Chinese reader expects it; unchanged in English."""
+    if t.language != "zh":
+        return clause
+    noted = re.sub(r"Table (\w+(?:\.\d+)*) footnote", lambda m: t("standard.table_note", n=m[1]), clause)
+    return re.sub(r"Table (\w+(?:\.\d+)*)", lambda m: t("standard.table", n=m[1]), noted)
+
+
+def finding_title(kind: FindingKind, parameter: str, t: Texts) -> str:
+    """What is wrong, in a few words."""
+    name = parameter_name(parameter, t) if parameter else t("kind.any_parameter")
+    return t(f"kind.{kind}", parameter=name)
+
+
+def finding_words(finding: Finding, t: Texts) -> str:
+    """What is wrong, with value and bound: ``消毒缺失 余氯 0.02（≥ 0.3 mg/L）``."""
+    title = finding_title(finding.kind, finding.parameter, t)
+    if finding.extreme is None or not finding.parameter:
+        return title
+    parameter = load_standards().parameters.get(finding.parameter)
+    decimals, unit = (parameter.decimals, unit_name(parameter.unit)) if parameter else (2, "")
+    named = finding.kind in (FindingKind.EXCEEDANCE, FindingKind.LAB_EXCEEDANCE)
+    value = f"{title} {number(finding.extreme, decimals)}" if named else (
+        f"{title} · {parameter_name(finding.parameter, t)} {number(finding.extreme, decimals)}"
+    )  # fmt: skip
+    if finding.limit is None:
+        return f"{value} {unit}".rstrip()
+    below = finding.kind in _LOWER or finding.extreme < finding.limit
+    bound = t("limit.at_least" if below else "limit.at_most", value=f"{finding.limit:g}")
+    return (
+        f"{value}（{bound} {unit}".rstrip() + "）" if t.language == "zh" else f"{value} ({bound} {unit}".rstrip() + ")"
+    )
+
+
+def incident_title(incident: Incident, findings: tuple[Finding, ...], t: Texts) -> str:
+    """What the incident is about, from its worst finding where at hand."""
+    live = [f for f in findings if not f.withdrawn]
+    if not live:
+        return finding_title(incident.kind, incident.summary.get("parameter", ""), t)
+    worst = max(live, key=lambda f: (f.end is None, f.severity, f.start))
+    return finding_words(worst, t)
