@@ -124,7 +124,8 @@ usual = st.fixed_dictionaries(
 def test_the_fast_way_and_the_lenient_way_agree(content: list[dict[str, object]]) -> None:
     # An empty object of quality codes says nothing, and takes a message off the fast way.
     outcomes = []
-    for extra in ({}, {"q": {}}):
+    extras: tuple[dict[str, object], ...] = ({}, {"q": {}})
+    for extra in extras:
         catalog = SeriesCatalog()
         payload = json.dumps([item | extra for item in content]).encode()
         decoded = _decoder(catalog).decode([LogMessage(1, RECEIVED, "part.0.wq.520425.W1.outlet.json", payload)])
