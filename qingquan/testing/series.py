@@ -22,8 +22,9 @@ class Row(NamedTuple):
     flag: int
 
 
-def rows_of(rows: Sequence[Row], first_sequence: int = 1) -> SeriesRows:
-    """Columns of these rows; each row is a log message of its own, from ``first_sequence`` on."""
+def rows_of(rows: Sequence[Row], sequences: Sequence[int] | None = None) -> SeriesRows:
+    """Columns of these rows. They came with the log messages ``sequences``; else each is a message of its own, from
+    1 on."""
     keys = list(dict.fromkeys(row.key for row in rows))
     number = {key: n for n, key in enumerate(keys)}
     observed_at = np.array([row.observed_at for row in rows], np.int64)
@@ -34,5 +35,5 @@ def rows_of(rows: Sequence[Row], first_sequence: int = 1) -> SeriesRows:
         observed_at + DELIVERY_MS,
         np.array([row.value for row in rows], np.float64),
         np.array([row.flag for row in rows], np.uint8),
-        np.arange(first_sequence, first_sequence + len(rows), dtype=np.int64),
+        np.array(range(1, len(rows) + 1) if sequences is None else sequences, np.int64),
     )

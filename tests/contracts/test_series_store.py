@@ -1,8 +1,10 @@
 """One suite for every time-series store. What holds here is the port; the twin in memory is held to it too."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from math import nan
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -10,7 +12,10 @@ import pytest
 from qingquan.domain.readings import SeriesKey
 from qingquan.store.ports import AppendResult, SeriesStore
 from qingquan.store.series.duckdb import DuckdbSeriesStore
+from qingquan.store.series.influx import InfluxSeriesStore
+from qingquan.store.series.influx_door import InfluxDoor
 from qingquan.store.series.memory import MemorySeriesStore
+from qingquan.testing.influx import SHIM_TOKEN, influx_server, influx_shim, influxd_path
 from qingquan.testing.series import Row, rows_of
 
 CHLORINE = SeriesKey("520425", "W0001", "outlet", "free_chlorine")
@@ -23,18 +28,58 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 
 
-@pytest.fixture(params=["memory", "duckdb"])
+@pytest.fixture(scope="module")
+def influx_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if influxd_path() is None:
+        pytest.skip("influxd (Debian package influxdb) is not installed")
+    with influx_server(tmp_path_factory.mktemp("influxd")) as url:
+        yield url
+
+
+@pytest.fixture
+def open_influx(influx_url: str, request: pytest.FixtureRequest) -> Iterator[Callable[[str], SeriesStore]]:
+    """Opens a store on a database of this test's own, by the write door asked for.
+
+    "v2" is the shim of `qingquan.testing.influx` before a 1.x server, not a server of 2.x.
+    """
+    bucket = f"test_{uuid4().hex}"
+    with influx_shim(influx_url) as shim:
+
+        def opened(api: str) -> SeriesStore:
+            if api == "v1":
+                return InfluxSeriesStore(influx_url, bucket=bucket, api="v1")
+            with closing(InfluxDoor(influx_url, "", "", bucket, "v1")) as door:
+                door.query([f'CREATE DATABASE "{bucket}"'])
+            return InfluxSeriesStore(shim.url, SHIM_TOKEN, "org", bucket, "v2")
+
+        yield opened
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "duckdb",
+        pytest.param("influx-v1", marks=pytest.mark.debian),
+        pytest.param("influx-v2", marks=pytest.mark.debian),
+    ]
+)
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], SeriesStore]]:
     """Opens the store under test; called again, closes it and opens what it kept (the twin keeps itself)."""
+    twin = MemorySeriesStore()
+    if request.param.startswith("influx"):
+        open_influx = request.getfixturevalue("open_influx")
+    openers: dict[str, Callable[[], SeriesStore]] = {
+        "memory": lambda: twin,
+        "duckdb": lambda: DuckdbSeriesStore(tmp_path / "series.duckdb"),
+        "influx-v1": lambda: open_influx("v1"),
+        "influx-v2": lambda: open_influx("v2"),
+    }
     opened: list[SeriesStore] = []
 
     def make() -> SeriesStore:
-        if request.param == "memory":
-            opened[:] = opened or [MemorySeriesStore()]
-            return opened[0]
         for store in opened:
             store.close()
-        opened[:] = [DuckdbSeriesStore(tmp_path / "series.duckdb")]
+        opened[:] = [openers[request.param]()]
         return opened[0]
 
     yield make
@@ -48,7 +93,8 @@ def store(reopen: Callable[[], SeriesStore]) -> SeriesStore:
 
 
 def append(store: SeriesStore, rows: Sequence[Row], covered: int = 0, messages: int = 0) -> AppendResult:
-    return store.append(rows_of(rows, first_sequence=max(0, covered - len(rows)) + 1), "all", covered, messages)
+    """The rows come with one message, the one that ``covered`` names."""
+    return store.append(rows_of(rows, [covered] * len(rows)), "all", covered, messages)
 
 
 def raw(store: SeriesStore, key: SeriesKey, start: int = T0 - HOUR, end: int = T0 + 100 * HOUR) -> list[Row]:

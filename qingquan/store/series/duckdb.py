@@ -19,7 +19,7 @@ from qingquan.domain.readings import SeriesKey
 from qingquan.errors import StoreUnavailable
 from qingquan.store.ports import AppendResult, LatestReading, RecordedCounts, SeriesRows, Trend
 from qingquan.store.series.buckets import check_aggregation
-from qingquan.store.series.identity import Held, Settled, canonical_bits, settle
+from qingquan.store.series.identity import Held, Settled, canonical_bits, settle, stretches
 from qingquan.store.series.index import SeriesIndex
 
 __all__ = ["DuckdbSeriesStore"]
@@ -54,10 +54,6 @@ _AGGREGATES = {
 }
 _TOTALS = ("readings", "duplicates", "conflicts", "messages")
 _TRANSIENT = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.ConnectionException)
-
-# Earlier rows are looked up by stretches of time, so that a device months behind does not make the join read it all.
-_STRETCH_MS = 6 * 3_600_000
-_MOST_STRETCHES = 16
 
 
 class DuckdbSeriesStore:
@@ -166,7 +162,7 @@ class DuckdbSeriesStore:
         found = observed_at == self._index.newest_at[series]
         value = np.where(found, self._index.newest_value[series], np.nan)
         older = np.flatnonzero(~found)
-        for stretch in _stretches(observed_at[older]):
+        for stretch in stretches(observed_at[older]):
             part = older[stretch]
             row, stored = _joined(connection, "reading", series[part], observed_at[part])
             found[part[row]] = True
@@ -327,17 +323,6 @@ def _is_in_conflict_table(
     is_known = np.zeros(len(series), bool)
     is_known[row[canonical_bits(stored) == canonical_bits(value[row])]] = True
     return is_known
-
-
-def _stretches(observed_at: Ints) -> list[Ints]:
-    """Positions grouped by time, split at the widest gaps, so that each group spans little time."""
-    if not len(observed_at):
-        return []
-    order = np.argsort(observed_at, kind="stable")
-    gaps = np.diff(observed_at[order])
-    wide = np.flatnonzero(gaps > _STRETCH_MS)
-    widest = np.sort(wide[np.argsort(gaps[wide])[-(_MOST_STRETCHES - 1) :]])
-    return np.split(order, widest + 1)
 
 
 def _trend(key: SeriesKey, columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str]) -> Trend:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NEVER", "Held", "Settled", "are_in_order", "canonical_bits", "settle"]
+__all__ = ["NEVER", "Held", "Settled", "are_in_order", "canonical_bits", "settle", "stretches"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -19,6 +19,9 @@ Mask = npt.NDArray[np.bool_]
 
 NEVER = np.iinfo(np.int64).min
 """Newest ``observed_at`` of a series that has no reading yet."""
+
+_STRETCH_MS = 6 * 3_600_000
+_MOST_STRETCHES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,18 @@ def settle(
     stored = leaders[~is_held[leaders]]
     duplicates = repeated + len(old) + int(rival_of_old.sum()) - len(fresh)
     return Settled(stored, conflicts, duplicates)
+
+
+def stretches(observed_at: Ints) -> list[Ints]:
+    """Positions grouped by time, split at the widest gaps: a look-up group by group reads little, even where one
+    device is months behind the others."""
+    if not len(observed_at):
+        return []
+    order = np.argsort(observed_at, kind="stable")
+    gaps = np.diff(observed_at[order])
+    wide = np.flatnonzero(gaps > _STRETCH_MS)
+    widest = np.sort(wide[np.argsort(gaps[wide])[-(_MOST_STRETCHES - 1) :]])
+    return np.split(order, widest + 1)
 
 
 def are_in_order(series: npt.NDArray[np.integer], observed_at: Ints) -> bool:

@@ -37,9 +37,10 @@ class SeriesIndex:
         """Number of a series; ``None`` if the store has none of it."""
         return self._ids.get(key)
 
-    def key(self, number: int) -> SeriesKey:
-        """Series behind a number."""
-        return self._keys[number]
+    @property
+    def keys(self) -> Sequence[SeriesKey]:
+        """All series, by number."""
+        return self._keys
 
     def numbered(self, rows: SeriesRows) -> tuple[Ints, list[SeriesKey]]:
         """The store's number of every row, and the keys that are new, to be given to `add` once they are stored.

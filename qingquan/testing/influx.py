@@ -1,0 +1,181 @@
+"""A real InfluxDB 1.x for tests, and a shim that gives it the write door of 2.x.
+
+The shim translates ``POST /api/v2/write`` into the server's own ``/write`` and passes ``/query`` through. So the client's
+side of the v2 door runs in earnest (addresses, headers, compression, error handling), but a 2.x server is **not** what
+answers. To run against one, set ``QINGQUAN_TEST_INFLUX2_URL`` and ``QINGQUAN_TEST_INFLUX2_TOKEN``.
+"""
+
+import gzip
+import http.client
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+__all__ = ["SHIM_TOKEN", "Shim", "influx_server", "influx_shim", "influxd_path"]
+
+SHIM_TOKEN = "shim-token"  # noqa: S105 - known to the tests alone
+
+_CONFIG = """
+reporting-disabled = true
+bind-address = "127.0.0.1:{rpc}"
+[meta]
+  dir = "{folder}/meta"
+  logging-enabled = false
+[data]
+  dir = "{folder}/data"
+  wal-dir = "{folder}/wal"
+  query-log-enabled = false
+[http]
+  bind-address = "127.0.0.1:{port}"
+  log-enabled = false
+[monitor]
+  store-enabled = false
+[subscriber]
+  enabled = false
+[continuous_queries]
+  enabled = false
+"""
+
+
+def influxd_path() -> str | None:
+    """The server's program; ``None`` where the Debian package ``influxdb`` is not installed."""
+    return shutil.which("influxd")
+
+
+@contextmanager
+def influx_server(folder: Path, port: int = 0) -> Iterator[str]:
+    """Run ``influxd`` on a free port with its data in ``folder``; yields its URL and stops it at the end."""
+    program = influxd_path()
+    if program is None:
+        raise RuntimeError("influxd is not installed")
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or _free_port()
+    config = folder / "influxdb.conf"
+    config.write_text(_CONFIG.format(folder=folder, port=port, rpc=_free_port()))
+    with (folder / "influxd.log").open("ab") as log:
+        server = subprocess.Popen([program, "-config", str(config)], stdout=log, stderr=log)
+    try:
+        _wait_until_ready(server, port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@dataclass(slots=True)
+class Shim:
+    """A running shim. ``refusals`` are answers (status, headers, body) given instead of writing, first one first;
+    a status of 0 cuts the connection. ``largest_body`` [bytes] answers 413 above it. ``writes`` counts those passed on.
+    """
+
+    url: str = ""
+    refusals: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
+    largest_body: int = 2**30
+    writes: int = 0
+
+
+@contextmanager
+def influx_shim(server_url: str) -> Iterator[Shim]:
+    """Serve the v2 write door in front of a 1.x server."""
+    shim = Shim()
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), _handler(shim, server_url))
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    shim.url = f"http://127.0.0.1:{httpd.server_address[1]}"
+    try:
+        yield shim
+    finally:
+        httpd.shutdown()
+        thread.join()
+        httpd.server_close()
+
+
+def _handler(shim: Shim, server_url: str) -> type[BaseHTTPRequestHandler]:
+    backend = urlsplit(server_url).netloc
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            address = urlsplit(self.path)
+            if self.headers.get("Authorization") != f"Token {SHIM_TOKEN}":
+                self._answer(401, {}, b'{"code":"unauthorized","message":"unauthorized access"}')
+            elif address.path == "/query":
+                self._pass_on("/query", body, {"Content-Type": self.headers.get("Content-Type", "")})
+            elif address.path == "/api/v2/write":
+                self._write(parse_qs(address.query), body)
+            else:
+                self._answer(404, {}, b"{}")
+
+        def _write(self, query: dict[str, list[str]], body: bytes) -> None:
+            if shim.refusals:
+                status, headers, text = shim.refusals.pop(0)
+                if status:
+                    self._answer(status, headers, text.encode())
+                self.close_connection = True
+                return
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            if len(body) > shim.largest_body:
+                self._answer(413, {}, b'{"code":"request too large"}')
+                return
+            shim.writes += 1
+            target = urlencode({"db": query["bucket"][0], "precision": query["precision"][0]})
+            self._pass_on(f"/write?{target}", body, {})
+
+        def _pass_on(self, target: str, body: bytes, headers: dict[str, str]) -> None:
+            connection = http.client.HTTPConnection(backend, timeout=30)
+            try:
+                connection.request("POST", target, body, headers)
+                answer = connection.getresponse()
+                self._answer(answer.status, {}, answer.read())
+            finally:
+                connection.close()
+
+        def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            if status != 204:
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if status != 204:
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Handler
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise RuntimeError(f"influxd ended with status {server.returncode}")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        try:
+            connection.request("GET", "/ping")
+            if connection.getresponse().status == 204:
+                return
+        except OSError:
+            time.sleep(0.05)
+        finally:
+            connection.close()
+    raise RuntimeError("influxd did not get ready")
