@@ -85,8 +85,13 @@ def mark_redriven(connection: Connection, ids: Collection[int], at_ms: int) -> i
 def counts_by_reason(connection: Connection, county: str | None = None) -> dict[str, int]:
     """How many entries there are of each reason, re-driven ones included."""
     where = [region(table.c.county, county)] if county else []
-    query = select(table.c.reason, func.count()).where(*where).group_by(table.c.reason).order_by(table.c.reason)
-    return dict(connection.execute(query).tuples().all())
+    query = (
+        select(table.c.reason, func.count().label("number"))
+        .where(*where)
+        .group_by(table.c.reason)
+        .order_by(table.c.reason)
+    )
+    return {row.reason: row.number for row in connection.execute(query)}
 
 
 def _row(item: Quarantined) -> dict[str, Any]:
