@@ -31,7 +31,7 @@ from rules.layout import (
 )
 from rules.ruleset import Rule, Ruleset
 
-__all__ = ["Plan", "TimerMeaning", "compile_plan"]
+__all__ = ["Layout", "Plan", "TimerMeaning", "compile_plan"]
 
 ALWAYS = 2**62
 HOUR = 3_600_000
@@ -51,6 +51,17 @@ class TimerMeaning:
     clause: str
     limit_id: str = ""
     speaks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the numbers of a state mean: enough to carry it over to another plan."""
+
+    works: tuple[tuple[str, str], ...]
+    series: tuple[SeriesKey, ...]
+    timer_keys: tuple[tuple[str, ...], ...]
+    unit_points: tuple[SeriesKey, ...]
+    works_facts: npt.NDArray[np.void]
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,12 @@ class Plan:
     def works_number(self) -> dict[tuple[str, str], int]:
         """Number of a works by (county, id)."""
         return {(works.county, works.id): number for number, works in enumerate(self.works)}
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What the numbers mean."""
+        works = tuple((one.county, one.id) for one in self.works)
+        return Layout(works, self.series, self.timer_keys, self.unit_points, self.works_facts)
 
     @cached_property
     def digest(self) -> str:

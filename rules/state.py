@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from rules.kernel import UNKNOWN
 from rules.layout import LOCAL_BITS, NEVER, SERIES_STATE, TIMER_STATE, UNIT_STATE, WORKS_STATE
-from rules.plan import Plan
+from rules.plan import Layout, Plan
 
 __all__ = ["Said", "State", "adopt", "new_state", "pack", "unpack"]
 
@@ -75,7 +75,7 @@ def new_state(plan: Plan) -> State:
     )
 
 
-def adopt(old_plan: Plan, old: State, plan: Plan) -> State:
+def adopt(was: Layout, old: State, plan: Plan) -> State:
     """Carry a state over to another plan, by key: series, timers and units that both plans know keep their memory.
 
     A works whose series changed loses its checkpoints (they would not fit): its lateness window starts anew at its newest
@@ -83,17 +83,17 @@ def adopt(old_plan: Plan, old: State, plan: Plan) -> State:
     """
     state = new_state(plan)
     by_series = plan.slot_of
-    pairs = [(slot, by_series[key]) for slot, key in enumerate(old_plan.series) if key in by_series]
+    pairs = [(slot, by_series[key]) for slot, key in enumerate(was.series) if key in by_series]
     by_timer = {key: number for number, key in enumerate(plan.timer_keys)}
-    timer_pairs = [(n, by_timer[key]) for n, key in enumerate(old_plan.timer_keys) if key in by_timer]
+    timer_pairs = [(n, by_timer[key]) for n, key in enumerate(was.timer_keys) if key in by_timer]
     by_unit = {key: number for number, key in enumerate(plan.unit_points)}
-    unit_pairs = [(n, by_unit[key]) for n, key in enumerate(old_plan.unit_points) if key in by_unit]
+    unit_pairs = [(n, by_unit[key]) for n, key in enumerate(was.unit_points) if key in by_unit]
     _move(old.series, state.series, pairs)
     _move(old.timers, state.timers, timer_pairs)
     _move(old.units, state.units, unit_pairs)
     moved_timer, moved_slot = dict(timer_pairs), dict(pairs)
-    for number, works in enumerate(old_plan.works):
-        now = plan.works_number.get((works.county, works.id))
+    for number, works in enumerate(was.works):
+        now = plan.works_number.get(works)
         if now is None:
             continue
         state.works[now] = old.works[number]
@@ -102,7 +102,7 @@ def adopt(old_plan: Plan, old: State, plan: Plan) -> State:
             for (timer, start), said in old.said.get(number, {}).items()
             if (target := moved_timer.get(timer) if timer >= 0 else _gap(moved_slot.get(-1 - timer))) is not None
         }
-        if not _move_ring(old_plan, old, number, plan, state, now):
+        if not _move_ring(was, old, number, plan, state, now):
             _forget_window(plan, state, now)
     return state
 
@@ -114,19 +114,19 @@ def _gap(slot: int | None) -> int | None:
 def _move(source: tuple[Structs, ...], target: tuple[Structs, ...], pairs: list[tuple[int, int]]) -> None:
     if not pairs:
         return
-    was, now = (np.array(column) for column in zip(*pairs, strict=True))
+    old, new = (np.array(column) for column in zip(*pairs, strict=True))
     for a, b in zip(source, target, strict=True):
-        b[now] = a[was]
+        b[new] = a[old]
 
 
-def _move_ring(old_plan: Plan, old: State, number: int, plan: Plan, state: State, now: int) -> bool:
+def _move_ring(was: Layout, old: State, number: int, plan: Plan, state: State, now: int) -> bool:
     """Copy a works' ring if its series are the same ones in the same order and it fits."""
-    a, b = old_plan.works_facts[number], plan.works_facts[now]
+    a, b = was.works_facts[number], plan.works_facts[now]
     first, count = int(a["series_first"]), int(a["series_count"])
-    mine = old_plan.series[first : first + count]
+    mine = was.series[first : first + count]
     theirs = plan.series[int(b["series_first"]) : int(b["series_first"]) + int(b["series_count"])]
     held = int(old.works[number]["ring_count"])
-    if mine != theirs or held > int(b["ring_capacity"]) or a["window_ms"] != b["window_ms"]:
+    if tuple(mine) != tuple(theirs) or held > int(b["ring_capacity"]) or a["window_ms"] != b["window_ms"]:
         return False
     for source, target in (
         (old.ring_keys, state.ring_keys), (old.ring_values, state.ring_values), (old.ring_flags, state.ring_flags),
@@ -169,16 +169,20 @@ def pack(state: State) -> dict[str, Any]:
     }
 
 
-def unpack(packed: Mapping[str, Any], plan: Plan) -> State:
-    """The state out of `pack`.
+def unpack(packed: Mapping[str, Any], plan: Plan | Layout) -> State:
+    """The state out of `pack`, for the plan (or its layout) it was packed with.
 
     Raises
     ------
     ValueError
         If a part has not the size the plan asks for: the snapshot belongs to another plan or is damaged.
     """
-    sizes = {"series": (SERIES_STATE, len(plan.series)), "timers": (TIMER_STATE, len(plan.meanings)),
-             "units": (UNIT_STATE, len(plan.unit_facts))}  # fmt: skip
+    sizes = {
+        "series": (SERIES_STATE, len(plan.series)),
+        "timers": (TIMER_STATE, len(plan.timer_keys)),
+        "units": (UNIT_STATE, len(plan.unit_points)),
+    }
+    ring_size = int(plan.works_facts["ring_capacity"].sum())
     parts: dict[str, tuple[Structs, Structs, Structs]] = {}
     for name, (dtype, count) in sizes.items():
         arrays = tuple(np.frombuffer(raw, dtype).copy() for raw in packed[name])
@@ -192,10 +196,8 @@ def unpack(packed: Mapping[str, Any], plan: Plan) -> State:
         np.frombuffer(values, np.float64).copy(),
         np.frombuffer(flags, np.uint8).copy(),
     )
-    if len(works) != len(plan.works) or any(len(part) != plan.ring_size for part in ring):
-        raise ValueError(
-            f"works or ring: {len(works)}, {len(ring[0])} rows, expected {len(plan.works)}, {plan.ring_size}"
-        )
+    if len(works) != len(plan.works) or any(len(part) != ring_size for part in ring):
+        raise ValueError(f"works or ring: {len(works)}, {len(ring[0])} rows, expected {len(plan.works)}, {ring_size}")
     state = State(parts["series"], parts["timers"], parts["units"], *ring, works)
     for number, timer, start, end, evidence, extreme, at in packed["said"]:
         state.said.setdefault(number, {})[(timer, start)] = Said(end, evidence, extreme, at)

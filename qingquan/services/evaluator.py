@@ -1,0 +1,254 @@
+"""The evaluator: reads the log from its own position, judges, and writes what it finds in one transaction.
+
+Exactly once: findings, incidents, messages, counts and the sequence they cover commit together; the snapshot of the state
+follows. After a crash the state resumes from the snapshot, and what the database already covers is judged again
+silently, until state and database stand at the same sequence.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from alerts.apply import AlertSettings, apply_findings
+from ingest.decode import Decoder, PointDirectory
+from qingquan.config import Config
+from qingquan.domain.findings import Finding
+from qingquan.domain.readings import LogMessage, SeriesCatalog
+from qingquan.domain.works import Works
+from qingquan.errors import StoreUnavailable
+from qingquan.services.folds import Folds, Tables
+from qingquan.services.rulesets import load_ruleset
+from qingquan.services.silence import Silence
+from qingquan.services.snapshots import FileSnapshots
+from qingquan.services.standing import Standing
+from qingquan.standards.loader import load_standards
+from qingquan.store.reading_log import ReadingLog
+from qingquan.store.sql.engine import check_schema, open_database, reading, writing
+from qingquan.store.sql.findings import get_findings
+from qingquan.store.sql.progress import add_counts, applied_sequence, set_applied_sequence
+from qingquan.store.sql.register import load_works, register_version
+from qingquan.store.sql.state import save_works_states
+from rules.engine import open_findings
+from rules.late import merge_late
+
+__all__ = ["Evaluator", "run"]
+
+FETCH_MESSAGES = 4096
+WAIT_S = 0.1
+TICK_S = 1.0
+REGISTER_POLL_S = 3.0
+REFRESH_S = 10.0
+# After a start devices need a moment to reconnect; their silence until then is ours, not theirs.
+SILENCE_HOLD_S = 10.0
+LONGEST_PAUSE_S = 5.0
+# A snapshot may take at most this share of the time.
+SNAPSHOT_SHARE = 0.1
+FOR_EVER_S = 1e9
+YEAR_MS = 31_556_952_000
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+class Evaluator:
+    """One process that owns all partitions."""
+
+    def __init__(self, config: Config, engine: Engine) -> None:
+        self._config = config
+        self._engine = engine
+        standards = load_standards()
+        self._parameters = standards.parameters
+        self._catalog = SeriesCatalog()
+        self._decoder = Decoder(
+            PointDirectory([]), self._catalog, self._parameters,
+            earliest_ms=(config.earliest_accepted_year - 1970) * YEAR_MS,
+            future_tolerance_ms=config.future_tolerance_s * 1000,
+        )  # fmt: skip
+        tables = Tables(self._parameters, standards.limits, load_ruleset(config))
+        self._folds = Folds(tables, config.log_partitions, self._catalog, config.language)
+        self._snapshots = FileSnapshots(config.data_path / "snapshots")
+        self._silence = Silence(self._parameters, config.language)
+        self._standing = Standing()
+        self._settings = AlertSettings.from_config(config)
+        self._works: dict[tuple[str, str], Works] = {}
+        self._version = -1
+        self._applied = 0
+        self._covered = 0
+        self._pending: dict[str, int] = {}
+        self._newest_received = 0
+        self._due = dict.fromkeys(("tick", "register", "refresh", "snapshot"), 0.0)
+        self._refreshed: dict[str, tuple[float | None, int]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Judge until told to stop; then finish the batch, snapshot and return."""
+        self._restore()
+        async with await ReadingLog.connect(self._config, name="evaluator", wait_s=FOR_EVER_S) as log:
+            await self._meet(log)
+            reader = log.reader(self._covered + 1)
+            _log.info("evaluator started", covered=self._covered, applied=self._applied, works=len(self._works))
+            started = time.monotonic()
+            while not stop.is_set():
+                messages = await reader.fetch(FETCH_MESSAGES, WAIT_S)
+                if messages:
+                    await self._take(messages)
+                is_idle = not messages and reader.is_connected
+                await self._housekeeping(is_idle, time.monotonic() - started > SILENCE_HOLD_S)
+        await self._commit([])
+        self._folds.save(self._snapshots)
+
+    def _restore(self) -> None:
+        with reading(self._engine) as connection:
+            self._applied = applied_sequence(connection, 0)
+            self._load_register(connection)
+            self._silence.restore(connection)
+        self._covered = self._folds.restore(self._snapshots, self._applied)
+
+    async def _meet(self, log: ReadingLog) -> None:
+        """A log that ends before what we have judged lost its tail with the power, or is another one: go on from its end."""
+        last = await log.last_sequence()
+        if last < self._applied:
+            _log.error("the reading log ends before what was judged", applied=self._applied, last=last)
+            self._applied = min(self._applied, last)
+            self._covered = self._folds.go_back(last)
+
+    def _load_register(self, connection: Connection) -> None:
+        version = register_version(connection)
+        if version == self._version:
+            return
+        works = load_works(connection)
+        self._version = version
+        self._works = {(one.county, one.id): one for one in works}
+        self._decoder.replace_directory(PointDirectory(works))
+        self._folds.register(works)
+        _log.info("works register loaded", works=len(works), version=version)
+
+    async def _take(self, messages: Sequence[LogMessage]) -> None:
+        """Judge messages; silently as far as the database has already applied them."""
+        split = next((n for n, message in enumerate(messages) if message.sequence > self._applied), len(messages))
+        if split:
+            self._judge(messages[:split])
+        if split < len(messages):
+            findings = self._judge(messages[split:], counted=True)
+            if findings:
+                await self._commit(findings)
+
+    def _judge(self, messages: Sequence[LogMessage], *, counted: bool = False) -> list[Finding]:
+        decoded = self._decoder.decode(messages)
+        self._covered = messages[-1].sequence
+        self._newest_received = messages[-1].received_at
+        findings = self._folds.take(decoded.batch, self._covered, self._config.clock.now_ms())
+        if counted:
+            self._count(messages=decoded.messages, readings=len(decoded.batch), canaries=decoded.canaries)
+        return findings
+
+    def _count(self, **increments: int) -> None:
+        for name, count in increments.items():
+            key = f"evaluated.{name}"
+            self._pending[key] = self._pending.get(key, 0) + count
+
+    async def _commit(self, findings: Iterable[Finding]) -> None:
+        """Findings, incidents, messages, counts and sequence in one transaction; tried until the database takes it."""
+        found = list(findings)
+        covered = self._covered
+
+        def write(connection: Connection) -> None:
+            merged = _merged_with_stored(connection, found)
+            apply_findings(connection, merged, self._works, self._config.clock.now_ms(), self._settings)
+            add_counts(connection, self._pending)
+            set_applied_sequence(connection, 0, covered)
+
+        await self._in_transaction(write)
+        self._applied = covered
+        self._pending = {}
+
+    async def _in_transaction(self, body: Callable[[Connection], T]) -> T:
+        pause = 0.1
+        while True:
+            try:
+                with writing(self._engine) as connection:
+                    return body(connection)
+            except StoreUnavailable as error:
+                _log.warning("database does not answer, trying again", why=str(error), pause_s=round(pause, 1))
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (jitter)
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def _housekeeping(self, is_idle: bool, past_hold: bool) -> None:
+        # While behind the log, "now" is the time of what we read: a backlog must not make everything look silent.
+        now = self._config.clock.now_ms() if is_idle or not self._newest_received else self._newest_received
+        if self._is_due("register", REGISTER_POLL_S):
+            with suppress(StoreUnavailable), reading(self._engine) as connection:
+                self._load_register(connection)
+        if self._is_due("tick", TICK_S):
+            await self._tick(now, past_hold and (is_idle or self._lag_ms() < self._allowed_lag_ms()))
+        if self._is_due("snapshot", self._config.snapshot_interval_s):
+            began = time.monotonic()
+            await self._commit([])
+            self._folds.save(self._snapshots)
+            took = time.monotonic() - began
+            self._due["snapshot"] = time.monotonic() + max(self._config.snapshot_interval_s, took / SNAPSHOT_SHARE)
+
+    def _lag_ms(self) -> int:
+        return self._config.clock.now_ms() - self._newest_received
+
+    def _allowed_lag_ms(self) -> int:
+        return round(5000 * self._config.clock_speed)
+
+    async def _tick(self, now: int, judge_silence: bool) -> None:
+        findings = []
+        if judge_silence:
+            for fold in self._folds.folds:
+                findings += self._silence.changes(fold, now, self._works)
+        if self._is_due("refresh", REFRESH_S):
+            findings += self._news_of_lasting(now)
+        if findings or self._pending:
+            await self._commit(findings)
+        states = [
+            state for fold in self._folds.folds for state in self._standing.changed(fold, now, self._silence.of(fold))
+        ]
+        if states:
+            await self._in_transaction(lambda connection: save_works_states(connection, states))
+
+    def _news_of_lasting(self, now: int) -> list[Finding]:
+        """Open findings whose extreme has moved, whose evidence has aged on, or that have become live."""
+        news = []
+        lasting = {}
+        for fold in self._folds.folds:
+            for finding in open_findings(fold.state, fold.plan, self._parameters, now, self._config.language):
+                stamp = (finding.extreme, finding.evidence_at // 600_000 + finding.late)
+                lasting[finding.id] = stamp
+                if self._refreshed.get(finding.id) != stamp:
+                    news.append(finding)
+        self._refreshed = lasting
+        return news
+
+    def _is_due(self, name: str, every_s: float) -> bool:
+        now = time.monotonic()
+        if now < self._due[name]:
+            return False
+        self._due[name] = now + every_s
+        return True
+
+
+def _merged_with_stored(connection: Connection, findings: list[Finding]) -> list[Finding]:
+    """Late findings gather by the hour: what is stored of the same hour is merged, never overwritten."""
+    late = [finding.id for finding in findings if finding.rule.endswith(":late")]
+    if not late:
+        return findings
+    held = {finding.id: finding for finding in get_findings(connection, late)}
+    return [merge_late(held[finding.id], finding) if finding.id in held else finding for finding in findings]
+
+
+async def run(config: Config, stop: asyncio.Event) -> None:
+    """The service: until ``stop`` is set."""
+    engine = open_database(config.sql_url)
+    check_schema(engine)
+    try:
+        await Evaluator(config, engine).run(stop)
+    finally:
+        engine.dispose()

@@ -1,0 +1,179 @@
+"""The evaluator's folds: one per partition of the reading log, each with its plan, state and covered sequence."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from qingquan.domain.findings import Finding
+from qingquan.domain.parameters import Limit, Parameter
+from qingquan.domain.readings import ReadingBatch, SeriesCatalog, SeriesKey
+from qingquan.domain.works import Works
+from qingquan.services.snapshots import FileSnapshots, Snapshot
+from qingquan.store.reading_log.partition import partition_of
+from rules.engine import evaluate
+from rules.plan import Plan, compile_plan
+from rules.ruleset import Ruleset
+from rules.state import State, adopt, new_state, pack, unpack
+
+__all__ = ["Fold", "Folds", "Tables"]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What plans are compiled from besides the register."""
+
+    parameters: Mapping[str, Parameter]
+    limits: Sequence[Limit]
+    ruleset: Ruleset
+
+
+class Fold:
+    """One partition."""
+
+    def __init__(self, partition: int, plan: Plan, state: State, covered: int = 0) -> None:
+        self.partition = partition
+        self.plan = plan
+        self.state = state
+        self.covered = covered
+
+    def replan(self, plan: Plan) -> None:
+        """Go on with another plan; what both know keeps its memory."""
+        if plan.digest != self.plan.digest:
+            self.state = adopt(self.plan.layout, self.state, plan)
+            self.plan = plan
+
+
+class Folds:
+    """All folds of this process, and the way from a decoded batch to them."""
+
+    def __init__(self, tables: Tables, partitions: int, catalog: SeriesCatalog, language: str) -> None:
+        self._tables = tables
+        self._partitions = partitions
+        self._catalog = catalog
+        self._language = language
+        self._works: list[list[Works]] = [[] for _ in range(partitions)]
+        self._extra: list[set[SeriesKey]] = [set() for _ in range(partitions)]
+        self._slots = np.empty(0, np.int32)
+        self._fold_of = np.empty(0, np.int16)
+        empty = self._compile(0)
+        self.folds = [Fold(partition, empty, new_state(empty)) for partition in range(partitions)]
+        self.counts: dict[str, int] = {}
+
+    def register(self, works: Iterable[Works]) -> None:
+        """Judge these works from now on; state of works that stay is kept."""
+        self._works = [[] for _ in range(self._partitions)]
+        for one in works:
+            self._works[partition_of(one.county, one.id, self._partitions)].append(one)
+        for fold in self.folds:
+            fold.replan(self._compile(fold.partition))
+        self._number(0)
+
+    def restore(self, snapshots: FileSnapshots, applied: int) -> int:
+        """Load snapshots; the sequence up to which *all* folds are covered.
+
+        A snapshot that covers more than the database has applied belongs to another database: it is not used.
+        """
+        for fold in self.folds:
+            snapshot = snapshots.load(fold.partition)
+            if snapshot is None:
+                continue
+            if snapshot.covered > applied:
+                _log.error(
+                    "snapshot is ahead of the database, rebuilding from the log",
+                    partition=fold.partition, covered=snapshot.covered, applied=applied,
+                )  # fmt: skip
+                continue
+            self._load(fold, snapshot, snapshots)
+        self._number(0)
+        return min(fold.covered for fold in self.folds)
+
+    def _load(self, fold: Fold, snapshot: Snapshot, snapshots: FileSnapshots) -> None:
+        layout = snapshots.layout(snapshot.plan)
+        if layout is None:
+            _log.error("snapshot without its layout, rebuilding from the log", partition=fold.partition)
+            return
+        # Series that devices sent unasked are part of the plan the snapshot was made with.
+        known = set(fold.plan.series)
+        self._extra[fold.partition] |= {key for key in layout.series if key not in known}
+        plan = self._compile(fold.partition)
+        try:
+            if plan.digest == snapshot.plan:
+                fold.plan, fold.state = plan, unpack(snapshot.packed, plan)
+            else:
+                fold.plan, fold.state = plan, adopt(layout, unpack(snapshot.packed, layout), plan)
+        except ValueError as error:
+            _log.error("snapshot does not fit, rebuilding from the log", partition=fold.partition, why=str(error))
+            return
+        fold.covered = snapshot.covered
+
+    def go_back(self, covered: int) -> int:
+        """Count nothing beyond ``covered`` as judged; the sequence up to which all folds are covered."""
+        for fold in self.folds:
+            fold.covered = min(fold.covered, covered)
+        return min(fold.covered for fold in self.folds)
+
+    def save(self, snapshots: FileSnapshots) -> None:
+        """Write a snapshot of every fold."""
+        for fold in self.folds:
+            snapshots.save(
+                fold.partition, Snapshot(fold.plan.digest, fold.covered, pack(fold.state)), fold.plan.layout
+            )
+
+    def take(self, batch: ReadingBatch, covered: int, now: int) -> list[Finding]:
+        """Judge a batch; findings opened, changed, closed or withdrawn. Afterwards all folds cover ``covered``."""
+        self._number(len(self._slots))
+        findings: list[Finding] = []
+        if len(batch):
+            slots = self._slots[batch.series]
+            owner = self._fold_of[batch.series]
+            for fold in self.folds:
+                rows = np.flatnonzero((owner == fold.partition) & (batch.sequence > fold.covered))
+                if len(rows):
+                    findings += self._judge(fold, _rows_of(batch, rows), slots[rows], now)
+        for fold in self.folds:
+            fold.covered = max(fold.covered, covered)
+        return findings
+
+    def _judge(self, fold: Fold, batch: ReadingBatch, slots: npt.NDArray[np.int32], now: int) -> list[Finding]:
+        evaluation, fold.state = evaluate(
+            batch, slots, fold.state, fold.plan, self._tables.parameters, now, self._language
+        )
+        for name, count in evaluation.counts.items():
+            self.counts[name] = self.counts.get(name, 0) + count
+        return evaluation.findings
+
+    def _number(self, first: int) -> None:
+        """Bring the way from catalog numbers to slots up to date; series nobody expected join their plan first."""
+        unknown: set[int] = set()
+        keys = list(self._catalog)
+        owners = [partition_of(key.county, key.works, self._partitions) for key in keys[first:]]
+        for key, owner in zip(keys[first:], owners, strict=True):
+            if key not in self.folds[owner].plan.slot_of:
+                self._extra[owner].add(key)
+                unknown.add(owner)
+        for owner in unknown:
+            self.folds[owner].replan(self._compile(owner))
+        if unknown or first == 0:
+            owners = [partition_of(key.county, key.works, self._partitions) for key in keys]
+            first = 0
+        fresh = [self.folds[owner].plan.slot_of.get(key, -1) for key, owner in zip(keys[first:], owners, strict=True)]
+        self._slots = np.concatenate([self._slots[:first], np.array(fresh, np.int32)])
+        self._fold_of = np.concatenate([self._fold_of[:first], np.array(owners, np.int16)])
+
+    def _compile(self, partition: int) -> Plan:
+        return compile_plan(
+            self._works[partition], self._tables.parameters, self._tables.limits, self._tables.ruleset,
+            sorted(self._extra[partition]),
+        )  # fmt: skip
+
+
+def _rows_of(batch: ReadingBatch, rows: npt.NDArray[np.int64]) -> ReadingBatch:
+    return ReadingBatch(
+        batch.series[rows], batch.observed_at[rows], batch.value[rows], batch.flag[rows], batch.sequence[rows],
+        batch.received_at[rows],
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""Where each works stands, for pages and API: rows of those works whose standing has changed."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from qingquan.domain.findings import DisinfectionState, Finding
+from qingquan.domain.readings import SeriesKey
+from qingquan.domain.state import WorksState
+from qingquan.domain.works import Disinfectant, Equipment, PointKind, Works
+from qingquan.services.folds import Fold
+from rules.engine import UNIT_STATES
+from rules.layout import LOCAL_BITS, NEVER
+
+__all__ = ["Standing"]
+
+
+class Standing:
+    """Remembers what was last written, so that only changes are."""
+
+    def __init__(self) -> None:
+        self._written: dict[tuple[str, str], WorksState] = {}
+        self._marks: dict[int, tuple[str, np.ndarray[tuple[int], np.dtype[np.int64]], frozenset[SeriesKey]]] = {}
+
+    def changed(self, fold: Fold, now: int, silent: Mapping[SeriesKey, Finding]) -> list[WorksState]:
+        """States of the works with new readings, or whose silence began or ended, since the last call."""
+        newest = fold.state.works["newest"].copy()
+        quiet = frozenset(silent)
+        digest, before, quiet_before = self._marks.get(fold.partition, ("", newest, frozenset()))
+        if digest != fold.plan.digest or len(before) != len(newest):
+            numbers = range(len(newest))
+        else:
+            touched = {fold.plan.works_number[(key.county, key.works)] for key in quiet ^ quiet_before}
+            touched |= set(np.flatnonzero(newest != before).tolist())
+            numbers = sorted(touched)  # type: ignore[assignment]
+        self._marks[fold.partition] = (fold.plan.digest, newest, quiet)
+        by_works: dict[tuple[str, str], list[Finding]] = {}
+        for finding in silent.values():
+            by_works.setdefault((finding.county, finding.works), []).append(finding)
+        states = [_state(fold, number, now, by_works) for number in numbers]
+        fresh = [state for state in states if self._written.get((state.county, state.works)) != state]
+        self._written |= {(state.county, state.works): state for state in fresh}
+        return fresh
+
+
+def _state(fold: Fold, number: int, now: int, silent: Mapping[tuple[str, str], list[Finding]]) -> WorksState:
+    plan, state = fold.plan, fold.state
+    works = plan.works[number]
+    newest = int(state.works[number]["newest"])
+    as_of = None if newest == NEVER else newest >> LOCAL_BITS
+    facts = plan.works_facts[number]
+    first, count = int(facts["series_first"]), int(facts["series_count"])
+    series = state.series[0]
+    latest = {
+        f"{key.point}/{key.parameter}": float(series[slot]["last_value"])
+        for slot, key in enumerate(plan.series[first : first + count], start=first)
+        if series[slot]["last_t"] != NEVER
+    }
+    quiet = silent.get((works.county, works.id), [])
+    is_stale = as_of is None or now - as_of > works.stale_after_s * 1000 or _is_outlet_silent(works, quiet)
+    disinfection, since = _disinfection(fold, number, works, is_stale, as_of, now)
+    severities = [
+        plan.meanings[timer].severity
+        for (timer, _), said in state.said.get(number, {}).items()
+        if said.end is None and timer >= 0
+    ] + [finding.severity for finding in quiet]
+    outlet = next((point.id for point in works.points if point.kind is PointKind.OUTLET), "outlet")
+    residual = works.disinfectant.residual
+    return WorksState(
+        county=works.county, works=works.id, disinfection=disinfection, since=since, as_of=as_of, stale=is_stale,
+        residual=latest.get(f"{outlet}/{residual}"), residual_parameter=residual,
+        turbidity=latest.get(f"{outlet}/turbidity"), worst=max(severities, default=None),
+        open_findings=len(severities), latest=latest,
+    )  # fmt: skip
+
+
+def _is_outlet_silent(works: Works, silent: list[Finding]) -> bool:
+    outlets = {point.id for point in works.points if point.kind is PointKind.OUTLET}
+    return any(one.point in outlets and one.parameter == works.disinfectant.residual for one in silent)
+
+
+def _disinfection(
+    fold: Fold, number: int, works: Works, is_stale: bool, as_of: int | None, now: int
+) -> tuple[DisinfectionState, int]:
+    """The one state of the works: the worst of its outlets; silence makes it unknown, but never erases a loss."""
+    if works.equipment is Equipment.NOT_EQUIPPED or works.disinfectant is Disinfectant.NONE:
+        return DisinfectionState.NOT_EQUIPPED, as_of or now
+    facts = fold.plan.works_facts[number]
+    first = int(facts["unit_first"])
+    units = fold.state.units[0][first : first + int(facts["unit_count"])]
+    found = [(UNIT_STATES[int(unit["state"])], int(unit["since"])) for unit in units]
+    if not found:
+        return DisinfectionState.UNKNOWN, as_of or now
+    state, since = min(found, key=lambda one: _ORDER.index(one[0]))
+    if is_stale and state is not DisinfectionState.MISSING:
+        return DisinfectionState.UNKNOWN, as_of or now
+    return state, since if since != NEVER else (as_of or now)
+
+
+_ORDER = (
+    DisinfectionState.MISSING,
+    DisinfectionState.HIGH,
+    DisinfectionState.LOW,
+    DisinfectionState.UNKNOWN,
+    DisinfectionState.IDLE,
+    DisinfectionState.OK,
+    DisinfectionState.NOT_EQUIPPED,
+)
