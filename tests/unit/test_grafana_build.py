@@ -38,11 +38,6 @@ def limit(kind: LimitKind, low: float | None, high: float | None) -> Limit:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(rendered()))
-def test_files_in_the_repository_are_as_new_as_the_tables(name: str) -> None:
-    assert (BUILT / name).read_text(encoding="utf-8") == rendered()[name], "run `make docs`"
-
-
 def test_the_repository_holds_no_file_that_is_not_generated() -> None:
     found = {str(path.relative_to(BUILT)) for path in BUILT.rglob("*") if path.is_file()}
     assert found == set(rendered())
