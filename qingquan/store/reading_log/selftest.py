@@ -10,6 +10,7 @@ import json
 import secrets
 import threading
 import time
+from typing import NoReturn
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -18,18 +19,25 @@ from paho.mqtt.reasoncodes import ReasonCode
 from qingquan.config import Config
 from qingquan.domain.readings import CANARY_COUNTY, Topic
 from qingquan.errors import BrokerLost, ConfigurationError
-from qingquan.store.reading_log.connection import JetStreamApi, connect
+from qingquan.store.reading_log.connection import ApiRefused, JetStreamApi, connect
 from qingquan.store.reading_log.credentials import connectable
 from qingquan.store.reading_log.partition import partition_of
 from qingquan.store.reading_log.streams import READINGS, check_streams
 
-__all__ = ["CANARY_TOPIC", "self_test"]
+__all__ = ["CANARY_TOPIC", "LogFull", "self_test"]
 
 CANARY_TOPIC = Topic(CANARY_COUNTY, "selftest", "canary", "json")
 
 # The server closes the connection 5 s after a publish that no stream acknowledged.
 PUBACK_WAIT_S = 8.0
 CONNECT_WAIT_S = 10.0
+
+# What one message of the greatest payload takes in the log, headers and all.
+LARGEST_MESSAGE_BYTES = 70_000
+
+
+class LogFull(BrokerLost):
+    """No PUBACK, as the log has no room: as meant, and over as soon as something recorded is purged."""
 
 
 async def self_test(config: Config) -> float:
@@ -40,6 +48,8 @@ async def self_test(config: Config) -> float:
     ConfigurationError
         If a stream captures other subjects, MQTT refuses user and password, no PUBACK comes, or the acknowledged message
         is not in READINGS.
+    LogFull
+        If no PUBACK comes because the log is full. The server must stay up, or nothing could be read and purged.
     BrokerLost
         If nobody answers.
     """
@@ -49,17 +59,33 @@ async def self_test(config: Config) -> float:
         await check_streams(api)
         payload = json.dumps({"canary": secrets.token_hex(8), "at": time.time_ns()}).encode()
         took_s = await asyncio.to_thread(_publish_canary, config, payload)
+        if took_s is None:
+            await _explain_missing_puback(api)
         await _require_stored(api, config, payload)
         return took_s
     finally:
         await client.close()
 
 
+async def _explain_missing_puback(api: JetStreamApi) -> NoReturn:
+    answer = await api(f"STREAM.INFO.{READINGS}")
+    size, limit = answer["state"]["bytes"], answer["config"]["max_bytes"]
+    if size + LARGEST_MESSAGE_BYTES > limit:
+        raise LogFull(f"the reading log is full ({size} of {limit} bytes): record and purge, or raise log_max_bytes")
+    raise ConfigurationError(
+        [f"no PUBACK for a message to the reading log ({size} of {limit} bytes used): see the server's log"]
+    )
+
+
 async def _require_stored(api: JetStreamApi, config: Config, payload: bytes) -> None:
     part = partition_of(CANARY_TOPIC.county, CANARY_TOPIC.works, config.log_partitions)
     subject = ".".join((f"part.{part}.wq", *CANARY_TOPIC))
-    answer = await api(f"STREAM.MSG.GET.{READINGS}", {"last_by_subj": subject})
-    if base64.b64decode(answer["message"].get("data", "")) != payload:
+    try:
+        answer = await api(f"STREAM.MSG.GET.{READINGS}", {"last_by_subj": subject})
+        stored = base64.b64decode(answer["message"].get("data", ""))
+    except ApiRefused:
+        stored = b""
+    if stored != payload:
         raise ConfigurationError(
             [
                 f"{READINGS} lacks a message that got its PUBACK ({subject}): the server does not work as needed; see log_url"
@@ -67,7 +93,8 @@ async def _require_stored(api: JetStreamApi, config: Config, payload: bytes) -> 
         )
 
 
-def _publish_canary(config: Config, payload: bytes) -> float:
+def _publish_canary(config: Config, payload: bytes) -> float | None:
+    """Seconds until the PUBACK; ``None`` when none came."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"qingquan-selftest-{secrets.token_hex(4)}")
     client.username_pw_set(config.mqtt_user, config.mqtt_password)
     connected, refusal = threading.Event(), []
@@ -91,12 +118,11 @@ def _publish_canary(config: Config, payload: bytes) -> float:
             raise ConfigurationError([f"mqtt_user = {config.mqtt_user!r}: refused at {host}:{port}: {refusal[0]}"])
         began = time.monotonic()
         message = client.publish("wq/" + "/".join(CANARY_TOPIC), payload, qos=1)
-        message.wait_for_publish(PUBACK_WAIT_S)
-        if not message.is_published():
-            raise ConfigurationError(
-                [f"no PUBACK from {host}:{port}: the reading log takes no messages: is it full (log_max_bytes)?"]
-            )
-        return time.monotonic() - began
+        try:
+            message.wait_for_publish(PUBACK_WAIT_S)
+        except (RuntimeError, ValueError) as error:
+            raise BrokerLost(f"the MQTT connection to {host}:{port} was lost: {error}") from error
+        return time.monotonic() - began if message.is_published() else None
     finally:
         client.disconnect()
         client.loop_stop()

@@ -54,6 +54,7 @@ class EmbeddedServer:
         self._folder = config.data_path.resolve()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: TextIO | None = None
+        self._chosen: LogCredentials | None = None
 
     @property
     def log_file(self) -> Path:
@@ -173,11 +174,13 @@ class EmbeddedServer:
         faults = [
             f"{name} = {getattr(kept, name)}: in use by another program: end it, or set {name} (0 = any free port)"
             for name in busy
-            if getattr(config, name)
+            # After the first start the others know the ports, so that they count as given.
+            if getattr(config, name) or self._chosen is not None
         ]
         if faults:
             raise ConfigurationError(faults)
-        return load_credentials(config, renew_ports=tuple(busy)) if busy else kept
+        self._chosen = load_credentials(config, renew_ports=tuple(busy)) if busy else kept
+        return self._chosen
 
     def _has_readings(self) -> bool:
         return (self._folder / "js" / "jetstream" / ACCOUNT / "streams" / READINGS).is_dir()

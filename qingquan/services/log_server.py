@@ -1,0 +1,182 @@
+"""The embedded NATS server in the foreground: started, checked, watched, started again after a crash."""
+
+import asyncio
+import os
+import random
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import structlog
+
+from qingquan.config import Config
+from qingquan.errors import ConfigurationError, QingquanError
+from qingquan.store.reading_log import EmbeddedServer, LogFull, ensure_streams, resolve_log_config, self_test
+
+__all__ = ["REFUSALS", "RESTARTED", "SELF_TEST_FAILED", "LogTail", "run"]
+
+POLL_S = 0.5
+SELF_TEST_EVERY_S = 600.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+
+# What the server says when it refuses something from a device, and the counter for it. An MQTT 3.1.1 device cannot be told:
+# a message it may not publish is even PUBACKed, so these counters are the only place where such losses show.
+REFUSALS = {
+    "mqtt_payload_too_large": re.compile(r"maximum payload exceeded"),
+    "mqtt_publish_violation": re.compile(r"Publish Violation"),
+    "mqtt_log_full": re.compile(r"maximum (bytes|messages) exceeded|insufficient (storage )?resources"),
+    "mqtt_not_acknowledged": re.compile(r"no JetStream ack"),
+    "mqtt_bad_topic": re.compile(r"character not supported for MQTT topics"),
+    "mqtt_qos2_refused": re.compile(r"QoS=2 is disabled"),
+    "mqtt_version_refused": re.compile(r"unacceptable protocol version"),
+    "mqtt_login_refused": re.compile(r"unable to connect: authentication error"),
+}
+SELF_TEST_FAILED = "log_self_test_failed"
+RESTARTED = "log_server_restarted"
+
+_log = structlog.get_logger(__name__)
+
+
+class LogTail:
+    """Counts refusals in the server's log from where it ends now, over rotations."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode, self._offset = self._end()
+        self._rest = b""
+
+    def poll(self) -> dict[str, int]:
+        """Refusals by name among the lines written since the last call."""
+        text = self._rest + self._fresh()
+        whole, _, self._rest = text.rpartition(b"\n")
+        found: Counter[str] = Counter()
+        for line in whole.decode(errors="replace").splitlines():
+            if "[ERR]" not in line and "[WRN]" not in line:
+                continue
+            name = next((name for name, pattern in REFUSALS.items() if pattern.search(line)), None)
+            if name is not None:
+                found[name] += 1
+        return dict(found)
+
+    def _end(self) -> tuple[int, int]:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return 0, 0
+        return status.st_ino, status.st_size
+
+    def _fresh(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_ino != self._inode or status.st_size < self._offset:
+                    self._inode, self._offset = status.st_ino, 0
+                file.seek(self._offset)
+                text = file.read()
+        except OSError:
+            return b""
+        self._offset += len(text)
+        return text
+
+
+def run(
+    config: Config,
+    *,
+    on_counts: Callable[[Mapping[str, int]], None] | None = None,
+    on_ready: Callable[[Config], None] | None = None,
+    stop: threading.Event | None = None,
+) -> int:
+    """Run the embedded server until SIGTERM or SIGINT (or ``stop`` is set); exit status 0.
+
+    A server that crashes is started again on the same ports. ``on_ready`` gets the resolved settings, once, when devices
+    and services may come. ``on_counts`` gets what happened since its last call: names of `REFUSALS`, `SELF_TEST_FAILED`,
+    `RESTARTED`. A callback that raises ends the service.
+
+    Raises
+    ------
+    ConfigurationError
+        If the first start is refused: wrong version, busy port, other layout, failed self-test.
+    """
+    stop = stop or _stopped_by_signal()
+    server = EmbeddedServer(config)
+    tail = LogTail(server.log_file)
+    try:
+        server.start()
+        resolved = resolve_log_config(config)
+        _prepare(resolved)
+        if on_ready is not None:
+            on_ready(resolved)
+        for counts in _watched(server, resolved, tail, stop):
+            _log.warning("log_server_counts", **counts)
+            if on_counts is not None:
+                on_counts(counts)
+    finally:
+        server.stop()
+    return 0
+
+
+def _prepare(config: Config) -> None:
+    """Streams and self-test. A full log is no reason to end: readers must be able to record it and purge."""
+
+    async def prepare() -> None:
+        await ensure_streams(config)
+        await self_test(config)
+
+    try:
+        asyncio.run(prepare())
+    except LogFull as error:
+        _log.error("reading_log_full", error=str(error))
+
+
+def _watched(
+    server: EmbeddedServer, config: Config, tail: LogTail, stop: threading.Event
+) -> Iterator[Mapping[str, int]]:
+    """What there is to count, until ``stop``; keeps the server running meanwhile."""
+    test_at = time.monotonic() + SELF_TEST_EVERY_S
+    while not stop.wait(POLL_S):
+        counts = Counter(tail.poll())
+        if not server.is_alive:
+            _log.error("log_server_ended", status=server.wait(0))
+            _start_again(server, stop)
+            counts[RESTARTED] += 1
+            test_at = 0.0
+        if time.monotonic() >= test_at and not stop.is_set():
+            test_at = time.monotonic() + SELF_TEST_EVERY_S
+            counts[SELF_TEST_FAILED] += not _passes(config)
+        if +counts:
+            yield +counts
+
+
+def _start_again(server: EmbeddedServer, stop: threading.Event) -> None:
+    pause_s = FIRST_PAUSE_S
+    while not stop.is_set():
+        try:
+            server.start()
+        except ConfigurationError as error:
+            _log.error("log_server_not_started", error=str(error), next_try_s=round(pause_s, 1))
+            stop.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        else:
+            return
+
+
+def _passes(config: Config) -> bool:
+    try:
+        took_s = asyncio.run(self_test(config))
+    except QingquanError as error:
+        _log.error("log_self_test_failed", error=str(error))
+        return False
+    _log.debug("log_self_test_passed", took_s=round(took_s, 4))
+    return True
+
+
+def _stopped_by_signal() -> threading.Event:
+    stop = threading.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
+    return stop
