@@ -10,6 +10,7 @@ from nicegui import ui
 from dashboards.web.api import build_api
 from dashboards.web.layout import LANGUAGE_COOKIE, STATIC, Console
 from dashboards.web.page_county import county_page, home_page
+from dashboards.web.page_works import works_page
 from dashboards.web.texts import LANGUAGES
 
 __all__ = ["build_app"]
@@ -54,3 +55,7 @@ def _add_pages(console: Console) -> None:
     @ui.page("/county/{code}")
     async def county(request: Request, code: str) -> None:
         await county_page(console, request, code)
+
+    @ui.page("/works/{county}/{works}")
+    async def works(request: Request, county: str, works: str) -> None:
+        await works_page(console, request, county, works)

@@ -12,25 +12,25 @@ from dashboards.web.example_county import HOUR, MINUTE, County
 from dashboards.web.ports import (
     Counts,
     FindingQuery,
-    IncidentEvent,
     IncidentQuery,
     LabQuery,
     MessageQuery,
-    Page,
     PartHealth,
-    QuarantineEntry,
     QuarantineQuery,
 )  # fmt: skip
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.findings import Finding
 from qingquan.domain.flags import Flag
-from qingquan.domain.incidents import Incident, IncidentState, Message, TransitionReason
+from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, TransitionReason
 from qingquan.domain.lab import LabSample
 from qingquan.domain.readings import SeriesKey
 from qingquan.domain.state import WorksState
 from qingquan.domain.works import Works
+from qingquan.errors import NotFound, TransitionRefused
 from qingquan.standards.loader import load_standards
 from qingquan.store.ports import Trend
+from qingquan.store.sql.quarantine import QuarantineEntry
+from qingquan.store.sql.statements import Page
 
 __all__ = ["ExampleData"]
 
@@ -77,9 +77,10 @@ class ExampleData:
                     for f in self.county.findings.values()
                     if f.county.startswith(query.region)
                     and query.works in ("", f.works)
-                    and query.kind in ("", f.kind)
+                    and (not query.kinds or f.kind in query.kinds)
                     and (query.is_open is None or query.is_open == (f.end is None and not f.withdrawn))
-                    and (query.since is None or f.end is None or f.end >= query.since)
+                    and (query.from_ms is None or f.start >= query.from_ms)
+                    and (query.to_ms is None or f.start < query.to_ms)
                 ),
                 key=lambda f: -f.start,
             ),
@@ -106,16 +107,20 @@ class ExampleData:
     def incident_events(self, incident_id: int) -> Sequence[IncidentEvent]:
         return list(self.county.events.get(incident_id, ()))
 
-    def acknowledge(self, incident_id: int, by: str, at_ms: int) -> Incident | None:
+    def acknowledge(self, incident_id: int, by: str, at_ms: int) -> Incident:
         with self._lock:
             incident = self.county.incidents.get(incident_id)
-            if incident is None or incident.state is not IncidentState.OPEN:
+            if incident is None:
+                raise NotFound(f"incident {incident_id}")
+            if incident.state is IncidentState.RESOLVED:
+                raise TransitionRefused(f"incident {incident_id} is resolved")
+            if incident.state is IncidentState.ACKNOWLEDGED:
                 return incident
             incident = replace(
                 incident, state=IncidentState.ACKNOWLEDGED, acknowledged_at=from_ms(at_ms), acknowledged_by=by
             )
             self.county.incidents[incident_id] = incident
-            self.county.events[incident_id].append(IncidentEvent(at_ms, TransitionReason.ACKNOWLEDGED, by))
+            self.county.events[incident_id].append(IncidentEvent(from_ms(at_ms), TransitionReason.ACKNOWLEDGED, by))
             return incident
 
     def messages(self, query: MessageQuery) -> Page[Message]:
@@ -123,7 +128,7 @@ class ExampleData:
             m
             for m in reversed(self.county.messages)
             if query.incident in (None, m.incident_id)
-            and query.state in ("", m.state)
+            and (not query.states or m.state in query.states)
             and self.county.incidents[m.incident_id].county.startswith(query.region)
         ]
         return _page(fitting, query.limit, query.offset)
@@ -136,7 +141,7 @@ class ExampleData:
         fitting = [
             e
             for e in self.county.quarantine
-            if query.reason in ("", e.item.reason) and f"wq.{query.region}" in e.item.subject
+            if (not query.reasons or e.item.reason in query.reasons) and f"wq.{query.region}" in e.item.subject
         ]
         return _page(fitting, query.limit, query.offset)
 
@@ -209,5 +214,5 @@ class ExampleData:
 
 
 def _page(items: Iterable[T], limit: int, offset: int) -> Page[T]:
-    everything = tuple(items)
+    everything = list(items)
     return Page(everything[offset : offset + limit], len(everything))

@@ -4,14 +4,14 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from dashboards.web.ports import IncidentEvent, QuarantineEntry
 from qingquan.clock import from_ms
 from qingquan.domain.findings import DisinfectionState, Finding, FindingKind, Severity, finding_id
-from qingquan.domain.incidents import Incident, IncidentState, Message, MessageState, TransitionReason
+from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState, TransitionReason
 from qingquan.domain.lab import LabOperator, LabResult, LabSample, LabVerdict
 from qingquan.domain.readings import Quarantined, QuarantineReason, SeriesKey
 from qingquan.domain.state import WorksState
 from qingquan.domain.works import Contact, Disinfectant, Equipment, PointKind, Role, SamplingPoint, Works
+from qingquan.store.sql.quarantine import QuarantineEntry
 
 __all__ = ["COUNTY", "County", "make_county"]
 
@@ -198,9 +198,9 @@ def _open_incident(dice: random.Random, county: County, works: Works, findings: 
         acknowledged_at=from_ms(ack_at) if acknowledged else None, acknowledged_by="吴桂兰" if acknowledged else "",
         resolved_at=None, finding_ids=tuple(f.id for f in findings),
     )  # fmt: skip
-    county.events[number] = [IncidentEvent(opened, TransitionReason.FIRST_FINDING)]
+    county.events[number] = [IncidentEvent(from_ms(opened), TransitionReason.FIRST_FINDING)]
     if acknowledged:
-        county.events[number].append(IncidentEvent(ack_at, TransitionReason.ACKNOWLEDGED, "吴桂兰"))
+        county.events[number].append(IncidentEvent(from_ms(ack_at), TransitionReason.ACKNOWLEDGED, "吴桂兰"))
     _send_messages(county, works, county.incidents[number], opened)
 
 

@@ -100,7 +100,7 @@ class CountyFeed:
                 if found is not None:
                     findings[missing] = found
         return CountyView(
-            number=number, read_at=now, is_live=True, rows=rows, changed=changed, incidents=incidents.items,
+            number=number, read_at=now, is_live=True, rows=rows, changed=changed, incidents=tuple(incidents.items),
             incidents_total=incidents.total, findings=findings, counts=Counter(r.state.disinfection for r in rows.values()),
             as_of=max((r.state.as_of for r in rows.values() if r.state.as_of is not None), default=None),
             simulated=any(w.simulated for w in works),

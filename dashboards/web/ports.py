@@ -1,50 +1,23 @@
 """What the console reads and the few things it may do; the adapter over the stores and an example county stand beside it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol
 
-from qingquan.domain.findings import Finding
-from qingquan.domain.incidents import Incident, Message
+from qingquan.domain.findings import Finding, FindingKind
+from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState
 from qingquan.domain.lab import LabReport, LabSample
-from qingquan.domain.readings import Quarantined, SeriesKey
+from qingquan.domain.readings import QuarantineReason, SeriesKey
 from qingquan.domain.state import WorksState
 from qingquan.domain.works import Works
 from qingquan.store.ports import Trend
+from qingquan.store.sql.quarantine import QuarantineEntry
+from qingquan.store.sql.statements import Page
 
 __all__ = [
-    "ConsoleActions", "ConsoleData", "Counts", "FindingQuery", "IncidentEvent", "IncidentQuery", "LabQuery", "MessageQuery",
-    "Page", "PartHealth", "QuarantineEntry", "QuarantineQuery",
+    "ConsoleActions", "ConsoleData", "Counts", "FindingQuery", "IncidentQuery", "LabQuery", "MessageQuery",
+    "Page", "PartHealth", "QuarantineQuery",
 ]  # fmt: skip
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """A stretch of a list, and how long the whole list is."""
-
-    items: tuple[T, ...]
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class IncidentEvent:
-    """One line of an incident's history. ``reason`` is a `TransitionReason` word; ``at`` ms since epoch, UTC."""
-
-    at: int
-    reason: str
-    actor: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantineEntry:
-    """Something set aside, as the store numbers it; ``redriven_at`` [ms] once it was sent through the door again."""
-
-    id: int
-    item: Quarantined
-    redriven_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +44,17 @@ class PartHealth:
 
 @dataclass(frozen=True, slots=True)
 class FindingQuery:
-    """Findings, newest first. ``region`` is a prefix of the county code; ``""`` or ``None`` = any."""
+    """Findings, newest start first. ``region`` is a prefix of the county code; empty or ``None`` = any.
+
+    ``from_ms`` <= start < ``to_ms``.
+    """
 
     region: str = ""
     works: str = ""
-    kind: str = ""
+    kinds: tuple[FindingKind, ...] = ()
     is_open: bool | None = None
-    since: int | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
     limit: int = 100
     offset: int = 0
 
@@ -88,7 +65,7 @@ class IncidentQuery:
 
     region: str = ""
     works: str = ""
-    states: tuple[str, ...] = ()
+    states: tuple[IncidentState, ...] = ()
     limit: int = 100
     offset: int = 0
 
@@ -99,7 +76,7 @@ class MessageQuery:
 
     region: str = ""
     incident: int | None = None
-    state: str = ""
+    states: tuple[MessageState, ...] = ()
     limit: int = 100
     offset: int = 0
 
@@ -119,7 +96,7 @@ class QuarantineQuery:
     """Quarantined items, newest first. An item whose county cannot be told is in no region but the whole."""
 
     region: str = ""
-    reason: str = ""
+    reasons: tuple[QuarantineReason, ...] = ()
     limit: int = 100
     offset: int = 0
 
@@ -166,9 +143,17 @@ class ConsoleData(Protocol):
         """History of an incident, oldest first."""
         ...
 
-    def acknowledge(self, incident_id: int, by: str, at_ms: int) -> Incident | None:
-        """Note that a person has taken the incident on; ``None`` if there is none. Again by the same or another person
-        changes nothing: the first one stands."""
+    def acknowledge(self, incident_id: int, by: str, at_ms: int) -> Incident:
+        """Note that a person has taken the incident on. Again by the same or another person changes nothing: the first
+        one stands.
+
+        Raises
+        ------
+        NotFound
+            If there is no such incident.
+        TransitionRefused
+            If it is resolved.
+        """
         ...
 
     def messages(self, query: MessageQuery) -> Page[Message]:
@@ -210,4 +195,4 @@ class ConsoleActions:
     upload: Callable[[str, bytes, str], LabReport] | None = None
     lab_template: Callable[[], tuple[str, bytes]] | None = None
     redrive: Callable[[Sequence[int], str], int] | None = None
-    phone_messages: Callable[[], Sequence[Mapping[str, object]]] | None = field(default=None)
+    phone_messages: Callable[[], Sequence[Mapping[str, object]]] | None = None

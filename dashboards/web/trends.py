@@ -1,0 +1,74 @@
+"""Reads the trends of a works from the store and makes charts of them, for the works page and the incident page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from dashboards.web.chart import Span, chart_options, doubtful_spans, step_for
+from dashboards.web.layout import Console
+from dashboards.web.texts import Texts
+from dashboards.web.words import legal_limit, limit_words, number, parameter_name, unit_name
+from qingquan.clock import from_ms
+from qingquan.domain.findings import Finding
+from qingquan.domain.parameters import Limit, Parameter, ParameterKind
+from qingquan.domain.readings import SeriesKey
+from qingquan.domain.works import SamplingPoint, Works
+from qingquan.standards.loader import load_standards
+
+__all__ = ["ChartView", "is_drawable", "load_chart"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChartView:
+    """A chart with its heading; ``digest`` changes with what is drawn."""
+
+    options: dict[str, object]
+    heading: str
+    is_empty: bool
+    is_switch: bool
+    digest: tuple[int, int, float]
+
+
+def is_drawable(parameter: str) -> bool:
+    """Whether the tables know the parameter: without unit and range there is nothing to draw."""
+    return parameter in load_standards().parameters
+
+
+def load_chart(
+    console: Console, works: Works, point: SamplingPoint, parameter: str, span: Span, findings: Sequence[Finding], t: Texts
+) -> ChartView:  # fmt: skip
+    """Trend of one series over a span. Blocks; raises `StoreUnavailable` when the store does not answer."""
+    row = load_standards().parameters[parameter]
+    step = step_for(span.end - span.start, works.cadence_s)
+    aggregates = ("mean",) if row.kind is ParameterKind.STATE else ("mean", "min", "max")
+    key = SeriesKey(works.county, works.id, point.id, parameter)
+    trend = console.data.trend(key, span.start, span.end, step, aggregates)
+    limit = legal_limit(works, point, parameter, from_ms(span.end).date())
+    gap = max(3 * works.cadence_s * 1000, (step or 0) * 2)
+    doubtful = doubtful_spans(trend, findings, span.end, works.cadence_s)
+    options = chart_options(trend, row, limit, doubtful, span, t, tz=works.time_zone, gap_ms=gap)
+    values = trend.columns["value" if "value" in trend.columns else "mean"]
+    good = values[~np.isnan(values)]
+    latest = float(good[-1]) if len(good) else None
+    return ChartView(
+        options, _heading(row, limit, latest, t), len(good) == 0, row.kind is ParameterKind.STATE,
+        (len(values), int(trend.observed_at[-1]) if len(values) else 0, latest or 0.0),
+    )  # fmt: skip
+
+
+def _heading(row: Parameter, limit: Limit | None, latest: float | None, t: Texts) -> str:
+    unit = unit_name(row.unit)
+    if row.kind is ParameterKind.STATE:
+        shown = "—" if latest is None else t("chart.on" if latest else "chart.off")
+    else:
+        shown = f"{number(latest, row.decimals)} {unit}".rstrip()
+    outside = latest is not None and limit is not None and not limit.is_met_by(latest)
+    bound = limit_words(limit, t)
+    rule = (
+        f'<span class="muted">{escape(t("chart.limits", limit=bound))} · {escape(limit.standard)}</span>'
+        if limit
+        else ""
+    )
+    return f'<h3>{escape(parameter_name(row.code, t))}</h3><b class="{"num out" if outside else "num"}">{escape(shown)}</b>{rule}'
