@@ -9,7 +9,16 @@ import numpy.typing as npt
 
 from qingquan.domain.readings import SeriesKey
 
-__all__ = ["AGGREGATES", "AppendResult", "LatestReading", "RecordedCounts", "SeriesRows", "SeriesStore", "Trend"]
+__all__ = [
+    "AGGREGATES",
+    "AppendResult",
+    "LatestReading",
+    "RecordedCounts",
+    "SeriesReader",
+    "SeriesRows",
+    "SeriesStore",
+    "Trend",
+]
 
 AGGREGATES = ("mean", "min", "max", "count")
 
@@ -80,21 +89,11 @@ class RecordedCounts:
     messages: int = 0
 
 
-class SeriesStore(Protocol):
-    """Time-series store. Identity of a reading is (series, observed_at).
+class SeriesReader(Protocol):
+    """What may be asked of a time-series store, from any process.
 
-    Same key and value again = duplicate, ignored; NaN equals NaN. Same key, other value = conflict: the first stays,
-    the other goes to a side table; both are counted. A conflicting value that comes again is a duplicate of that
-    conflict, so that the totals do not depend on order. Every method raises `StoreUnavailable` when the store does not
-    answer.
+    Every method raises `StoreUnavailable` when the store does not answer.
     """
-
-    def append(self, rows: SeriesRows, reader: str, covered: int, messages: int = 0) -> AppendResult:
-        """Record rows and, in the same transaction where the store has one, that ``reader`` has covered the log
-        up to and including sequence ``covered`` with ``messages`` more messages. Returns only when the store holds
-        them. An append that ends at or before a sequence already covered changes nothing, so it may be repeated after
-        an error; ``covered`` = 0 means that the rows do not come from the log."""
-        ...
 
     def covered(self, reader: str) -> int:
         """Log sequence up to which ``reader`` has recorded; 0 when it never did."""
@@ -128,4 +127,24 @@ class SeriesStore(Protocol):
 
     def close(self) -> None:
         """Release the store; a second call does nothing."""
+        ...
+
+
+class SeriesStore(SeriesReader, Protocol):
+    """Time-series store. Identity of a reading is (series, observed_at).
+
+    Same key and value again = duplicate, ignored; NaN equals NaN. Same key, other value = conflict: the first stays,
+    the other goes to a side table; both are counted. A conflicting value that comes again is a duplicate of that
+    conflict, so that the totals do not depend on order.
+    """
+
+    def append(self, rows: SeriesRows, reader: str, covered: int, messages: int = 0) -> AppendResult:
+        """Record rows and, in the same transaction where the store has one, that ``reader`` has covered the log
+        up to and including sequence ``covered`` with ``messages`` more messages. Returns only when the store holds
+        them. An append that ends at or before a sequence already covered changes nothing, so it may be repeated after
+        an error; ``covered`` = 0 means that the rows do not come from the log."""
+        ...
+
+    def rewind(self, reader: str, covered: int) -> None:
+        """Put a reader's mark back, because the log itself began anew or lost its tail; totals stay."""
         ...

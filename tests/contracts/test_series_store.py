@@ -16,7 +16,7 @@ from qingquan.store.series.influx import InfluxSeriesStore
 from qingquan.store.series.influx_door import InfluxDoor
 from qingquan.store.series.memory import MemorySeriesStore
 from qingquan.testing.influx import SHIM_TOKEN, influx_server, influx_shim, influxd_path
-from qingquan.testing.series import Row, rows_of
+from qingquan.testing.series import Row, ServedStore, rows_of
 
 CHLORINE = SeriesKey("520425", "W0001", "outlet", "free_chlorine")
 TURBIDITY = SeriesKey("520425", "W0001", "outlet", "turbidity")
@@ -59,6 +59,7 @@ def open_influx(influx_url: str, request: pytest.FixtureRequest) -> Iterator[Cal
     params=[
         "memory",
         "duckdb",
+        "remote",
         pytest.param("influx-v1", marks=pytest.mark.debian),
         pytest.param("influx-v2", marks=pytest.mark.debian),
     ]
@@ -71,6 +72,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
     openers: dict[str, Callable[[], SeriesStore]] = {
         "memory": lambda: twin,
         "duckdb": lambda: DuckdbSeriesStore(tmp_path / "series.duckdb"),
+        "remote": lambda: ServedStore(DuckdbSeriesStore(tmp_path / "series.duckdb"), tmp_path / "recorder.sock"),
         "influx-v1": lambda: open_influx("v1"),
         "influx-v2": lambda: open_influx("v2"),
     }
@@ -201,6 +203,17 @@ def test_an_append_already_covered_changes_nothing(store: SeriesStore) -> None:
     before = store.counts()
     assert append(store, [Row(CHLORINE, T0, 0.4, 1)], covered=7, messages=1) == AppendResult(0, 0, 0)
     assert store.counts() == before
+
+
+def test_a_mark_put_back_lets_a_new_log_be_recorded_and_keeps_the_totals(store: SeriesStore) -> None:
+    append(store, [Row(CHLORINE, T0, 0.4, 1)], covered=7, messages=1)
+    store.rewind("all", 2)
+    assert store.covered("all") == 2
+    rows = [Row(CHLORINE, T0, 0.4, 1), Row(CHLORINE, T0 + 1, 0.5, 1)]
+    assert append(store, rows, covered=3, messages=1) == AppendResult(1, 1, 0)
+    assert store.covered("all") == 3
+    counts = store.counts()
+    assert (counts.readings, counts.duplicates, counts.messages) == (2, 1, 2)
 
 
 def test_totals_account_for_every_row(store: SeriesStore) -> None:

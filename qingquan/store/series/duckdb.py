@@ -110,6 +110,12 @@ class DuckdbSeriesStore:
         with self._access():
             return self._covered.get(reader, 0)
 
+    def rewind(self, reader: str, covered: int) -> None:
+        """See `SeriesStore.rewind`."""
+        with self._access() as connection:
+            connection.execute("UPDATE progress SET covered = ? WHERE reader = ?", [covered, reader])
+            self._covered[reader] = covered
+
     def latest(self, county: str, works: str | None = None) -> list[LatestReading]:
         """See `SeriesStore.latest`. Answered from memory."""
         with self._access():

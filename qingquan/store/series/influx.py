@@ -6,7 +6,7 @@ recorder), it looks before it writes, and it puts the progress mark last. Other 
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
 
@@ -97,6 +97,13 @@ class InfluxSeriesStore:
             # Only an append that went through keeps the memory; after any error it is read afresh.
             self._written = written
             return result
+
+    def rewind(self, reader: str, covered: int) -> None:
+        """See `SeriesStore.rewind`."""
+        with self._lock:
+            self._written = None
+            mark = self._marks().get(reader, _Mark())
+            self._put_mark(reader, replace(mark, revision=mark.revision + 1, covered=covered))
 
     def covered(self, reader: str) -> int:
         """See `SeriesStore.covered`."""
@@ -228,17 +235,19 @@ class InfluxSeriesStore:
             "duplicates": result.duplicates,
             "conflicts": result.conflicts,
         }
-        new = _Mark(
+        written.marks[reader] = _Mark(
             mark.revision + 1,
             max(covered, mark.covered),
             len(written.index),
             {name: total + added[name] for name, total in mark.totals.items()},
         )
-        fields = {"revision": new.revision, "covered": new.covered, "series": new.series, **new.totals}
-        # By the hour: one point an hour stays, and retention never finds the last one old. The server's retention
-        # goes by the wall clock, so this does too; which mark is the last one is told by its revision, not its time.
+        self._put_mark(reader, written.marks[reader])
+
+    def _put_mark(self, reader: str, mark: _Mark) -> None:
+        """Marks are put by the hour: one point an hour stays, and retention never finds the last one old. Retention goes
+        by the server's wall clock, so this does too; which mark is the last is told by its revision, not its time."""
+        fields = {"revision": mark.revision, "covered": mark.covered, "series": mark.series, **mark.totals}
         self._write([progress_line(reader, fields, self._wall_ms() // _HOUR_MS * _HOUR_MS)])
-        written.marks[reader] = new
 
     def _load(self) -> _Written:
         parameters = self._parameters()

@@ -49,6 +49,10 @@ class MemorySeriesStore:
         """See `SeriesStore.covered`."""
         return self._covered.get(reader, 0)
 
+    def rewind(self, reader: str, covered: int) -> None:
+        """See `SeriesStore.rewind`."""
+        self._covered[reader] = covered
+
     def latest(self, county: str, works: str | None = None) -> list[LatestReading]:
         """See `SeriesStore.latest`."""
         return [

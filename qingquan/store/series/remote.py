@@ -1,0 +1,205 @@
+"""Reading the series store of another process: DuckDB admits one process, so the recorder answers for it.
+
+Both ends of a small HTTP service on a Unix socket. Answers are MessagePack; columns travel as raw little-endian bytes.
+"""
+
+import asyncio
+import hashlib
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from qingquan.domain.readings import SeriesKey
+from qingquan.errors import StoreUnavailable
+from qingquan.store.ports import LatestReading, RecordedCounts, SeriesReader, Trend
+from qingquan.store.series.buckets import check_aggregation
+
+__all__ = ["RemoteSeriesStore", "serving_series"]
+
+TIMEOUT_S = 10.0
+# The address of a Unix socket holds about 100 bytes, whatever the depth of the data folder.
+LONGEST_ADDRESS = 100
+
+_REFUSED, _UNAVAILABLE = 422, 503
+
+
+class RemoteSeriesStore:
+    """The read side of the store that the recorder serves at ``path``. Safe to use from several threads.
+
+    Raises `StoreUnavailable` from every method while nobody answers there, and recovers by itself.
+    """
+
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        self._path = path
+        self._client = httpx2.Client(
+            transport=httpx2.HTTPTransport(uds=str(_address(path))), base_url="http://recorder", timeout=timeout_s
+        )
+
+    def covered(self, reader: str) -> int:
+        """See `SeriesReader.covered`."""
+        return int(self._asked("covered", {"reader": reader}))
+
+    def latest(self, county: str, works: str | None = None) -> list[LatestReading]:
+        """See `SeriesReader.latest`."""
+        place = {"county": county} if works is None else {"county": county, "works": works}
+        return [LatestReading(SeriesKey(*key), *rest) for key, *rest in self._asked("latest", place)]
+
+    def range(
+        self, key: SeriesKey, start: int, end: int, step_ms: int | None = None, aggregates: Sequence[str] = ("mean",)
+    ) -> Trend:
+        """See `SeriesReader.range`."""
+        check_aggregation(step_ms, aggregates)
+        how = {} if step_ms is None else {"step_ms": str(step_ms), "aggregates": ",".join(aggregates)}
+        return _trend(key, self._asked("range", {**key._asdict(), "start": str(start), "end": str(end), **how}))
+
+    def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:
+        """See `SeriesReader.conflicts`."""
+        return _trend(key, self._asked("conflicts", {**key._asdict(), "start": str(start), "end": str(end)}))
+
+    def counts(self) -> RecordedCounts:
+        """See `SeriesReader.counts`."""
+        return RecordedCounts(**self._asked("counts", {}))
+
+    def close(self) -> None:
+        """See `SeriesReader.close`."""
+        self._client.close()
+
+    def _asked(self, what: str, parameters: Mapping[str, str]) -> Any:
+        if self._client.is_closed:
+            raise StoreUnavailable(f"{self._path}: this reader was closed")
+        answer = self._answer(f"/series/{what}", parameters)
+        if answer.status_code == _REFUSED:
+            raise ValueError(answer.text)
+        if answer.status_code != 200:
+            raise StoreUnavailable(f"recorder at {self._path}: {answer.status_code}: {answer.text[:200]}")
+        try:
+            return msgspec.msgpack.decode(answer.content)
+        except msgspec.DecodeError as error:
+            raise StoreUnavailable(f"recorder at {self._path} answered nonsense: {error}") from error
+
+    def _answer(self, target: str, parameters: Mapping[str, str]) -> httpx2.Response:
+        """A recorder that was restarted leaves dead connections in the pool, so a second try is due."""
+        try:
+            with suppress(httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
+                return self._client.get(target, params=parameters)
+            return self._client.get(target, params=parameters)
+        except httpx2.HTTPError as error:
+            raise StoreUnavailable(f"recorder at {self._path} does not answer: {error}") from error
+
+
+@asynccontextmanager
+async def serving_series(store: SeriesReader, path: Path) -> AsyncIterator[None]:
+    """Answer for ``store`` at the Unix socket ``path`` while the context lasts. Only this user may connect."""
+    server = _QuietServer(
+        uvicorn.Config(_app(store), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    )
+    address = _address(path)
+    with _bound(address) as listener:
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await task
+
+
+class _QuietServer(uvicorn.Server):
+    """Leaves signals to the process it runs in."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+@contextmanager
+def _bound(address: Path) -> Generator[socket.socket, None, None]:
+    address.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    address.unlink(missing_ok=True)  # left by a recorder that was killed; the store's own lock says that it is gone
+    with socket.socket(socket.AF_UNIX) as listener:
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(address))
+        finally:
+            os.umask(before)
+        listener.listen()  # from now on a reader waits rather than being refused
+        try:
+            yield listener
+        finally:
+            address.unlink(missing_ok=True)
+
+
+def _address(path: Path) -> Path:
+    """Where the socket really is: a name of its own in the folder for temporary files if ``path`` is too long."""
+    whole = path.resolve()
+    if len(os.fsencode(whole)) <= LONGEST_ADDRESS:
+        return whole
+    name = hashlib.blake2b(os.fsencode(whole), digest_size=10).hexdigest()
+    return Path(tempfile.gettempdir()) / f"qingquan-{os.getuid()}" / f"{name}.sock"
+
+
+def _app(store: SeriesReader) -> Starlette:
+    answers: dict[str, Callable[[Mapping[str, str]], Any]] = {
+        "covered": lambda asked: store.covered(asked["reader"]),
+        "latest": lambda asked: [
+            (r.key, r.observed_at, r.received_at, r.value, r.flag)
+            for r in store.latest(asked["county"], asked.get("works"))
+        ],
+        "range": lambda asked: _columns(store.range(_key(asked), *_span(asked), *_how(asked))),
+        "conflicts": lambda asked: _columns(store.conflicts(_key(asked), *_span(asked))),
+        "counts": lambda _: asdict(store.counts()),
+    }
+
+    def endpoint(answer: Callable[[Mapping[str, str]], Any]) -> Callable[[Request], Response]:
+        # Not a coroutine: Starlette runs it in a thread, so a long query holds nobody up.
+        def answered(request: Request) -> Response:
+            try:
+                return Response(msgspec.msgpack.encode(answer(request.query_params)), media_type="application/msgpack")
+            except (KeyError, ValueError) as error:
+                return Response(str(error), _REFUSED)
+            except StoreUnavailable as error:
+                return Response(str(error), _UNAVAILABLE)
+
+        return answered
+
+    return Starlette(routes=[Route(f"/series/{name}", endpoint(answer)) for name, answer in answers.items()])
+
+
+def _key(asked: Mapping[str, str]) -> SeriesKey:
+    return SeriesKey(*(asked[name] for name in SeriesKey._fields))
+
+
+def _span(asked: Mapping[str, str]) -> tuple[int, int]:
+    return int(asked["start"]), int(asked["end"])
+
+
+def _how(asked: Mapping[str, str]) -> tuple[()] | tuple[int, list[str]]:
+    return (int(asked["step_ms"]), asked["aggregates"].split(",")) if "step_ms" in asked else ()
+
+
+def _columns(trend: Trend) -> list[Any]:
+    columns = {name: column.astype("<f8").tobytes() for name, column in trend.columns.items()}
+    return [trend.observed_at.astype("<i8").tobytes(), columns]
+
+
+def _trend(key: SeriesKey, answer: Any) -> Trend:
+    observed_at, columns = answer
+    return Trend(key, _array(observed_at, "<i8"), {name: _array(column, "<f8") for name, column in columns.items()})
+
+
+def _array(raw: bytes, kind: str) -> npt.NDArray[Any]:
+    return np.frombuffer(raw, kind).astype(np.dtype(kind).newbyteorder("="))
