@@ -103,7 +103,11 @@ class _Casting:
         if len(names) < select.townships:
             self.notes.append(f"{where}: {select.townships} townships wanted, {len(names)} can be had")
         picked = {names[int(k)] for k in self._rng.permutation(len(names))[: select.townships]}
-        return [w for w, row in enumerate(self._works) if row.township in picked and _matches(row, select)]
+        found: list[int] = []
+        for name in sorted(picked):
+            inside = [w for w, row in enumerate(self._works) if row.township == name and _matches(row, select)]
+            found += inside[: select.count or None]
+        return found
 
     def _is_free(self, w: int, begin: int, last: int) -> bool:
         return all(last + APART_MS <= b or e + APART_MS <= begin for b, e in self._busy.get(w, ()))

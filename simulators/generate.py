@@ -65,7 +65,7 @@ def series_keys(works: Sequence[Works]) -> list[SeriesKey]:
 
 
 def frame_of(county: Simulation, sending: Sending) -> Frame:
-    """Columns of one step, in order of senders; uploads after the live readings."""
+    """Columns of one step: uploads first, as a device sends what it kept before what is new; then in order of senders."""
     n = len(county.senders)
     is_live = np.zeros(n, bool)
     is_live[sending.live] = True
@@ -73,7 +73,7 @@ def frame_of(county: Simulation, sending: Sending) -> Frame:
     at[sending.live], observed[sending.live] = sending.live_at, sending.live_observed
     series = np.flatnonzero(is_live[county.sender_of_series])
     of = county.sender_of_series[series]
-    parts = [(series, observed[of], sending.value[series], sending.flag[series], at[of])]
+    parts = []
     for s, sent_at, records in sending.uploads:
         sender, k = county.senders[s], len(records)
         width = sender.last - sender.first
@@ -84,6 +84,7 @@ def frame_of(county: Simulation, sending: Sending) -> Frame:
             np.array([r.flag for r in records], np.uint8).ravel(),
             np.full(k * width, sent_at, np.int64),
         ))  # fmt: skip
+    parts.append((series, observed[of], sending.value[series], sending.flag[series], at[of]))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return Frame(
         sending.at_ms, columns[0].astype(np.int32), columns[1], columns[2], columns[3], columns[4] + TRANSPORT_MS

@@ -148,7 +148,7 @@ class _Run:
         self._payloads = Payloads(simulated)
         self._clock = clock
         self._end_ms = None if hours is None else simulated.start_ms + round(hours * 3_600_000)
-        self._connection = {row.id: w // works_per_connection for w, row in enumerate(simulated.works)}
+        self._connection = {(row.county, row.id): w // works_per_connection for w, row in enumerate(simulated.works)}
         self._truth = truth
         self._report = report
         self._began = time.monotonic()
@@ -172,7 +172,7 @@ class _Run:
             self._wait(at, devices, stop)
             if stop.is_set():
                 return
-            devices.put(self._connection[topic.works], "/".join(("wq", *topic)), payload)
+            devices.put(self._connection[topic.county, topic.works], "/".join(("wq", *topic)), payload)
             if k % 64 == 0:
                 devices.pump(0.0)
             self._now_and_then(devices)
@@ -217,7 +217,16 @@ class _Run:
 
 
 def _print_line(language: str) -> Callable[[Progress], None]:
-    return lambda progress: print(progress_line(progress, language), file=sys.stderr, flush=True)
+    noted: set[str] = set()
+
+    def show(progress: Progress) -> None:
+        for note in progress.notes:
+            if note not in noted:
+                noted.add(note)
+                print(note, file=sys.stderr)
+        print(progress_line(progress, language), file=sys.stderr, flush=True)
+
+    return show
 
 
 @contextmanager

@@ -26,7 +26,7 @@ BUILT_IN = ("calm", "demo", "all-faults-24h", "load")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which works: so many of those that match, or all works of so many townships."""
+    """Which works: so many of those that match, or the works of so many townships (at most ``count`` of each)."""
 
     count: int = 0
     townships: int = 0
@@ -149,8 +149,8 @@ def _selection(reader: "_Reader") -> Selection | None:
         upload=inner.choice("upload", ("live", "buffered")),
     )
     inner.finish()
-    if bool(chosen.count) == bool(chosen.townships):
-        inner.faults.append(f"{inner.where}: count, townships: allowed: exactly one of the two")
+    if not chosen.count and not chosen.townships:
+        inner.faults.append(f"{inner.where}: count, townships: allowed: at least one of the two")
     return chosen
 
 
