@@ -41,6 +41,10 @@ from qingquan.store.sql.outbox import enqueue
 __all__ = ["AlertSettings", "Applied", "apply_findings", "parameter_labels"]
 
 WorksKey = tuple[str, str]
+CaseKey = tuple[str, str, str]
+
+# A buffered upload is judged hour by hour and comes in many messages: what is recorded late within a day is one incident.
+RETROSPECTIVE_MS = 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ def apply_findings(
         findings_written=written,
         replayed=len(replayed),
         incidents_opened=sum(case.before is None for case in cases),
-        incidents_resolved=sum(_is_resolved(case.incident) for case in cases),
+        incidents_resolved=sum(_is_resolved(case.incident) and not _was_resolved(case) for case in cases),
         messages_queued=queued,
         messages_called_off=called_off,
     )
@@ -136,53 +140,82 @@ def parameter_labels() -> Mapping[str, Label]:
 
 def _moved_on(connection: Connection, fresh: Sequence[Finding], now_ms: int) -> list[_Case]:
     """All cases of the works concerned, after the findings; those resolved or opened and resolved in between included."""
-    keys = {(finding.county, finding.works) for finding in fresh}
-    linked = batches.linked_findings(connection, [finding.id for finding in fresh])
-    unresolved = batches.unresolved_incidents(connection, keys)
-    known = batches.stored_findings(connection, {id_ for one in unresolved for id_ in one.finding_ids})
-    running: dict[tuple[str, str, str], _Case] = {}
-    for one in unresolved:
-        case = _Case(one, one, {id_: known[id_] for id_ in one.finding_ids})
-        running[one.county, one.works, case.cause] = case
-    silences = _silences(running.values(), fresh)
-    over: list[_Case] = []
-    for finding in chronological(fresh, linked):
-        _move(finding, running, over, linked, silences.get((finding.county, finding.works), []), now_ms)
-    for case in running.values():
-        case.take(resettled(case.incident, list(case.findings.values()), silences.get(case.works_key, []), now_ms))
-    return over + list(running.values())
+    board = _Board.of(connection, fresh, now_ms)
+    for finding in chronological(fresh, board.linked):
+        board.move(finding, now_ms)
+    for case in board.running.values():
+        silences = board.silences.get(case.works_key, [])
+        case.take(resettled(case.incident, list(case.findings.values()), silences, now_ms))
+    return [*board.over, *board.history.values(), *board.running.values()]
 
 
-def _move(
-    finding: Finding,
-    running: dict[tuple[str, str, str], _Case],
-    over: list[_Case],
-    linked: set[str],
-    silences: Sequence[Finding],
-    now_ms: int,
-) -> None:
-    key = (finding.county, finding.works, cause_of(finding))
-    case = running.get(key)
-    if case is not None and not belongs_to(finding, case.incident):
-        case = None
-    if case is None and finding.id in linked and not is_active(finding):
-        return  # it belongs to an incident that is over: nothing left to decide
-    if case is None:
-        decision = decide(finding, None, (), now_ms, silences)
+@dataclass(slots=True)
+class _Board:
+    """The works concerned while a call is under way: unresolved cases, those recorded late, those just over."""
+
+    running: dict[CaseKey, _Case]
+    history: dict[CaseKey, _Case]
+    over: list[_Case]
+    linked: set[str]
+    silences: dict[WorksKey, list[Finding]]
+
+    @classmethod
+    def of(cls, connection: Connection, fresh: Sequence[Finding], now_ms: int) -> "_Board":
+        """What is stored about the works of the findings."""
+        works = {(finding.county, finding.works) for finding in fresh}
+        unresolved = batches.unresolved_incidents(connection, works)
+        late_works = {(finding.county, finding.works) for finding in fresh if finding.late}
+        recorded = batches.retrospective_incidents(connection, late_works, now_ms - RETROSPECTIVE_MS)
+        known = batches.stored_findings(
+            connection, {id_ for one in (*unresolved, *recorded) for id_ in one.finding_ids}
+        )
+        running, history = (
+            {
+                (one.county, one.works, one.summary["cause"]): _Case(
+                    one, one, {id_: known[id_] for id_ in one.finding_ids}
+                )
+                for one in incidents
+            }
+            for incidents in (unresolved, recorded)
+        )
+        linked = batches.linked_findings(connection, [finding.id for finding in fresh])
+        return cls(running, history, [], linked, _silences(running.values(), fresh))
+
+    def move(self, finding: Finding, now_ms: int) -> None:
+        """Take one finding to its case."""
+        key = (finding.county, finding.works, cause_of(finding))
+        case = self.running.get(key)
+        if case is not None and not belongs_to(finding, case.incident):
+            case = None
+        if case is None and finding.id in self.linked and not is_active(finding):
+            return  # it belongs to an incident that is over: nothing is left to decide
+        if case is None and finding.late and not is_active(finding):
+            case = self.history.get(key)
+        silences = self.silences.get((finding.county, finding.works), [])
+        incident, others = (None, []) if case is None else (case.incident, list(case.findings.values()))
+        decision = decide(finding, incident, others, now_ms, silences)
         if decision.incident is None:
             return
-        case = _Case(decision.incident, None)
-    else:
-        decision = decide(finding, case.incident, list(case.findings.values()), now_ms, silences)
-    case.take(decision)
-    if finding.id in case.incident.finding_ids:
-        case.findings[finding.id] = finding
-    if not _is_resolved(case.incident):
-        running[key] = case
-        return
-    over.append(case)
-    if running.get(key) is case:
-        del running[key]
+        if case is None:
+            case = _Case(decision.incident, None)
+        case.take(decision)
+        if finding.id in case.incident.finding_ids:
+            case.findings[finding.id] = finding
+        self._file(key, case)
+
+    def _file(self, key: CaseKey, case: _Case) -> None:
+        if not _is_resolved(case.incident):
+            self.running[key] = case
+            return
+        if self.running.get(key) is case:
+            del self.running[key]
+        if case.incident.late:
+            # Earlier history that makes room for newer was written as it is, or is kept with what is over.
+            if (earlier := self.history.get(key)) not in (None, case):
+                self.over.append(earlier)
+            self.history[key] = case
+        else:
+            self.over.append(case)
 
 
 def _silences(cases: Iterable[_Case], fresh: Sequence[Finding]) -> dict[WorksKey, list[Finding]]:
@@ -301,3 +334,7 @@ def _message(notice: Notice, receiver: Receiver, settings: AlertSettings) -> New
 
 def _is_resolved(incident: Incident) -> bool:
     return incident.state is IncidentState.RESOLVED
+
+
+def _was_resolved(case: _Case) -> bool:
+    return case.before is not None and _is_resolved(case.before)

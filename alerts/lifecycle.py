@@ -84,7 +84,7 @@ class Transition:
 _OPEN, _ACKNOWLEDGED, _RESOLVED = IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.RESOLVED
 _R = TransitionReason
 
-# Rows not listed (a resolved incident, a change that means nothing) leave everything as it is.
+# Rows not listed (a change that means nothing, most of all to a resolved incident) leave everything as it is.
 TRANSITIONS: dict[tuple[IncidentState | None, Change], Transition] = {
     (None, Change.JOINED): Transition(_OPEN, (_R.FIRST_FINDING,), Step.FIRING),
     (None, Change.BRIEF): Transition(_RESOLVED, (_R.FIRST_FINDING, _R.WATER_COMPLIANT)),
@@ -106,6 +106,8 @@ TRANSITIONS: dict[tuple[IncidentState | None, Change], Transition] = {
     (_ACKNOWLEDGED, Change.LATE_OVER): Transition(_ACKNOWLEDGED, (_R.RECORDED_LATE,)),
     (_ACKNOWLEDGED, Change.LAST_ENDED): Transition(_RESOLVED, (_R.WATER_COMPLIANT,), Step.RECOVERED),
     (_ACKNOWLEDGED, Change.LAST_WITHDRAWN): Transition(_RESOLVED, (_R.FINDINGS_WITHDRAWN,), Step.WITHDRAWN),
+    # Only an incident that is itself history takes more of it; see `apply`.
+    (_RESOLVED, Change.LATE_OVER): Transition(_RESOLVED, (_R.RECORDED_LATE,)),
 }
 
 
@@ -139,11 +141,14 @@ def is_active(finding: Finding) -> bool:
 def is_replayed(stored: Finding, incoming: Finding) -> bool:
     """Whether ``incoming`` is an older judgement of the same thing than the stored one, as a replay brings it.
 
-    Without this, a replay would reopen what has long ended and send its alarms again.
+    Without this, a replay would reopen what has long ended and send its alarms again. What truly lasts on after its end
+    was reported does so because of a newer reading. Ends and withdrawals always count: they wake nobody.
     """
-    if incoming.evidence_at != stored.evidence_at:
-        return incoming.evidence_at < stored.evidence_at and not (is_active(stored) and not is_active(incoming))
-    return not is_active(stored) and is_active(incoming)
+    if not is_active(incoming):
+        return False
+    if is_active(stored):
+        return incoming.evidence_at < stored.evidence_at
+    return incoming.evidence_at <= stored.evidence_at
 
 
 def belongs_to(finding: Finding, incident: Incident) -> bool:
@@ -163,7 +168,7 @@ def chronological(findings: Iterable[Finding], known: frozenset[str] | set[str] 
     keyed: list[tuple[tuple[int, int, str], Finding]] = []
     for finding in findings:
         is_new = finding.id not in known
-        if finding.end is None or finding.withdrawn or finding.late:
+        if finding.end is None or finding.withdrawn or (finding.late and is_new):
             keyed.append(((finding.start, int(finding.withdrawn), finding.id), finding))
             continue
         if is_new:
@@ -293,14 +298,15 @@ def _decided(
     after = transition.after
     assert after is not None  # decide() has dealt with the rows that make no incident
     takes_back = incident.state is _ACKNOWLEDGED and after is _OPEN
-    severity = incident.severity if finding.late else max(incident.severity, finding.severity)
+    is_history = incident.late and finding.late
+    severity = incident.severity if finding.late and not is_history else max(incident.severity, finding.severity)
     ids = incident.finding_ids
     changed = replace(
         incident,
         state=after,
         severity=severity,
-        late=incident.late and finding.late,
-        resolved_at=from_ms(now_ms) if after is _RESOLVED else None,
+        late=is_history,
+        resolved_at=(incident.resolved_at or from_ms(now_ms)) if after is _RESOLVED else None,
         acknowledged_at=None if takes_back else incident.acknowledged_at,
         acknowledged_by="" if takes_back else incident.acknowledged_by,
         finding_ids=ids if finding.id in ids else (*ids, finding.id),

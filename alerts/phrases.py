@@ -27,13 +27,13 @@ class Phrase:
 PHRASES: dict[str, dict[FindingKind, Phrase]] = {
     "zh": {
         K.DISINFECTION_MISSING: Phrase(
-            "{point}{name}{value}，低于{limit}", "{point}消毒剂投加中断", "疑似消毒中断",
+            "{point}{name}{value}，{relation}{limit}", "{point}消毒剂投加中断", "疑似消毒中断",
             "请立即检查投加泵和药箱，并用DPD法手工复测", "{point}{name}已恢复达标"),
         K.DISINFECTION_LOW: Phrase(
-            "{point}{name}{value}，低于{limit}", "{point}消毒剂余量偏低", "消毒剂投加不足",
+            "{point}{name}{value}，{relation}{limit}", "{point}消毒剂余量偏低", "消毒剂投加不足",
             "请检查投加量和药液余量，并用DPD法手工复测", "{point}{name}已恢复达标"),
         K.DISINFECTION_HIGH: Phrase(
-            "{point}{name}{value}，高于{limit}", "{point}消毒剂余量偏高", "消毒剂投加过量",
+            "{point}{name}{value}，{relation}{limit}", "{point}消毒剂余量偏高", "消毒剂投加过量",
             "请调低投加量，核对投加泵设定，并手工复测", "{point}{name}已恢复达标"),
         K.DISINFECTION_UNKNOWN: Phrase(
             "{point}消毒状况无法判定", "{point}消毒状况无法判定", "缺少可信的余量数据",
@@ -59,13 +59,13 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
     },
     "en": {
         K.DISINFECTION_MISSING: Phrase(
-            "{point} {name} {value}, below {limit}", "{point} dosing has stopped", "disinfection probably lost",
+            "{point} {name} {value}, {relation} {limit}", "{point} dosing has stopped", "disinfection probably lost",
             "check doser and tank, test by DPD", "{point} {name} is back in limits"),
         K.DISINFECTION_LOW: Phrase(
-            "{point} {name} {value}, below {limit}", "{point} residual is low", "dose too low",
+            "{point} {name} {value}, {relation} {limit}", "{point} residual is low", "dose too low",
             "check dose and stock, test by DPD", "{point} {name} is back in limits"),
         K.DISINFECTION_HIGH: Phrase(
-            "{point} {name} {value}, above {limit}", "{point} residual is high", "dose too high",
+            "{point} {name} {value}, {relation} {limit}", "{point} residual is high", "dose too high",
             "lower the dose, test by hand", "{point} {name} is back in limits"),
         K.DISINFECTION_UNKNOWN: Phrase(
             "{point} disinfection cannot be judged", "{point} disinfection cannot be judged", "no residual to trust",

@@ -223,19 +223,35 @@ def _fact(notice: Notice, style: Style, *, with_point: bool = True) -> str:
     finding, words = notice.finding, LABELS[style.language]
     phrase = PHRASES[style.language][finding.kind]
     value, limit = _value(notice, finding.extreme), _value(notice, finding.limit, exact=True)
-    wants_limit = "{limit}" in phrase.fact
+    relation = _relation(finding)
     # A switch contact has no value worth telling: that the doser reads 0 is said in words.
     is_contact = notice.label is not None and notice.label.unit == "bool"
-    is_bare = is_contact or ("{value}" in phrase.fact and not value) or (wants_limit and not limit)
-    above = (finding.extreme or 0.0) > (finding.limit or 0.0)
-    text = (phrase.bare if is_bare else phrase.fact).format(
+    is_told = "{value}" not in phrase.fact or (value and not is_contact)
+    is_compared = "{limit}" not in phrase.fact or (limit and relation)
+    text = (phrase.fact if is_told and is_compared else phrase.bare).format(
         point=_point_name(notice) if with_point else "",
         name=_parameter_name(notice, style),
         value=value,
         limit=limit,
-        relation=words["above" if above else "below"],
+        relation=words.get(relation, ""),
     )
     return re.sub(r" +([:,])", r"\1", text).strip()
+
+
+def _relation(finding: Finding) -> str:
+    """How the worst value stands to the limit; empty where that would not explain the finding.
+
+    A works whose doser has stopped is without disinfection while its residual still holds: "0.2, below 0.05" is no message.
+    """
+    if finding.extreme is None or finding.limit is None:
+        return ""
+    relation = "above" if finding.extreme > finding.limit else "below"
+    wrong = {
+        FindingKind.DISINFECTION_MISSING: "above",
+        FindingKind.DISINFECTION_LOW: "above",
+        FindingKind.DISINFECTION_HIGH: "below",
+    }.get(finding.kind)
+    return "" if relation == wrong else relation
 
 
 def _over(notice: Notice, style: Style, *, with_point: bool = True) -> str:

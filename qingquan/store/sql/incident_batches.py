@@ -23,6 +23,7 @@ __all__ = [
     "insert_incidents",
     "link_findings",
     "linked_findings",
+    "retrospective_incidents",
     "stored_findings",
     "told_of",
     "unresolved_incidents",
@@ -72,6 +73,18 @@ def unresolved_incidents(connection: Connection, works: Collection[WorksKey]) ->
         query = select(table).where(table.c.open_key.is_not(None), tuple_(table.c.county, table.c.works).in_(chunk))
         rows = connection.execute(query.order_by(table.c.id).with_for_update()).all()
         found += [one for part in _chunks(rows) for one in _incidents(connection, part)]
+    return found
+
+
+def retrospective_incidents(connection: Connection, works: Collection[WorksKey], from_ms: int) -> list[Incident]:
+    """Resolved incidents of these works that were recorded late, not before ``from_ms``; oldest first."""
+    found: list[Incident] = []
+    for chunk in _chunks(works):
+        query = select(table).where(
+            table.c.late, table.c.open_key.is_(None), table.c.opened_at >= from_ms,
+            tuple_(table.c.county, table.c.works).in_(chunk),
+        )  # fmt: skip
+        found += _incidents(connection, connection.execute(query.order_by(table.c.id).with_for_update()).all())
     return found
 
 

@@ -1,0 +1,98 @@
+"""One HTTP exchange with a provider, as a value: what came back, or at which point it failed.
+
+The point of failure decides everything: before the request was written nothing can have been sent; afterwards anything
+can. URLs and headers carry credentials, so neither appears in a result, and the client's own request log is silenced.
+"""
+
+import ipaddress
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import msgspec
+
+__all__ = ["Exchange", "HttpPort", "is_loopback"]
+
+CONNECT_TIMEOUT_S = 5.0
+TOTAL_TIMEOUT_S = 10.0
+MAX_BODY_BYTES = 65_536
+
+_NOT_WRITTEN = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """``status`` 0 = no complete answer; ``written`` = the provider may have the request. ``fault`` names what failed."""
+
+    status: int
+    body: bytes
+    written: bool
+    fault: str = ""
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """The body as a JSON object, whatever content type it claims; ``None`` if it is none."""
+        try:
+            decoded = msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        return decoded if isinstance(decoded, dict) else None
+
+
+class HttpPort:
+    """POSTs to one provider. Answers within ``timeout_s`` in all, however slowly the body drips."""
+
+    def __init__(self, base_url: str, *, timeout_s: float = TOTAL_TIMEOUT_S) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.host = urlsplit(base_url).netloc
+        self._timeout_s = timeout_s
+        for name in ("httpx2", "httpcore2", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        # No connection is kept: a request on one that the other side has just closed would end in an ambiguous error.
+        self._client = httpx2.Client(
+            timeout=httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
+            limits=httpx2.Limits(max_keepalive_connections=0),
+            follow_redirects=False,
+            trust_env=not is_loopback(base_url),
+        )
+
+    def post(self, target: str, *, headers: Mapping[str, str], body: bytes = b"") -> Exchange:
+        """One POST to ``target`` (path and query, already encoded)."""
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            with self._client.stream("POST", self.base_url + target, headers=dict(headers), content=body) as answer:
+                received = bytearray()
+                for chunk in answer.iter_bytes():
+                    received += chunk
+                    if len(received) > MAX_BODY_BYTES:
+                        return Exchange(0, b"", True, "answer too long")
+                    if time.monotonic() > deadline:
+                        return Exchange(0, b"", True, "answer too slow")
+                return Exchange(answer.status_code, bytes(received), True)
+        except _NOT_WRITTEN as error:
+            return Exchange(0, b"", False, type(error).__name__)
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            return Exchange(0, b"", True, type(error).__name__)
+
+    def close(self) -> None:
+        """Release the client."""
+        self._client.close()
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine; proxies of the environment are then left out."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
