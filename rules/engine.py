@@ -91,7 +91,7 @@ def _run(
 ) -> Iterator[npt.NDArray[np.void]]:  # fmt: skip
     """Walk the batch, yielding transitions whenever the buffer fills."""
     largest = int(plan.works_facts["ring_capacity"].max(initial=0)) * kernel.ROOM + 4096
-    events = np.zeros(largest, EVENT)
+    events = np.empty(largest, EVENT)
     live = (state.series[0], state.timers[0], state.units[0])
     older = (state.series[1], state.timers[1], state.units[1])
     newer = (state.series[2], state.timers[2], state.units[2])

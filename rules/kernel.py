@@ -345,12 +345,17 @@ def _copy_works(w, to, source):
 
 
 @njit(cache=True)
-def _rotate(w, ws, live, older, newer, ring, mark):
-    """Move both checkpoints up: the newer becomes the older, the live state the newer; forget the ring before."""
+def _advance_marks(w, ws, live, older, newer, mark):
+    """Move both checkpoints up: the newer becomes the older, the live state the newer."""
     _copy_works(w, older, newer)
     _copy_works(w, newer, live)
     ws.older_mark = ws.newer_mark
     ws.newer_mark = mark
+
+
+@njit(cache=True)
+def _forget(w, ws, ring):
+    """Drop what lies before the older checkpoint."""
     keys, values, flags = ring
     first, last = w.ring_first, w.ring_first + ws.ring_count
     keep = first + np.searchsorted(keys[first:last], ws.older_mark, side="right")
@@ -363,8 +368,14 @@ def _rotate(w, ws, live, older, newer, ring, mark):
 
 
 @njit(cache=True)
+def _is_mark_due(w, ws, key):
+    """Whether the newer checkpoint lies a window or more behind the reading before ``key``."""
+    return ws.newer_mark == NEVER or (key >> LOCAL_BITS) - (ws.newer_mark >> LOCAL_BITS) >= w.window_ms
+
+
+@njit(cache=True)
 def _refold(p, works, w, ws, live, older, newer, ring, events, n):
-    """Roll a works back to its older checkpoint and judge the ring again, in order."""
+    """Roll a works back to its older checkpoint and judge the ring again, in order, moving the checkpoints along."""
     (_, _, _, _, _, _, timers) = p
     keys, values, flags = ring
     _copy_works(w, live, older)
@@ -376,14 +387,20 @@ def _refold(p, works, w, ws, live, older, newer, ring, events, n):
             n = _emit(events, n, CARRIED, k, works, s.firing, NEVER, s.evidence, s.extreme)
             events[n - 1].at = ws.older_mark
     passed = False
+    before = ws.older_mark
     for j in range(w.ring_first, w.ring_first + ws.ring_count):
-        if not passed and keys[j] > ws.newer_mark:
+        key = keys[j]
+        if not passed and key > ws.newer_mark:
             _copy_works(w, newer, live)
             passed = True
-        n = _judge(p, works, w, keys[j], values[j], flags[j], events, n)
+        if passed and before != NEVER and _is_mark_due(w, ws, before):
+            _advance_marks(w, ws, live, older, newer, before)
+        n = _judge(p, works, w, key, values[j], flags[j], events, n)
+        before = key
     if not passed:
         _copy_works(w, newer, live)
     ws.dirty = 0
+    _forget(w, ws, ring)
     return n
 
 
@@ -470,13 +487,16 @@ def fold_batch(
                 if n + ws.ring_count * ROOM + w.timer_count > capacity and n > 0:
                     return row, n, False
                 n = _refold(p, works, w, ws, live, older, newer, ring, events, n)
-            _rotate(w, ws, live, older, newer, ring, ws.newest)
-            if ws.ring_count >= w.ring_capacity:
-                _rotate(w, ws, live, older, newer, ring, ws.newest)
+            # A device faster than its register entry says: its window shortens rather than its memory grows.
+            for _ in range(2):
+                if ws.ring_count >= w.ring_capacity:
+                    _advance_marks(w, ws, live, older, newer, ws.newest)
+                    _forget(w, ws, ring)
         if key > ws.newest:
             if not ws.dirty:
-                if ws.newest != NEVER and (ws.newest >> LOCAL_BITS) - (ws.newer_mark >> LOCAL_BITS) >= w.window_ms:
-                    _rotate(w, ws, live, older, newer, ring, ws.newest)
+                if ws.newest != NEVER and _is_mark_due(w, ws, ws.newest):
+                    _advance_marks(w, ws, live, older, newer, ws.newest)
+                    _forget(w, ws, ring)
                 n = _judge(p, works, w, key, value, flags[row], events, n)
                 out_flags[row] = p[5][i].last_flag
             _put(w, ws, ring, w.ring_first + ws.ring_count, key, value, flags[row])

@@ -179,7 +179,8 @@ class _Build:
         for unit in units:
             self._add_unit(works, unit)
         window = works.lateness_s * 1000
-        capacity = round(2.5 * window / (works.cadence_s * 1000) * len(rows)) + 4 * len(rows) + 16
+        # Two windows and a little: both checkpoints stand a window apart.
+        capacity = round(2.2 * window / (works.cadence_s * 1000) * len(rows)) + 8 * len(rows) + 16
         self.works_rows.append(
             (
                 series_first, len(self.series) - series_first, timer_first, len(self.timer_rows) - timer_first,
