@@ -40,7 +40,7 @@ RANK_MASK = (1 << LOCAL_BITS) - 1
 ROOM = 64
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _emit(events, n, what, target, works, start, end, evidence, extreme):
     e = events[n]
     e.what = what
@@ -53,7 +53,7 @@ def _emit(events, n, what, target, works, start, end, evidence, extreme):
     return n + 1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _reset(s):
     s.pending = NEVER
     s.held = 0
@@ -62,7 +62,7 @@ def _reset(s):
     s.clear_count = 0
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _note(s, gap_ms, condition, t, value, direction):
     """Carry a timer's condition to time t: since when it holds, how much of that is unknown, its extreme."""
     if s.pending != NEVER and (condition == HELD or t - s.seen > gap_ms):
@@ -81,12 +81,12 @@ def _note(s, gap_ms, condition, t, value, direction):
         s.pending = NEVER
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _is_due(s, t, for_ms):
     return s.pending != NEVER and t - s.pending - s.held >= for_ms
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _try_clear(s, is_clear, is_sample, t, clear_ms, clear_samples):
     """Whether a firing timer is over: clear for ``clear_ms`` and at least ``clear_samples`` fresh readings."""
     if not is_clear:
@@ -100,7 +100,7 @@ def _try_clear(s, is_clear, is_sample, t, clear_ms, clear_samples):
     return t - s.clear_since >= clear_ms and s.clear_count >= clear_samples
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _step(facts, states, k, condition, is_clear, is_sample, t, value, direction, works, events, n):
     f = facts[k]
     s = states[k]
@@ -123,7 +123,7 @@ def _step(facts, states, k, condition, is_clear, is_sample, t, value, direction,
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _flag(f, s, series_facts, series, t, value, device_flag):
     """QARTOD flag of a reading: device's own verdict, instrument range, flat line (gap-aware, only while water flows)."""
     if value < f.range_min or value > f.range_max:
@@ -151,12 +151,12 @@ def _flag(f, s, series_facts, series, t, value, device_flag):
     return PASS
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _is_fresh(series_facts, series, slot, t):
     return slot >= 0 and series[slot].last_t != NEVER and t - series[slot].last_t <= series_facts[slot].stale_ms
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _judge_series(p, works, i, t, value, device_flag, events, n):
     (series_facts, timer_facts, _, _, _, series, timers) = p
     f = series_facts[i]
@@ -185,7 +185,7 @@ def _judge_series(p, works, i, t, value, device_flag, events, n):
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _step_flat(states, k, stuck, since, t, value, works, events, n):
     """A flat line opens with its own beginning, not with the moment it was called one."""
     s = states[k]
@@ -203,7 +203,7 @@ def _step_flat(states, k, stuck, since, t, value, works, events, n):
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _limits_in_force(unit_limits, u, t):
     for row in range(u.limit_first, u.limit_first + u.limit_count):
         if unit_limits[row].valid_from <= t < unit_limits[row].valid_to:
@@ -211,7 +211,7 @@ def _limits_in_force(unit_limits, u, t):
     return -1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _judge_unit(p, works, unit, i, t, events, n):
     """Disinfection of one outlet: conditions with `for` times, then the one state it is in.
 
@@ -285,7 +285,7 @@ def _judge_unit(p, works, unit, i, t, events, n):
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _judge_missing(p, works, k, at_floor, off, is_evidence, is_flowing, value, is_sample, floor_clear, t, events, n):
     """MISSING by any of: residual at the floor, dosing off, both together (sooner), each with its own `for`."""
     (_, timer_facts, _, _, _, _, timers) = p
@@ -320,7 +320,7 @@ def _judge_missing(p, works, k, at_floor, off, is_evidence, is_flowing, value, i
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _judge(p, works, w, key, value, device_flag, events, n):
     first = n
     t = key >> LOCAL_BITS
@@ -334,17 +334,29 @@ def _judge(p, works, w, key, value, device_flag, events, n):
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _copy_works(w, to, source):
-    s, e = w.series_first, w.series_first + w.series_count
-    to[0][s:e] = source[0][s:e]
-    s, e = w.timer_first, w.timer_first + w.timer_count
-    to[1][s:e] = source[1][s:e]
-    s, e = w.unit_first, w.unit_first + w.unit_count
-    to[2][s:e] = source[2][s:e]
+    for j in range(w.series_first, w.series_first + w.series_count):
+        to[0][j] = source[0][j]
+    for j in range(w.timer_first, w.timer_first + w.timer_count):
+        to[1][j] = source[1][j]
+    for j in range(w.unit_first, w.unit_first + w.unit_count):
+        to[2][j] = source[2][j]
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
+def _place_of(keys, first, last, key):
+    """First place in keys[first:last], which ascend, whose key is not below ``key``."""
+    while first < last:
+        middle = (first + last) >> 1
+        if keys[middle] < key:
+            first = middle + 1
+        else:
+            last = middle
+    return first
+
+
+@njit(cache=True, _nrt=False)
 def _advance_marks(w, ws, live, older, newer, mark):
     """Move both checkpoints up: the newer becomes the older, the live state the newer."""
     _copy_works(w, older, newer)
@@ -353,12 +365,12 @@ def _advance_marks(w, ws, live, older, newer, mark):
     ws.newer_mark = mark
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _forget(w, ws, ring):
     """Drop what lies before the older checkpoint."""
     keys, values, flags = ring
     first, last = w.ring_first, w.ring_first + ws.ring_count
-    keep = first + np.searchsorted(keys[first:last], ws.older_mark, side="right")
+    keep = _place_of(keys, first, last, ws.older_mark + 1)
     count = last - keep
     for j in range(count):
         keys[first + j] = keys[keep + j]
@@ -367,13 +379,13 @@ def _forget(w, ws, ring):
     ws.ring_count = count
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _is_mark_due(w, ws, key):
     """Whether the newer checkpoint lies a window or more behind the reading before ``key``."""
     return ws.newer_mark == NEVER or (key >> LOCAL_BITS) - (ws.newer_mark >> LOCAL_BITS) >= w.window_ms
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _refold(p, works, w, ws, live, older, newer, ring, events, n):
     """Roll a works back to its older checkpoint and judge the ring again, in order, moving the checkpoints along."""
     (_, _, _, _, _, _, timers) = p
@@ -404,7 +416,7 @@ def _refold(p, works, w, ws, live, older, newer, ring, events, n):
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _put(w, ws, ring, at, key, value, flag):
     keys, values, flags = ring
     last = w.ring_first + ws.ring_count
@@ -418,7 +430,7 @@ def _put(w, ws, ring, at, key, value, flag):
     ws.ring_count += 1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def fold_batch(
     p,
     works_facts,
@@ -508,7 +520,7 @@ def fold_batch(
         else:
             keys, ring_values, ring_flags = ring
             first, last = w.ring_first, w.ring_first + ws.ring_count
-            at = first + np.searchsorted(keys[first:last], key)
+            at = _place_of(keys, first, last, key)
             if at < last and keys[at] == key:
                 if ring_values[at] == value:
                     counts[1] += 1
