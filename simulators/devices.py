@@ -18,6 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from qingquan.config import Config
 from qingquan.errors import BrokerLost
+from simulators.lean_mqtt import LeanConnection
 
 __all__ = ["DEFAULT_WINDOW", "Devices"]
 
@@ -28,18 +29,20 @@ ANSWER_S = 10.0  # a broker that accepts the connection but says nothing for so 
 
 
 class Devices:
-    """So many connections to the broker of ``config``, clean sessions, QoS 1.
+    """So many connections to the broker of ``config``, clean sessions, QoS 1; lean ones for measuring throughput.
 
     ``published`` counts messages handed to a connection, ``acknowledged`` those the broker answered for, ``waiting`` those
     still in the buffers, ``reconnects`` lost connections taken up again.
     """
 
-    def __init__(self, config: Config, connections: int, *, window: int = DEFAULT_WINDOW) -> None:
+    def __init__(
+        self, config: Config, connections: int, *, window: int = DEFAULT_WINDOW, is_lean: bool = False
+    ) -> None:
         if not 1 <= window <= 60_000:
             raise ValueError(f"window = {window}: allowed: 1 to 60000")
         self._selector = selectors.DefaultSelector()
-        self._connections = [_Connection(config, k, window, self._selector) for k in range(connections)]
-        self._missing = 0
+        kind: type[_Connection] | type[LeanConnection] = LeanConnection if is_lean else _Connection
+        self._connections = [kind(config, k, window, self._selector) for k in range(connections)]
         self._tidied = 0.0
         self.waiting = 0
 

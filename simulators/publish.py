@@ -64,6 +64,7 @@ def run(
     hours: float | None = None,
     works_per_connection: int = 50,
     window: int = DEFAULT_WINDOW,
+    is_lean: bool = False,
     connect_timeout_s: float = 30.0,
     report: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
@@ -74,6 +75,8 @@ def run(
     runs a clock of its own, so many times as fast; ``"max"`` sends the last ``hours`` (24 by default) as fast as
     acknowledgements come in. ``truth`` is written while the run goes on and when it ends. Nothing is lost on the way: while the
     broker is away the devices keep their messages, and when their buffers are full simulated time waits.
+
+    ``is_lean`` uses a client of little more than PUBLISH and PUBACK, for measuring throughput on one machine.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def run(
     simulated = simulation(register, scenario, start_ms, seed)
     runner = _Run(simulated, clock, hours, works_per_connection, truth, report or _print_line(config.language))
     stop = stop or threading.Event()
-    devices = Devices(config, -(-len(register) // works_per_connection), window=window)
+    devices = Devices(config, -(-len(register) // works_per_connection), window=window, is_lean=is_lean)
     with _stopped_by_signals(stop):
         try:
             devices.connect(connect_timeout_s)

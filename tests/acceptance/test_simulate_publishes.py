@@ -45,12 +45,22 @@ def _messages(config, first, count):
     return asyncio.run(fetched())
 
 
-def test_every_acknowledged_message_is_in_the_log_with_its_topic_and_payload(log, tmp_path):
+@pytest.mark.parametrize("is_lean", [False, True])
+def test_every_acknowledged_message_is_in_the_log_with_its_topic_and_payload(log, tmp_path, is_lean):
     before = _logged(log)
     reports = []
     works = county(40, 3)
     done = run(
-        log, works, "demo", "max", 3, tmp_path / "truth.csv", hours=2, works_per_connection=10, report=reports.append
+        log,
+        works,
+        "demo",
+        "max",
+        3,
+        tmp_path / "truth.csv",
+        hours=2,
+        works_per_connection=10,
+        report=reports.append,
+        is_lean=is_lean,
     )
     assert done.connections == 4
     assert done.published == done.acknowledged > 4000
@@ -106,14 +116,16 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(log):
     assert _logged(log) == before
 
 
-def test_a_refused_user_is_told_at_once(log):
+@pytest.mark.parametrize("is_lean", [False, True])
+def test_a_refused_user_is_told_at_once(log, is_lean):
     with pytest.raises(BrokerLost, match="refused"):
-        run(replace(log, mqtt_password="wrong"), 5, "calm", "max", connect_timeout_s=10)
+        run(replace(log, mqtt_password="wrong"), 5, "calm", "max", connect_timeout_s=10, is_lean=is_lean)
 
 
-def test_a_broker_that_is_not_there_is_told_when_patience_ends(log):
+@pytest.mark.parametrize("is_lean", [False, True])
+def test_a_broker_that_is_not_there_is_told_when_patience_ends(log, is_lean):
     with pytest.raises(BrokerLost, match=r"127\.0\.0\.1:9"):
-        run(replace(log, mqtt_port=9), 5, "calm", "max", connect_timeout_s=0.5)
+        run(replace(log, mqtt_port=9), 5, "calm", "max", connect_timeout_s=0.5, is_lean=is_lean)
 
 
 def test_the_progress_line_reads_in_both_languages(log):

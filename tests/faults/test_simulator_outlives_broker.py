@@ -6,6 +6,8 @@ import threading
 import time
 from dataclasses import replace
 
+import pytest
+
 from qingquan.store.reading_log import EmbeddedServer, ReadingLog, ensure_streams, resolve_log_config
 from qingquan.testing.servers import log_settings
 from simulators.county import county
@@ -27,7 +29,8 @@ def _stored(config, least):
     return asyncio.run(fetched())
 
 
-def test_no_message_is_missing_after_the_broker_was_away_in_the_middle_of_a_run(tmp_path):
+@pytest.mark.parametrize("is_lean", [False, True])
+def test_no_message_is_missing_after_the_broker_was_away_in_the_middle_of_a_run(tmp_path, is_lean):
     server = EmbeddedServer(log_settings(tmp_path))
     server.start()
     config = resolve_log_config(log_settings(tmp_path))
@@ -45,7 +48,7 @@ def test_no_message_is_missing_after_the_broker_was_away_in_the_middle_of_a_run(
     restarting = threading.Thread(target=restart)
     restarting.start()
     try:
-        done = run(config, 200, "calm", 240.0, 5, hours=0.2, window=20, report=lambda _: None)
+        done = run(config, 200, "calm", 240.0, 5, hours=0.2, window=20, is_lean=is_lean, report=lambda _: None)
         restarting.join()
         assert done.reconnects > 0
         assert done.given_up == 0
