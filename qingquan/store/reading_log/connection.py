@@ -48,7 +48,8 @@ async def connect(config: Config, *, name: str, wait_s: float = CONNECT_WAIT_S) 
     refused: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     async def on_error(error: Exception) -> None:
-        if isinstance(error, nats.errors.AuthorizationError) and not refused.done():
+        # The library raises a class of its own for some refusals and a bare error with the server's words for others.
+        if "authorization violation" in str(error).lower() and not refused.done():
             refused.set_result(error)
         _log.debug("log_connection_error", name=name, error=str(error))
 

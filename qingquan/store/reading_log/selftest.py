@@ -29,7 +29,7 @@ __all__ = ["CANARY_TOPIC", "LogFull", "self_test"]
 CANARY_TOPIC = Topic(CANARY_COUNTY, "selftest", "canary", "json")
 
 # The server closes the connection 5 s after a publish that no stream acknowledged.
-PUBACK_WAIT_S = 8.0
+PUBACK_WAIT_S = 6.0
 CONNECT_WAIT_S = 10.0
 
 # What one message of the greatest payload takes in the log, headers and all.
