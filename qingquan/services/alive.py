@@ -1,0 +1,47 @@
+"""Sign of life of a service: a file touched in its main loop, and the check a container's health test runs.
+
+A loop that hangs stops touching the file, which a look at the process list would not show.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from qingquan.config import Config, load_config
+
+__all__ = ["beat", "is_alive", "main"]
+
+# Loops pass at least every few seconds; a pause this long means that one hangs or its database is gone.
+SILENT_S = 60.0
+
+
+def beat(config: Config, service: str) -> None:
+    """Say that the main loop of ``service`` has come round once more."""
+    path = _path(config, service)
+    try:
+        path.touch()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def is_alive(config: Config, service: str, within_s: float = SILENT_S) -> bool:
+    """Whether the service said so within that time."""
+    try:
+        return time.time() - _path(config, service).stat().st_mtime <= within_s
+    except FileNotFoundError:
+        return False
+
+
+def _path(config: Config, service: str) -> Path:
+    return config.data_path / "run" / f"{service}.alive"
+
+
+def main(arguments: list[str]) -> int:
+    """``python -m qingquan.services.alive SERVICE``: exit status 0 alive, 1 not."""
+    return 0 if is_alive(load_config(environ=os.environ), arguments[0]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,79 @@
+"""Prepares and checks a reading log whose server runs in another container; one-shot, run before it and after it.
+
+Before: the server is not up. On a fresh volume the streams are made by a short-lived server of ours without an MQTT listener, on the
+same files. Otherwise the other server would open its listener first, and a device that came early would get PUBACKs for
+messages nobody stores. After: the server is up. Streams are ensured over the network and the self-test must pass.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from qingquan.config import Config, load_config
+from qingquan.errors import ConfigurationError, QingquanError
+from qingquan.store.reading_log import EmbeddedServer, LogFull, ensure_streams, self_test
+
+__all__ = ["main", "set_up"]
+
+PROBE_WAIT_S = 2.0
+
+
+def set_up(config: Config) -> str:
+    """Make or check the streams behind ``config.log_url``; returns what was done, in one line.
+
+    Without a server at ``log_url``, ``data_dir`` must be the folder whose ``js`` is that server's store.
+
+    Raises
+    ------
+    ConfigurationError, BrokerLost
+        As `ensure_streams` and `self_test`.
+    """
+    if not config.log_url:
+        raise ConfigurationError(["log_url: empty: log-setup is for a server of its own; `up` starts an embedded one"])
+    if _answers(config.log_url):
+        return asyncio.run(_check(config))
+    if any(config.data_path.glob("js/jetstream/*/streams/READINGS")):
+        return "reading log: its streams are there, its server is not up yet"
+    server = EmbeddedServer(replace(config, log_url="", log_port=0, mqtt_host="127.0.0.1", mqtt_port=0))
+    server.start()
+    server.stop()
+    return "reading log: streams made"
+
+
+async def _check(config: Config) -> str:
+    await ensure_streams(config)
+    try:
+        took_s = await self_test(config)
+    except LogFull as error:
+        # Readers must come up all the same: they record and purge, which is the way out.
+        return f"reading log: full, devices get no PUBACK until something is purged: {error}"
+    return f"reading log: self-test passed in {took_s * 1000:.0f} ms"
+
+
+def _answers(url: str) -> bool:
+    """Whether any server of the list accepts a connection."""
+    for one in url.split(","):
+        address = urlsplit(one if "//" in one else f"//{one}")
+        try:
+            with socket.create_connection((address.hostname or "", address.port or 4222), PROBE_WAIT_S):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def main() -> int:
+    """Run once with the settings of the environment."""
+    try:
+        print(set_up(load_config(environ=os.environ)))
+    except QingquanError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""The reading log of docker-compose.yml: its own configuration file, prepared, started and checked as there."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from qingquan.config import Config
+from qingquan.errors import ConfigurationError
+from qingquan.packages import TREE
+from qingquan.services.log_setup import main, set_up
+
+# The locked wheel puts it beside the interpreter.
+SERVER = Path(sys.executable).with_name("nats-server")
+
+# A password that starts with a digit, and one that reads as a number in scientific notation.
+LOG_PASSWORD = "12ab34"
+MQTT_PASSWORD = "5e20"
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    log_port, mqtt_port = free_ports(2)
+    return Config(
+        data_dir=str(tmp_path / "log"), log_url=f"nats://127.0.0.1:{log_port}", log_user="services", log_password=LOG_PASSWORD,
+        mqtt_host="127.0.0.1", mqtt_port=mqtt_port, mqtt_user="devices", mqtt_password=MQTT_PASSWORD,
+        log_max_bytes=64 * 2**20, log_sync_interval="always",
+    )  # fmt: skip
+
+
+@contextmanager
+def compose_server(config: Config, folder: Path) -> Iterator[None]:
+    """nats-server with deploy/nats/nats.conf, its addresses and store moved to this test's own."""
+    (health,) = free_ports(1)
+    text = (TREE / "deploy/nats/nats.conf").read_text(encoding="utf-8")
+    for there, here in (
+        ("0.0.0.0:4222", config.log_url.removeprefix("nats://")),
+        ("0.0.0.0:1883", f"127.0.0.1:{config.mqtt_port}"),
+        ("0.0.0.0:8222", f"127.0.0.1:{health}"),
+        ("/data/log/js", str(folder / "log" / "js")),
+    ):
+        assert there in text
+        text = text.replace(there, here)
+    path = folder / "nats.conf"
+    path.write_text(text, encoding="utf-8")
+    environ = {
+        **os.environ,
+        "LOG_PASSWORD": f'"{LOG_PASSWORD}"',
+        "MQTT_PASSWORD": f'"{MQTT_PASSWORD}"',
+        "SYS_PASSWORD": '"s"',
+    }
+    with (folder / "nats.out").open("wb") as output:
+        server = subprocess.Popen([str(SERVER), "-c", str(path)], env=environ, stdout=output, stderr=output)
+    try:
+        _wait_for(config.mqtt_port, server)
+        yield
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "the server ended"
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("the server did not get ready")
+
+
+def test_streams_made_before_the_server_are_its_own_and_the_check_passes(config: Config, tmp_path: Path) -> None:
+    assert set_up(config) == "reading log: streams made"
+    assert set_up(config) == "reading log: its streams are there, its server is not up yet"
+    with compose_server(config, tmp_path):
+        assert set_up(config).startswith("reading log: self-test passed in")
+
+
+def test_on_a_volume_that_was_not_prepared_the_check_makes_the_streams(config: Config, tmp_path: Path) -> None:
+    with compose_server(config, tmp_path):
+        assert set_up(config).startswith("reading log: self-test passed in")
+
+
+def test_a_device_with_a_wrong_password_is_refused(config: Config, tmp_path: Path) -> None:
+    set_up(config)
+    with compose_server(config, tmp_path):
+        codes: list[int] = []
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+        client.username_pw_set("devices", "wrong")
+        client.on_connect = lambda _client, _data, _flags, code, _properties: codes.append(code.value)
+        client.connect("127.0.0.1", config.mqtt_port)
+        deadline = time.monotonic() + 10
+        while not codes and time.monotonic() < deadline:
+            client.loop(0.2)
+        assert codes == [135], "not authorized"
+
+
+def test_without_a_server_of_its_own_the_set_up_is_refused(config: Config) -> None:
+    with pytest.raises(ConfigurationError, match="log_url: empty"):
+        set_up(replace(config, log_url=""))
+
+
+def test_a_refusal_is_one_line_and_exit_status_1(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up(config)
+    with compose_server(config, tmp_path):
+        for name in ("log_url", "log_user", "mqtt_host", "mqtt_port", "mqtt_user", "data_dir"):
+            monkeypatch.setenv(f"QINGQUAN_{name.upper()}", str(getattr(config, name)))
+        monkeypatch.setenv("QINGQUAN_LOG_PASSWORD", "wrong")
+        assert main() == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
