@@ -17,11 +17,19 @@ import numpy.typing as npt
 from ingest.dialects import DIALECTS
 from ingest.dialects.base import MAX_ITEMS, PLAIN_REFUSALS, Dialect, Item, Plain, RawValue
 from ingest.times import SECONDS_BELOW, ZoneClock
-from ingest.topics import CANARY_COUNTY, BadTopic, parse_subject
+from ingest.topics import BadTopic, parse_subject
 from ingest.values import NO_VALUE_CODES, Refused, is_no_value_code, value_of
 from qingquan.domain.flags import Flag
 from qingquan.domain.parameters import Parameter
-from qingquan.domain.readings import LogMessage, Quarantined, QuarantineReason, ReadingBatch, SeriesCatalog, SeriesKey
+from qingquan.domain.readings import (
+    CANARY_COUNTY,
+    LogMessage,
+    Quarantined,
+    QuarantineReason,
+    ReadingBatch,
+    SeriesCatalog,
+    SeriesKey,
+)
 from qingquan.domain.works import Works
 from qingquan.standards.loader import Unit, load_standards, unit_conversion
 

@@ -10,10 +10,7 @@ from dataclasses import dataclass
 
 from qingquan.domain.readings import Topic
 
-__all__ = ["CANARY_COUNTY", "BadTopic", "format_subject", "format_topic", "parse_subject", "parse_topic"]
-
-CANARY_COUNTY = "000000"
-"""Reserved for the reading log's own self-test; no county has it."""
+__all__ = ["BadTopic", "format_subject", "format_topic", "parse_subject", "parse_topic"]
 
 _COUNTY = re.compile(r"[0-9]{6}")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")

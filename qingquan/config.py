@@ -67,6 +67,7 @@ class Config:
     bridge_password: str = _setting("", "its password", secret=True)
     bridge_client_id: str = _setting("qingquan-bridge", "fixed client id: names the persistent session")
     bridge_topic: str = _setting("wq/+/+/+/+", "topic filter to subscribe to, QoS 1")
+    bridge_protocol: str = _setting("3.1.1", "MQTT version spoken to it", choices=("3.1.1", "5"))
 
     rules_file: str = _setting("", "ruleset (TOML); empty = the one that ships")
     snapshot_interval_s: float = _setting(5.0, "seconds between two snapshots of the evaluator", low=0.1)
