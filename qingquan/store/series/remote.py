@@ -5,16 +5,17 @@ Both ends of a small HTTP service on a Unix socket. Answers are MessagePack; col
 
 import asyncio
 import hashlib
+import http.client
 import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-import httpx2
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -46,9 +47,8 @@ class RemoteSeriesStore:
 
     def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
         self._path = path
-        self._client = httpx2.Client(
-            transport=httpx2.HTTPTransport(uds=str(_address(path))), base_url="http://recorder", timeout=timeout_s
-        )
+        self._timeout_s = timeout_s
+        self._is_closed = False
 
     def covered(self, reader: str) -> int:
         """See `SeriesReader.covered`."""
@@ -77,29 +77,43 @@ class RemoteSeriesStore:
 
     def close(self) -> None:
         """See `SeriesReader.close`."""
-        self._client.close()
+        self._is_closed = True
 
     def _asked(self, what: str, parameters: Mapping[str, str]) -> Any:
-        if self._client.is_closed:
+        if self._is_closed:
             raise StoreUnavailable(f"{self._path}: this reader was closed")
-        answer = self._answer(f"/series/{what}", parameters)
-        if answer.status_code == _REFUSED:
-            raise ValueError(answer.text)
-        if answer.status_code != 200:
-            raise StoreUnavailable(f"recorder at {self._path}: {answer.status_code}: {answer.text[:200]}")
         try:
-            return msgspec.msgpack.decode(answer.content)
+            status, body = self._answer(f"/series/{what}?{urlencode(parameters)}")
+        except (OSError, http.client.HTTPException) as error:
+            raise StoreUnavailable(f"recorder at {self._path} does not answer: {error}") from error
+        if status == _REFUSED:
+            raise ValueError(body.decode(errors="replace"))
+        if status != 200:
+            raise StoreUnavailable(f"recorder at {self._path}: {status}: {body[:200].decode(errors='replace')}")
+        try:
+            return msgspec.msgpack.decode(body)
         except msgspec.DecodeError as error:
             raise StoreUnavailable(f"recorder at {self._path} answered nonsense: {error}") from error
 
-    def _answer(self, target: str, parameters: Mapping[str, str]) -> httpx2.Response:
-        """A recorder that was restarted leaves dead connections in the pool, so a second try is due."""
-        try:
-            with suppress(httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
-                return self._client.get(target, params=parameters)
-            return self._client.get(target, params=parameters)
-        except httpx2.HTTPError as error:
-            raise StoreUnavailable(f"recorder at {self._path} does not answer: {error}") from error
+    def _answer(self, target: str) -> tuple[int, bytes]:
+        """One connection per request: on a Unix socket it costs nothing, and a restarted recorder leaves none dead."""
+        with closing(_UnixConnection("recorder", timeout=self._timeout_s)) as connection:
+            connection.address = _address(self._path)
+            connection.request("GET", target)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over the Unix socket ``address``."""
+
+    address: Path
+
+    def connect(self) -> None:
+        """Connect; called by the first request."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.address))
 
 
 @asynccontextmanager

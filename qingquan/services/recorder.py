@@ -1,0 +1,285 @@
+"""The recorder: reads the log from its own position, decodes, and writes the time-series store.
+
+Exactly once: rows, totals and the mark of what they cover go to the store as one append; what was set aside goes to SQL
+before it, where it is unique by sequence and position. So after a crash the same messages are read again, and nothing
+doubles. It shares nothing with the evaluator but the log.
+"""
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import Engine
+
+from ingest.decode import Decoded, Decoder, PointDirectory
+from qingquan.clock import to_ms
+from qingquan.config import Config
+from qingquan.domain.readings import LogMessage, QuarantineReason, SeriesCatalog
+from qingquan.errors import BrokerLost, StoreUnavailable
+from qingquan.services.recorded_rows import RowMaker
+from qingquan.standards.loader import load_standards
+from qingquan.store.ports import AppendResult, SeriesStore
+from qingquan.store.reading_log import LogReader, ReadingLog
+from qingquan.store.series.opening import open_series_store, recorder_socket
+from qingquan.store.series.remote import serving_series
+from qingquan.store.sql.engine import check_schema, open_database, reading, writing
+from qingquan.store.sql.progress import applied_sequence, set_applied_sequence
+from qingquan.store.sql.quarantine import insert_quarantined
+from qingquan.store.sql.register import load_works, register_version
+
+__all__ = ["READER", "RECORDER_PARTITION", "Recorder", "purge_floor", "run"]
+
+READER = "all"
+"""The recorder's name in the series store: it reads all partitions."""
+RECORDER_PARTITION = -1
+"""Row of the SQL progress table that shows how far the recorder is. The truth is in the series store."""
+
+BATCH_MESSAGES = 20_000
+BATCH_SPAN_S = 0.5
+REGISTER_POLL_S = 3.0
+REPORT_S = 10.0
+PURGE_EVERY_S = 60.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 30.0
+FOR_EVER_S = 1e9
+
+_UNREGISTERED = {QuarantineReason.UNKNOWN_WORKS, QuarantineReason.UNKNOWN_POINT}
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+class _Stopped(Exception):
+    """The service was told to stop while a store was out of reach."""
+
+
+class Recorder:
+    """Decodes messages and records them. Its methods block; `follow` drives them from an event loop."""
+
+    def __init__(self, config: Config, engine: Engine, store: SeriesStore) -> None:
+        self._config = config
+        self._engine = engine
+        self._store = store
+        parameters = load_standards().parameters
+        catalog = SeriesCatalog()
+        self._decoder = Decoder(
+            PointDirectory([]), catalog, parameters,
+            earliest_ms=to_ms(datetime(config.earliest_accepted_year, 1, 1, tzinfo=UTC)),
+            future_tolerance_ms=config.future_tolerance_s * 1000,
+        )  # fmt: skip
+        self._rows = RowMaker(catalog, parameters)
+        self._register_version = -1
+        self._register_due = 0.0
+
+    def covered(self) -> int:
+        """Log sequence up to which everything is recorded."""
+        return self._store.covered(READER)
+
+    def record(self, messages: Sequence[LogMessage]) -> AppendResult:
+        """Record messages, which follow on what is covered. May be repeated after `StoreUnavailable`."""
+        decoded = self._decode(messages)
+        if decoded.quarantined:
+            with writing(self._engine) as connection:
+                insert_quarantined(connection, decoded.quarantined)
+        return self._store.append(self._rows.rows(decoded.batch), READER, messages[-1].sequence, len(messages))
+
+    def go_back(self, covered: int) -> None:
+        """Record again from ``covered`` + 1 on: the log lost its tail, or is another one."""
+        self._store.rewind(READER, covered)
+
+    def show_progress(self, covered: int) -> None:
+        """Note in SQL how far the recorder is, for pages and for the purge."""
+        with writing(self._engine) as connection:
+            set_applied_sequence(connection, RECORDER_PARTITION, covered)
+
+    def evaluated(self) -> int:
+        """Log sequence up to which the evaluator has judged and committed."""
+        with reading(self._engine) as connection:
+            return applied_sequence(connection, 0)
+
+    def _decode(self, messages: Sequence[LogMessage]) -> Decoded:
+        self._follow_register(time.monotonic() >= self._register_due)
+        decoded = self._decoder.decode(messages)
+        if any(item.reason in _UNREGISTERED for item in decoded.quarantined) and self._follow_register(True):
+            # A works enrolled a moment ago: its first message must not be set aside.
+            return self._decoder.decode(messages)
+        return decoded
+
+    def _follow_register(self, is_due: bool) -> bool:
+        """Take a changed register; whether it had changed."""
+        if not is_due:
+            return False
+        self._register_due = time.monotonic() + REGISTER_POLL_S
+        with reading(self._engine) as connection:
+            version = register_version(connection)
+            if version == self._register_version:
+                return False
+            works = load_works(connection)
+        self._decoder.replace_directory(PointDirectory(works))
+        self._register_version = version
+        _log.info("works_register_loaded", works=len(works), version=version)
+        return True
+
+
+async def follow(recorder: Recorder, log: ReadingLog, stop: asyncio.Event, reserve: int | None = None) -> None:
+    """Record the log until told to stop; a batch that was begun is finished first.
+
+    ``reserve`` is how many messages the log keeps behind the slower of recorder and evaluator; ``None`` = never purge.
+    """
+    covered = await _insisted(recorder.covered, stop)
+    reader = log.reader(covered + 1)
+    summary = _Summary(recorder, log, reserve)
+    _log.info("recorder_started", covered=covered)
+    upcoming = asyncio.create_task(_batch(reader, stop))
+    try:
+        while not stop.is_set():
+            messages = await upcoming
+            # The next batch is fetched while this one is decoded and written.
+            upcoming = asyncio.create_task(_batch(reader, stop))
+            if messages:
+                if messages[0].sequence <= covered:
+                    _log.error("log_began_anew", covered=covered, first=messages[0].sequence)
+                    await _insisted(recorder.go_back, stop, messages[0].sequence - 1)
+                summary.add(len(messages), await _insisted(recorder.record, stop, messages))
+                covered = messages[-1].sequence
+            await summary.tell(covered)
+        await summary.tell(covered, is_last=True)
+    except _Stopped:
+        _log.warning("recorder_stopped_without_store", covered=covered)
+    finally:
+        upcoming.cancel()
+        with suppress(asyncio.CancelledError):
+            await upcoming
+
+
+async def _batch(reader: LogReader, stop: asyncio.Event) -> list[LogMessage]:
+    """Messages of half a second, or as many as fit into one append."""
+    deadline = time.monotonic() + BATCH_SPAN_S
+    messages: list[LogMessage] = []
+    while len(messages) < BATCH_MESSAGES and not stop.is_set():
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            break
+        messages += await reader.fetch(BATCH_MESSAGES - len(messages), left_s)
+    return messages
+
+
+async def _insisted(work: Callable[..., T], stop: asyncio.Event, *arguments: object) -> T:
+    """Do blocking work in a thread, again and again while a store does not answer."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return await asyncio.to_thread(work, *arguments)
+        except StoreUnavailable as error:
+            asked_s = getattr(error, "retry_after_s", 0.0)
+            wait_s = max(pause_s * random.uniform(0.5, 1.0), asked_s)  # noqa: S311 - jitter
+            _log.warning("store_unavailable", error=str(error), retry_in_s=round(wait_s, 1))
+        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), wait_s)
+        if stop.is_set():
+            raise _Stopped
+
+
+class _Summary:
+    """What was recorded since the last line about it; now and then told to the log, to SQL and to the purge."""
+
+    def __init__(self, recorder: Recorder, log: ReadingLog, reserve: int | None) -> None:
+        self._recorder = recorder
+        self._log = log
+        self._reserve = reserve
+        self._report_due = time.monotonic() + REPORT_S
+        self._purge_due = time.monotonic() + PURGE_EVERY_S
+        self._shown = -1
+        self._counts = dict.fromkeys(("messages", "stored", "duplicates", "conflicts"), 0)
+
+    def add(self, messages: int, result: AppendResult) -> None:
+        self._counts["messages"] += messages
+        for name in ("stored", "duplicates", "conflicts"):
+            self._counts[name] += getattr(result, name)
+
+    async def tell(self, covered: int, *, is_last: bool = False) -> None:
+        """Best effort: what cannot be told now is told next time."""
+        now = time.monotonic()
+        if not is_last and now < self._report_due:
+            return
+        self._report_due = now + REPORT_S
+        if covered != self._shown:
+            _log.info("recorded", covered=covered, **self._counts)
+            self._counts = dict.fromkeys(self._counts, 0)
+            try:
+                await asyncio.to_thread(self._recorder.show_progress, covered)
+                self._shown = covered
+            except StoreUnavailable as error:
+                _log.warning("progress_not_shown", error=str(error))
+        if self._reserve is not None and now >= self._purge_due:
+            self._purge_due = now + PURGE_EVERY_S
+            await self._purge(covered, self._reserve)
+
+    async def _purge(self, covered: int, reserve: int) -> None:
+        try:
+            evaluated = await asyncio.to_thread(self._recorder.evaluated)
+            await self._log.purge_to(purge_floor([covered, evaluated], reserve))
+        except (BrokerLost, StoreUnavailable) as error:
+            _log.warning("log_not_purged", error=str(error))
+
+
+def purge_floor(covered: Sequence[int], reserve: int) -> int:
+    """Newest sequence the log may forget: what all its readers have covered, less a reserve for replays; 0 = nothing.
+
+    A reader that never covered anything holds everything back.
+    """
+    return max(0, min(covered, default=0) - reserve)
+
+
+def run(config: Config, *, stop: asyncio.Event | None = None, reserve: int | None = None) -> int:
+    """Run until SIGTERM or SIGINT; exit status 0.
+
+    Raises
+    ------
+    ConfigurationError
+        If the database's schema is not this version's, or settings of the store are missing.
+    """
+    asyncio.run(_serve(config, stop or asyncio.Event(), reserve))
+    return 0
+
+
+async def _serve(config: Config, stop: asyncio.Event, reserve: int | None) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    engine = open_database(config.sql_url)
+    try:
+        await _insisted(check_schema, stop, engine)
+        store = await _insisted(open_series_store, stop, config)
+        try:
+            async with _served(config, store), await _connected(config, stop) as log:
+                await follow(Recorder(config, engine, store), log, stop, reserve)
+        finally:
+            await asyncio.to_thread(store.close)
+    except _Stopped:
+        _log.warning("recorder_stopped_before_start")
+    finally:
+        engine.dispose()
+
+
+def _served(config: Config, store: SeriesStore) -> AbstractAsyncContextManager[None]:
+    """An embedded store is served to the other processes; InfluxDB serves itself."""
+    return serving_series(store, recorder_socket(config)) if config.series_store == "duckdb" else nullcontext()
+
+
+async def _connected(config: Config, stop: asyncio.Event) -> ReadingLog:
+    connecting = asyncio.create_task(ReadingLog.connect(config, name="recorder", wait_s=FOR_EVER_S))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if connecting.done():
+        return connecting.result()
+    connecting.cancel()
+    raise _Stopped

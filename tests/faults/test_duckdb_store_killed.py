@@ -1,0 +1,88 @@
+"""kill -9 of a process that appends to the DuckDB store: afterwards rows, totals and mark agree exactly."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qingquan.domain.readings import SeriesKey
+from qingquan.errors import StoreUnavailable
+from qingquan.store.series.duckdb import DuckdbSeriesStore
+
+KEY = SeriesKey("520425", "W0001", "outlet", "free_chlorine")
+TWIN = SeriesKey("520425", "W0001", "outlet", "turbidity")
+ROWS = 500
+
+# Every append carries 500 rows of one series, the same again as duplicates, and one conflict; it covers 500 messages.
+APPENDER = """
+import sys
+from pathlib import Path
+import numpy as np
+from qingquan.domain.readings import SeriesKey
+from qingquan.store.ports import SeriesRows
+from qingquan.store.series.duckdb import DuckdbSeriesStore
+
+keys = [SeriesKey("520425", "W0001", "outlet", name) for name in ("free_chlorine", "turbidity")]
+store = DuckdbSeriesStore(Path(sys.argv[1]))
+print("ready", flush=True)
+while True:
+    covered = store.covered("all")
+    at = np.arange(covered, covered + 500, dtype=np.int64) * 1000
+    at = np.concatenate([at, at, at[:1]])
+    series = np.full(len(at), covered // 500 % 2, np.int32)
+    value = at / 7.0
+    value[-1] += 1
+    store.append(SeriesRows(keys, series, at, at, value, np.ones(len(at), np.uint8)), "all", covered + 500, 500)
+    print(covered + 500, flush=True)
+"""
+
+
+def test_rows_totals_and_mark_agree_after_every_kill(tmp_path: Path) -> None:
+    path = tmp_path / "series.duckdb"
+    pause = random.Random(20260501)
+    last = 0
+    for _ in range(6):
+        with subprocess.Popen(
+            [sys.executable, "-c", APPENDER, str(path)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(pause.uniform(0.02, 0.3))
+            process.send_signal(signal.SIGKILL)
+            acknowledged = max(map(int, process.stdout.read().split()), default=last)
+        with closing(DuckdbSeriesStore(path)) as store:
+            covered = store.covered("all")
+            assert acknowledged <= covered <= acknowledged + ROWS  # a commit may miss only its own announcement
+            counts = store.counts()
+            assert (counts.readings, counts.duplicates, counts.messages) == (covered, covered, covered)
+            assert counts.conflicts == covered // ROWS
+            held = np.sort(np.concatenate([store.range(key, 0, 2**60).observed_at for key in (KEY, TWIN)]))
+            assert np.array_equal(held, np.arange(covered) * 1000)
+        assert covered > last
+        last = covered
+
+
+def test_a_second_process_is_told_that_the_file_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "series.duckdb"
+    with subprocess.Popen([sys.executable, "-c", APPENDER, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        with pytest.raises(StoreUnavailable):
+            DuckdbSeriesStore(path)
+        process.kill()
+        process.stdout.read()
+    DuckdbSeriesStore(path).close()
+
+
+def test_a_file_that_is_no_database_is_reported_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "series.duckdb"
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(StoreUnavailable):
+        DuckdbSeriesStore(path)
+    assert path.read_bytes() == b"not a database" * 1000
