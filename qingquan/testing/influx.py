@@ -73,7 +73,8 @@ def influx_server(folder: Path, port: int = 0) -> Iterator[str]:
 @dataclass(slots=True)
 class Shim:
     """A running shim. ``refusals`` are answers (status, headers, body) given instead of writing, first one first;
-    a status of 0 cuts the connection. ``largest_body`` [bytes] answers 413 above it. ``writes`` counts those passed on.
+    a status of 0 cuts the connection, -1 lets one write pass. ``largest_body`` [bytes] answers 413 above it. ``writes``
+    counts those passed on.
     """
 
     url: str = ""
@@ -117,8 +118,8 @@ def _handler(shim: Shim, server_url: str) -> type[BaseHTTPRequestHandler]:
                 self._answer(404, {}, b"{}")
 
         def _write(self, query: dict[str, list[str]], body: bytes) -> None:
-            if shim.refusals:
-                status, headers, text = shim.refusals.pop(0)
+            status, headers, text = shim.refusals.pop(0) if shim.refusals else (-1, {}, "")
+            if status != -1:
                 if status:
                     self._answer(status, headers, text.encode())
                 self.close_connection = True

@@ -1,0 +1,176 @@
+"""The InfluxDB adapter when the server refuses, cuts the line or stops between two writes. A real 1.x server stands behind."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from qingquan.domain.readings import SeriesKey
+from qingquan.errors import StoreUnavailable
+from qingquan.store.ports import AppendResult
+from qingquan.store.series.influx import InfluxSeriesStore
+from qingquan.store.series.influx_door import InfluxDoor, LinesRefused, StoreBusy
+from qingquan.testing.influx import SHIM_TOKEN, Shim, influx_server, influx_shim, influxd_path
+from qingquan.testing.series import Row, rows_of
+
+pytestmark = pytest.mark.debian
+
+CHLORINE = SeriesKey("520425", "W0001", "outlet", "free_chlorine")
+TURBIDITY = SeriesKey("520425", "W0001", "outlet", "turbidity")
+T0 = 1_777_600_800_000
+
+# Messages 1 to 6: two readings, a duplicate, two conflicts, one more reading.
+ROWS = [
+    Row(CHLORINE, T0, 0.4, 1),
+    Row(TURBIDITY, T0, 0.5, 3),
+    Row(CHLORINE, T0, 0.4, 1),
+    Row(CHLORINE, T0, 0.9, 1),
+    Row(CHLORINE, T0, 0.7, 1),
+    Row(CHLORINE, T0 + 60_000, 0.3, 1),
+]
+
+
+@pytest.fixture(scope="module")
+def influx_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if influxd_path() is None:
+        pytest.skip("influxd (Debian package influxdb) is not installed")
+    with influx_server(tmp_path_factory.mktemp("influxd")) as url:
+        yield url
+
+
+@pytest.fixture
+def shim(influx_url: str) -> Iterator[Shim]:
+    with influx_shim(influx_url) as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(influx_url: str) -> str:
+    name = f"test_{uuid4().hex}"
+    with closing(InfluxDoor(influx_url, "", "", name, "v1")) as door:
+        door.query([f'CREATE DATABASE "{name}"'])
+    return name
+
+
+@pytest.fixture
+def opened(shim: Shim, bucket: str) -> Iterator[Callable[[], InfluxSeriesStore]]:
+    """Opens the same database again and again, as a restarted recorder does."""
+    stores: list[InfluxSeriesStore] = []
+
+    def make() -> InfluxSeriesStore:
+        stores.append(InfluxSeriesStore(shim.url, SHIM_TOKEN, "org", bucket))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+def cut_after(shim: Shim, writes: int) -> None:
+    """Let so many writes pass and cut the connection on the next one."""
+    shim.refusals += [(-1, {}, "") for _ in range(writes)]
+    shim.refusals.append((0, {}, ""))
+
+
+@pytest.mark.parametrize("writes_before_the_cut", range(4))
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_an_append_cut_short_anywhere_and_sent_again_is_counted_once(
+    opened: Callable[[], InfluxSeriesStore], shim: Shim, writes_before_the_cut: int, is_restarted: bool
+) -> None:
+    store = opened()
+    cut_after(shim, writes_before_the_cut)
+    with pytest.raises(StoreUnavailable):
+        store.append(rows_of(ROWS), "all", 6, 6)
+    assert shim.writes == writes_before_the_cut
+    if is_restarted:
+        store = opened()
+    assert store.covered("all") == 0
+    assert store.append(rows_of(ROWS), "all", 6, 6) == AppendResult(3, 1, 2)
+    counts = store.counts()
+    assert (counts.readings, counts.duplicates, counts.conflicts, counts.messages) == (3, 1, 2, 6)
+    assert sorted(store.conflicts(CHLORINE, T0, T0 + 1).columns["value"]) == [0.7, 0.9]
+
+
+@pytest.mark.parametrize("writes_before_the_cut", range(4))
+def test_sent_again_in_other_batches_it_is_still_counted_once(
+    opened: Callable[[], InfluxSeriesStore], shim: Shim, writes_before_the_cut: int
+) -> None:
+    cut_after(shim, writes_before_the_cut)
+    with pytest.raises(StoreUnavailable):
+        opened().append(rows_of(ROWS), "all", 6, 6)
+    store = opened()
+    for number, row in enumerate(ROWS, 1):
+        store.append(rows_of([row], [number]), "all", number, 1)
+    counts = store.counts()
+    assert (counts.readings, counts.duplicates, counts.conflicts, counts.messages) == (3, 1, 2, 6)
+    assert sorted(store.conflicts(CHLORINE, T0, T0 + 1).columns["value"]) == [0.7, 0.9]
+    assert store.range(CHLORINE, T0, T0 + 1).columns["value"].tolist() == [0.4]
+
+
+def test_a_busy_server_tells_how_long_to_wait(opened: Callable[[], InfluxSeriesStore], shim: Shim) -> None:
+    for status in (429, 503):
+        shim.refusals = [(status, {"Retry-After": "7"}, "{}")]
+        with pytest.raises(StoreBusy) as busy:
+            opened().append(rows_of(ROWS), "all", 6)
+        assert busy.value.retry_after_s == 7
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
+def test_a_server_that_refuses_is_named_and_nothing_is_acknowledged(
+    opened: Callable[[], InfluxSeriesStore], shim: Shim, status: int
+) -> None:
+    shim.refusals = [(status, {}, '{"message":"no"}')]
+    store = opened()
+    with pytest.raises(StoreUnavailable, match=str(status)):
+        store.append(rows_of(ROWS), "all", 6)
+    assert store.covered("all") == 0
+
+
+def test_a_body_too_large_is_halved_until_it_fits(opened: Callable[[], InfluxSeriesStore], shim: Shim) -> None:
+    shim.largest_body = 4000
+    rows = [Row(CHLORINE, T0 + n * 1000, n / 8, 1) for n in range(500)]
+    store = opened()
+    assert store.append(rows_of(rows), "all", 500) == AppendResult(500, 0, 0)
+    assert len(store.range(CHLORINE, T0, T0 + 10**6).observed_at) == 500
+    assert shim.writes > 10
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_lines_the_schema_forbids_are_named_and_all_others_stored(
+    influx_url: str, shim: Shim, bucket: str, api: str
+) -> None:
+    with closing(InfluxDoor(influx_url, "", "", bucket, "v1")) as door:
+        door.write([f"reading,county=520425,works=W0001,point=outlet turbidity=1i {T0 - 1}"])  # somebody's integer
+    url, token = (influx_url, "") if api == "v1" else (shim.url, SHIM_TOKEN)
+    with closing(InfluxSeriesStore(url, token, "org", bucket, api)) as store:
+        rows = [Row(TURBIDITY if n in (3, 77) else CHLORINE, T0 + n * 1000, n / 8, 1) for n in range(100)]
+        with pytest.raises(LinesRefused) as refused:
+            store.append(rows_of(rows), "all", 100)
+        assert [line.split()[1] for line, _ in refused.value.refused] == ["turbidity=0.375", "turbidity=9.625"]
+        assert all("type" in reason for _, reason in refused.value.refused)
+        assert len(store.range(CHLORINE, T0, T0 + 10**6).observed_at) == 98
+        assert store.covered("all") == 0
+
+
+def test_readings_older_than_the_servers_retention_do_not_hold_up_the_others(influx_url: str, bucket: str) -> None:
+    with closing(InfluxDoor(influx_url, "", "", bucket, "v1")) as door:
+        door.query([f'CREATE RETENTION POLICY short ON "{bucket}" DURATION 1h REPLICATION 1 DEFAULT'])
+    with closing(InfluxSeriesStore(influx_url, bucket=bucket, api="v1")) as store:
+        assert store.append(rows_of(ROWS), "all", 6, 6).stored == 3
+        assert store.covered("all") == 6
+
+
+def test_a_server_that_is_away_is_said_to_be_and_found_again(tmp_path: Path, influx_url: str) -> None:
+    with influx_server(tmp_path / "own") as url:
+        store = InfluxSeriesStore(url, bucket="q", api="v1")
+        store.append(rows_of(ROWS[:1]), "all", 1, 1)
+    with pytest.raises(StoreUnavailable):
+        store.append(rows_of(ROWS[1:], range(2, 7)), "all", 6, 5)
+    with pytest.raises(StoreUnavailable):
+        store.latest("520425")
+    with influx_server(tmp_path / "own", port=int(url.rsplit(":", 1)[1])):
+        assert store.append(rows_of(ROWS[1:], range(2, 7)), "all", 6, 5) == AppendResult(2, 1, 2)
+        assert store.counts().messages == 6
+    store.close()
