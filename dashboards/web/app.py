@@ -1,8 +1,10 @@
 """Puts pages and API together into one ASGI application."""
 
-from urllib.parse import urlsplit
+import asyncio
+import mimetypes
+from urllib.parse import quote, urlsplit
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from nicegui import ui
@@ -10,6 +12,10 @@ from nicegui import ui
 from dashboards.web.api import build_api
 from dashboards.web.layout import LANGUAGE_COOKIE, STATIC, Console
 from dashboards.web.page_county import county_page, home_page
+from dashboards.web.page_incidents import incident_page, incidents_page
+from dashboards.web.page_lab import lab_page
+from dashboards.web.page_messages import messages_page
+from dashboards.web.page_quarantine import quarantine_page
 from dashboards.web.page_works import works_page
 from dashboards.web.texts import LANGUAGES
 
@@ -39,6 +45,17 @@ def build_app(console: Console) -> FastAPI:
             response.set_cookie(LANGUAGE_COOKIE, language, max_age=YEAR_S, samesite="lax")
         return response
 
+    @app.get("/lab/template")
+    async def lab_template() -> Response:
+        """Empty sheet for laboratories."""
+        if console.actions.lab_template is None:
+            return Response(status_code=404)
+        name, content = await asyncio.to_thread(console.actions.lab_template)
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Response(
+            content, media_type=kind, headers={"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
+        )
+
     _add_pages(console)
     ui.run_with(
         app, title="清泉", favicon=STATIC / "favicon.svg", language="zh-CN" if console.language == "zh" else "en-US",
@@ -59,3 +76,23 @@ def _add_pages(console: Console) -> None:
     @ui.page("/works/{county}/{works}")
     async def works(request: Request, county: str, works: str) -> None:
         await works_page(console, request, county, works)
+
+    @ui.page("/incidents")
+    async def incidents(request: Request) -> None:
+        await incidents_page(console, request)
+
+    @ui.page("/incidents/{incident_id}")
+    async def incident(request: Request, incident_id: int) -> None:
+        await incident_page(console, request, incident_id)
+
+    @ui.page("/messages")
+    async def messages(request: Request) -> None:
+        await messages_page(console, request)
+
+    @ui.page("/lab")
+    async def lab(request: Request) -> None:
+        await lab_page(console, request)
+
+    @ui.page("/quarantine")
+    async def quarantine(request: Request) -> None:
+        await quarantine_page(console, request)

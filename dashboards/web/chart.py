@@ -1,5 +1,6 @@
 """Trend of one series as options for ECharts: gaps where data are missing, limits drawn, doubtful spans greyed. Pure."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +21,7 @@ __all__ = ["WINDOWS", "Span", "Window", "chart_options", "doubtful_spans", "poin
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 MOST_POINTS = 1500
+FAR = 1e9  # ECharts draws no gradient for a piece without an end
 LINE, OUTSIDE, LIMIT, GREY = "#0a6f93", "#b3201f", "#b3201f", "rgba(102,116,124,0.24)"
 _STEPS = tuple(n * MINUTE for n in (1, 5, 10, 30, 60, 120, 360, 720, 1440))
 SENSOR_FAULTS = (FindingKind.OUT_OF_RANGE, FindingKind.FLAT_LINE)
@@ -98,7 +100,7 @@ def chart_options(
     values = trend.columns[name]
     shift = _offset_ms(span.end, tz)
     low, high = (None, None) if limit is None else (limit.min, limit.max)
-    bottom, top = (0.0, 1.0) if is_switch else _axis(trend, low, high, parameter)
+    bottom, top, step = (0.0, 1.0, 1.0) if is_switch else _axis(trend, low, high, parameter)
     line: dict[str, object] = {
         "name": t("chart.value" if name == "value" else "chart.mean"), "type": "line", "showSymbol": False, "connectNulls": False,
         "data": _shifted(points_with_gaps(trend.observed_at, values, gap_ms), shift), "lineStyle": {"width": 1.6},
@@ -112,11 +114,11 @@ def chart_options(
         "useUTC": True, "animation": False, "grid": {"left": 46, "right": 14, "top": 12, "bottom": 24},
         "textStyle": {"fontFamily": "inherit"}, "aria": {"enabled": True, "label": {"description": _spoken(trend, parameter, limit, t)}},
         "xAxis": {
-            "type": "time", "min": span.start + shift, "max": span.end + shift, "axisLabel": {"hideOverlap": True, "color": "#7b8b94", "fontSize": 11},
+            "type": "time", "min": span.start + shift, "max": span.end + shift, "axisLabel": {"hideOverlap": True, "formatter": {"day": "{MM}-{dd}", "hour": "{HH}:{mm}", "minute": "{HH}:{mm}", "month": "{MM}-{dd}", "year": "{MM}-{dd}"}, "color": "#7b8b94", "fontSize": 11},
             "axisLine": {"lineStyle": {"color": "#c6d1d7"}}, "splitLine": {"show": False},
         },
         "yAxis": {
-            "type": "value", "min": bottom, "max": top, "splitNumber": 3, "interval": 1 if is_switch else None,
+            "type": "value", "min": bottom, "max": top, "splitNumber": 3, "interval": step,
             "axisLabel": {"color": "#7b8b94", "fontSize": 11, **({":formatter": f"v => v ? {_js(t('chart.on'))} : {_js(t('chart.off'))}"} if is_switch else {})},
             "splitLine": {"lineStyle": {"color": "#eaeff2"}},
         },
@@ -127,17 +129,18 @@ def chart_options(
         "series": series,
     }  # fmt: skip
     if limit is not None and (low is not None or high is not None):
-        pieces = [{"lt": low, "color": OUTSIDE}] if low is not None else []
-        pieces += [{"gt": high, "color": OUTSIDE}] if high is not None else []
+        pieces = [{"gte": low if low is not None else -FAR, "lte": high if high is not None else FAR, "color": LINE}]
+        pieces += [{"gte": -FAR, "lt": low, "color": OUTSIDE}] if low is not None else []
+        pieces += [{"gt": high, "lte": FAR, "color": OUTSIDE}] if high is not None else []
         options["visualMap"] = {
-            "show": False, "type": "piecewise", "seriesIndex": 0, "dimension": 1, "pieces": pieces, "outOfRange": {"color": LINE},
+            "show": False, "type": "piecewise", "seriesIndex": 0, "dimension": 1, "pieces": pieces,
         }  # fmt: skip
     return options
 
 
 def _limit_lines(low: float | None, high: float | None, t: Texts) -> list[dict[str, object]]:
     style = {"color": LIMIT, "type": "dashed", "width": 1.2}
-    rows = (("chart.limit_low", low, "insideStartBottom"), ("chart.limit_high", high, "insideStartTop"))
+    rows = (("chart.limit_low", low, "insideStartTop"), ("chart.limit_high", high, "insideStartTop"))
     return [
         {"yAxis": bound, "lineStyle": style, "label": {"position": place, "formatter": t(key, value=f"{bound:g}"), "color": LIMIT, "fontSize": 11}}
         for key, bound, place in rows
@@ -176,18 +179,25 @@ def _band(trend: Trend, shift: int, gap_ms: int, t: Texts) -> list[dict[str, obj
     ]  # fmt: skip
 
 
-def _axis(trend: Trend, low: float | None, high: float | None, parameter: Parameter) -> tuple[float, float]:
-    """Ends of the value axis: everything measured and both bounds, with some air; from nought where the numbers are."""
+def _axis(trend: Trend, low: float | None, high: float | None, parameter: Parameter) -> tuple[float, float, float]:
+    """Ends and step of the value axis: everything measured and both bounds, on round numbers; from nought where near."""
     seen = [column[~np.isnan(column)] for name, column in trend.columns.items() if name not in ("flag", "count")]
     found = [float(edge) for column in seen if len(column) for edge in (column.min(), column.max())]
     known = found + [bound for bound in (low, high) if bound is not None]
     if not known:
-        return 0.0, 1.0
+        return 0.0, 1.0, 0.5
     bottom, top = min(known), max(known)
-    air = max((top - bottom) * 0.12, parameter.precision_floor, 1e-6)
-    floor = 0.0 if parameter.range_min == 0 and bottom < 0.6 * top else bottom - air
-    digits = max(0, parameter.decimals)
-    return round(floor, digits), round(top + air, digits) if round(top + air, digits) > top else top + air
+    if parameter.range_min == 0 and bottom < 0.6 * top:
+        bottom = 0.0
+    reach = max(top - bottom, 4 * parameter.precision_floor, 10.0**-parameter.decimals)
+    step = _round_step(reach * 1.08 / 4)
+    first = math.floor(bottom / step + 1e-9) * step
+    return round(first, 6), round(max(math.ceil((top + 0.04 * reach) / step), round(first / step) + 2) * step, 6), step
+
+
+def _round_step(step: float) -> float:
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(n * power for n in (1, 2, 2.5, 5, 10) if n * power >= step * (1 - 1e-9))
 
 
 def _spoken(trend: Trend, parameter: Parameter, limit: Limit | None, t: Texts) -> str:

@@ -6,7 +6,7 @@ from dashboards.web.feed import STATE_ORDER, CountyView, WorksRow, row_rank
 from dashboards.web.layout import empty_state
 from dashboards.web.marks import glyph, severity_chip
 from dashboards.web.texts import Texts
-from dashboards.web.words import clock_time, duration, finding_words, incident_title, legal_limit, parameter_name
+from dashboards.web.words import clock_time, duration, finding_short, incident_title, legal_limit, parameter_name
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.findings import DisinfectionState, FindingKind
 from qingquan.domain.incidents import Incident, IncidentState
@@ -34,7 +34,7 @@ def row_data(row: WorksRow, t: Texts) -> JsonRow:
         "p": parameter_name(state.residual_parameter, t) if state.residual_parameter else "",
         "vo": _outside(row, state.residual_parameter, state.residual), "u": state.turbidity,
         "uo": _outside(row, "turbidity", state.turbidity), "a": state.as_of, "st": state.stale,
-        "w": finding_words(row.worst, t) if row.worst else "", "ws": row.worst.severity.word if row.worst else "",
+        "w": finding_short(row.worst, t) if row.worst else "", "ws": row.worst.severity.word if row.worst else "",
         "la": works.latitude, "lo": works.longitude, "x": works.simulated,
     }  # fmt: skip
 
@@ -59,10 +59,8 @@ def headline(view: CountyView, t: Texts) -> str:
     parts = []
     for state in (DisinfectionState.MISSING, DisinfectionState.LOW, DisinfectionState.HIGH):
         if n := view.counts.get(state, 0):
-            longest = _longest(view, state, t)
-            parts.append(
-                f'<b class="s-{state}">{escape(t(f"headline.{state}", n=n))}</b>{f"（{escape(longest)}）" if longest and t.language == "zh" else f" ({escape(longest)})" if longest else ""}'
-            )
+            longest = _longest(view, state, t) if state is DisinfectionState.MISSING else ""
+            parts.append(f'<b class="s-{state}">{escape(t(f"headline.{state}", n=n))}</b>{escape(longest)}')
     if not parts:
         parts.append(escape(t("headline.calm").rstrip("。.")))
     turbid = sum(f.kind is FindingKind.EXCEEDANCE and f.parameter == "turbidity" for f in view.findings.values())

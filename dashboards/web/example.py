@@ -21,8 +21,8 @@ from dashboards.web.ports import (
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.findings import Finding
 from qingquan.domain.flags import Flag
-from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, TransitionReason
-from qingquan.domain.lab import LabSample
+from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState, TransitionReason
+from qingquan.domain.lab import LabRefusal, LabReport, LabSample
 from qingquan.domain.readings import SeriesKey
 from qingquan.domain.state import WorksState
 from qingquan.domain.works import Works
@@ -48,7 +48,6 @@ class ExampleData:
 
     def __init__(self, county: County) -> None:
         self.county = county
-        self.redriven_by: list[str] = []
         self._lock = threading.Lock()
 
     def register_version(self) -> int:
@@ -87,8 +86,9 @@ class ExampleData:
             query.limit, query.offset,
         )  # fmt: skip
 
-    def finding(self, finding_id: str) -> Finding | None:
-        return self.county.findings.get(finding_id)
+    def findings_by_id(self, finding_ids: Sequence[str]) -> Sequence[Finding]:
+        found = (self.county.findings.get(finding_id) for finding_id in finding_ids)
+        return sorted((f for f in found if f is not None), key=lambda f: f.start)
 
     def incidents(self, query: IncidentQuery) -> Page[Incident]:
         fitting = [
@@ -145,16 +145,51 @@ class ExampleData:
         ]
         return _page(fitting, query.limit, query.offset)
 
-    def redrive(self, ids: Sequence[int], by: str) -> int:
+    def redrive(self, ids: Sequence[int]) -> int:
         """Mark entries as sent through the door again."""
         marked = set(ids)
         with self._lock:
-            self.redriven_by.append(by)
             before = [entry for entry in self.county.quarantine if entry.id in marked and entry.redriven_at is None]
             self.county.quarantine = [
                 replace(e, redriven_at=self.county.now) if e in before else e for e in self.county.quarantine
             ]
         return len(before)
+
+    def upload(self, filename: str, content: bytes, uploader: str) -> LabReport:
+        """Take the example's own samples again under new numbers, and refuse what is not a comma in the file."""
+        now = self.county.now
+        with self._lock:
+            new = replace(
+                self.county.samples[0], id=len(self.county.samples) + 1, number=f"UP-{len(self.county.samples) + 1:04d}",
+                uploaded_at=now, uploaded_by=uploader, source_file=filename,
+            )  # fmt: skip
+            self.county.samples.append(new)
+        shown = content[:20].decode("utf-8", errors="replace")
+        refusal = LabRefusal(
+            "Sheet1",
+            7,
+            "D7",
+            "砷",
+            shown,
+            "bad_value",
+            "“ERR” 不是数值，也不是未检出的写法",
+            "填写数字、<0.001 或“未检出”",
+        )
+        return LabReport((new,), (refusal,), (new.id,))
+
+    def phone_messages(self) -> list[dict[str, object]]:
+        """What phones would show of the messages that went out, newest first."""
+        sent = [m for m in reversed(self.county.messages) if m.state is not MessageState.NOT_SENT]
+        return [
+            {
+                "id": m.provider_id,
+                "channel": m.channel,
+                "to": m.receiver,
+                "text": m.body,
+                "at": to_ms(m.sent_at or m.created_at),
+            }
+            for m in sent
+        ]
 
     def counts(self) -> Counts:
         quarantined = Counter(str(e.item.reason) for e in self.county.quarantine)
@@ -192,7 +227,11 @@ class ExampleData:
         seed = sum(map(ord, "".join(key)))
         final = state.latest.get(f"{key.point}/{key.parameter}", _TYPICAL.get(key.parameter, 0.5))
         usual = {state.residual_parameter: 0.6, "turbidity": min(final, 0.6)}.get(key.parameter, final)
-        wave = 0.06 * np.sin(times / (24 * HOUR) * 2 * np.pi + seed) + 0.012 * np.sin(times * (seed % 97 + 3.1))
+        wave = (
+            0.06 * np.sin(times / (24 * HOUR) * 2 * np.pi + seed)
+            + 0.008 * np.sin(times / (37 * MINUTE) * (1 + seed % 7))
+            + 0.004 * np.sin(times / (11 * MINUTE))
+        )
         values = usual * (1 + wave)
         drop = np.clip((times - state.since + 2 * HOUR) / (2 * HOUR), 0, 1)
         values = np.where(

@@ -30,7 +30,12 @@ def main() -> None:
     arguments = parser.parse_args()
     data = ExampleData(make_county(time.time_ns() // 1_000_000, arguments.works))
     clock = Clock()
-    console = Console(data, ConsoleActions(redrive=data.redrive), clock, CountyFeed(data, clock))
+    console = Console(
+        data,
+        ConsoleActions(upload=data.upload, redrive=data.redrive, phone_messages=data.phone_messages),
+        clock,
+        CountyFeed(data, clock),
+    )
     front = FastAPI()
     _add_controls(front, data)
     app = build_app(console)

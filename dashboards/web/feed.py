@@ -21,6 +21,7 @@ STATE_ORDER = (
     DisinfectionState.MISSING, DisinfectionState.LOW, DisinfectionState.HIGH, DisinfectionState.UNKNOWN,
     DisinfectionState.NOT_EQUIPPED, DisinfectionState.IDLE, DisinfectionState.OK,
 )  # fmt: skip
+_NO_TROUBLE = (DisinfectionState.OK, DisinfectionState.IDLE, DisinfectionState.NOT_EQUIPPED)
 REFRESH_S = 0.7
 UNRESOLVED = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 
@@ -94,17 +95,18 @@ class CountyFeed:
         rows = {w.id: WorksRow(w, states.get(w.id) or _never_judged(w), worst.get(w.id)) for w in works}
         number = last.number + 1
         changed = {id: last.changed[id] if last.rows.get(id) == row else number for id, row in rows.items()}
-        for incident in incidents.items:
-            for missing in set(incident.finding_ids) - findings.keys():
-                found = last.findings.get(missing) or self._data.finding(missing)
-                if found is not None:
-                    findings[missing] = found
+        ended = {id for incident in incidents.items for id in incident.finding_ids} - findings.keys()
+        findings |= {finding.id: finding for finding in self._data.findings_by_id(tuple(ended))}
         return CountyView(
-            number=number, read_at=now, is_live=True, rows=rows, changed=changed, incidents=tuple(incidents.items),
+            number=number, read_at=now, is_live=True, rows=rows, changed=changed, incidents=tuple(sorted(incidents.items, key=_handling)),
             incidents_total=incidents.total, findings=findings, counts=Counter(r.state.disinfection for r in rows.values()),
             as_of=max((r.state.as_of for r in rows.values() if r.state.as_of is not None), default=None),
             simulated=any(w.simulated for w in works),
         )  # fmt: skip
+
+    async def register(self, county: str) -> Mapping[str, Works]:
+        """The works of a county by id; empty when the store does not answer and never did."""
+        return {id: row.works for id, row in (await self.view(county)).rows.items()}
 
     def _works(self, county: str) -> tuple[Works, ...]:
         version = self._data.register_version()
@@ -117,17 +119,14 @@ class CountyFeed:
 def row_rank(row: WorksRow) -> int:
     """Place of a line in the list, worst first: a smaller number stands higher.
 
-    Disinfection decides; among works in the same state, open findings and their severity do; longest first is left to
-    the caller. A works that is fine but has something wrong stands above all that are merely known to be out of use.
+    Disinfection decides, and within a state the severity of the worst finding. A works whose disinfection is no trouble
+    but which has a finding above ``info`` stands before those whose state is merely unknown.
     """
-    place = STATE_ORDER.index(row.state.disinfection) * 10
-    severity = 0 if row.worst is None else 1 + int(row.worst.severity)
-    if (
-        row.state.disinfection in (DisinfectionState.OK, DisinfectionState.IDLE, DisinfectionState.NOT_EQUIPPED)
-        and severity > 1
-    ):
-        return STATE_ORDER.index(DisinfectionState.UNKNOWN) * 10 - severity
-    return place - severity + 9
+    state = row.state.disinfection
+    urgency = 0 if row.worst is None else 1 + int(row.worst.severity)
+    if state in _NO_TROUBLE and urgency > 1:
+        return 10 * STATE_ORDER.index(DisinfectionState.UNKNOWN) - urgency
+    return 10 * STATE_ORDER.index(state) + 5 - urgency
 
 
 def _worst_by_works(findings: Iterable[Finding]) -> dict[str, Finding]:
@@ -137,6 +136,10 @@ def _worst_by_works(findings: Iterable[Finding]) -> dict[str, Finding]:
         if held is None or _urgency(finding) > _urgency(held):
             worst[finding.works] = finding
     return worst
+
+
+def _handling(incident: Incident) -> tuple[int, bool]:
+    return -int(incident.severity), incident.state is IncidentState.ACKNOWLEDGED
 
 
 def _urgency(finding: Finding) -> tuple[int, bool, int]:

@@ -86,6 +86,7 @@ def frame(console: Console, request: Request, t: Texts, active: str, title: str,
     client.page.language = "zh-CN" if t.language == "zh" else "en-US"
     ui.page_title(f"{title} · {t('app.name')}")
     ui.add_head_html(_head(console, t))
+    ui.colors(primary="#0a6f93", positive="#17806d", negative="#b3201f", warning="#b86e00", info="#0a6f93")
     html(_bar(console, request, t, active), "bar", "header")
     with ui.element("main").classes(f"page {classes}").props("id=main"):
         yield

@@ -1,5 +1,6 @@
 """County page: what a duty officer sees first."""
 
+import asyncio
 from html import escape
 
 from fastapi import Request
@@ -18,8 +19,6 @@ LIVE_S = 0.7
 
 async def home_page(console: Console, request: Request) -> None:
     """The county where there is one; a choice where there are several."""
-    import asyncio
-
     works = await asyncio.to_thread(console.data.works)
     counties = sorted({entry.county for entry in works})
     if len(counties) <= 1:
@@ -124,17 +123,17 @@ def _incidents(view: CountyView, t: Texts) -> str:
 
 def _grid(view: CountyView, t: Texts) -> ui.aggrid:
     cells = "QQ.county.cells"
-    number = {"type": "rightAligned", "width": 122, "headerClass": "right"}
+    number = {"type": "rightAligned", "width": 108, "headerClass": "right"}
     columns = [
         {"colId": "state", "headerName": t("column.state"), "field": "s", ":cellRenderer": f"{cells}.state", ":comparator": f"{cells}.worse",
-         "sort": "asc", "sortIndex": 0, "width": 124, "minWidth": 44},
-        {"colId": "works", "headerName": t("column.works"), "field": "n", ":cellRenderer": f"{cells}.works", "flex": 3, "minWidth": 150},
-        {"colId": "township", "headerName": t("column.township"), "field": "t", "width": 112},
-        {"colId": "residual", "headerName": t("column.residual"), "field": "v", ":cellRenderer": f"{cells}.residual", **number, "width": 148},
+         "sort": "asc", "width": 124, "minWidth": 44},
+        {"colId": "works", "headerName": t("column.works"), "field": "n", ":cellRenderer": f"{cells}.works", "flex": 5, "minWidth": 150},
+        {"colId": "township", "headerName": t("column.township"), "field": "t", "width": 92},
+        {"colId": "residual", "headerName": t("column.residual"), "field": "v", ":cellRenderer": f"{cells}.residual", **number, "width": 132},
         {"colId": "turbidity", "headerName": t("column.turbidity"), "field": "u", ":cellRenderer": f"{cells}.turbidity", **number},
-        {"colId": "asof", "headerName": t("column.as_of"), "field": "a", ":cellRenderer": f"{cells}.age", "width": 118},
+        {"colId": "lasting", "headerName": t("column.lasting"), "field": "si", ":cellRenderer": f"{cells}.lasting", "width": 112},
+        {"colId": "asof", "headerName": t("column.as_of"), "field": "a", ":cellRenderer": f"{cells}.age", "width": 98},
         {"colId": "worst", "headerName": t("column.worst"), "field": "w", ":cellRenderer": f"{cells}.worst", "flex": 4, "minWidth": 170},
-        {"colId": "since", "field": "si", "hide": True, "sort": "asc", "sortIndex": 1},
     ]  # fmt: skip
     return ui.aggrid(
         {

@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import urlencode
 
+from fastapi import Request
+
 from dashboards.web.layout import empty_state
 from dashboards.web.marks import severity_chip
 from dashboards.web.texts import Texts
-from dashboards.web.words import day_time, finding_title
+from dashboards.web.words import cause_parameter, day_time, finding_title
 from qingquan.clock import to_ms
 from qingquan.domain.incidents import Incident, IncidentState
 from qingquan.domain.works import Works
 
-__all__ = ["handled_words", "incident_lines", "pager", "store_lost"]
+__all__ = ["handled_words", "incident_lines", "offset_of", "pager", "store_lost"]
 
 
 def store_lost(t: Texts) -> str:
@@ -34,7 +36,7 @@ def incident_lines(incidents: Sequence[Incident], works: Mapping[str, Works], t:
     """Incidents of one works, one under the other."""
     return "".join(
         f'<a class="card sevline-{i.severity.word if i.state is not IncidentState.RESOLVED else "none"}" href="/incidents/{i.id}">'
-        f'<span class="card-top">{severity_chip(i.severity, t)}<b>{escape(finding_title(i.kind, i.summary.get("parameter", ""), t))}</b></span>'
+        f'<span class="card-top">{severity_chip(i.severity, t)}<b>{escape(finding_title(i.kind, cause_parameter(i), t))}</b></span>'
         f'<span class="card-end"><span>{escape(day_time(to_ms(i.opened_at), works[i.works].time_zone))}</span>{handled_words(i, t)}</span></a>'
         for i in incidents
     )
@@ -57,3 +59,9 @@ def pager(path: str, query: Mapping[str, str], offset: int, limit: int, total: i
         link("page.next", offset + limit, offset + limit < total),
     )
     return f'<div class="pager"><span class="muted">{escape(words)}</span>{back}{on}</div>'
+
+
+def offset_of(request: Request) -> int:
+    """Where in a list the address asks to begin; 0 for anything that is not a number."""
+    given = request.query_params.get("offset", "")
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0

@@ -127,8 +127,8 @@ class ConsoleData(Protocol):
         """Findings that fit the query; withdrawn ones are left out of open ones."""
         ...
 
-    def finding(self, finding_id: str) -> Finding | None:
-        """One finding."""
+    def findings_by_id(self, finding_ids: Sequence[str]) -> Sequence[Finding]:
+        """Those of the findings that exist, oldest first."""
         ...
 
     def incidents(self, query: IncidentQuery) -> Page[Incident]:
@@ -188,11 +188,11 @@ class ConsoleActions:
     """What the console may have done for it; ``None`` = not offered here, and the page says so.
 
     ``upload(filename, content, uploader)`` parses, judges and stores a lab sheet. ``lab_template()`` gives file name and
-    content of an empty sheet. ``redrive(ids, by)`` sends quarantined items through the door again and returns how many went.
-    ``phone_messages()`` lists what the gateway double has accepted, oldest first.
+    content of an empty sheet. ``redrive(ids)`` sends quarantined items through the door again and returns how many went.
+    ``phone_messages()`` lists what the gateway double has accepted, newest first: ``id, channel, to, text, at`` [ms].
     """
 
     upload: Callable[[str, bytes, str], LabReport] | None = None
     lab_template: Callable[[], tuple[str, bytes]] | None = None
-    redrive: Callable[[Sequence[int], str], int] | None = None
+    redrive: Callable[[Sequence[int]], int] | None = None
     phone_messages: Callable[[], Sequence[Mapping[str, object]]] | None = None

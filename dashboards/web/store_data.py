@@ -22,7 +22,7 @@ from qingquan.domain.works import Works
 from qingquan.errors import QingquanError, StoreUnavailable
 from qingquan.store.ports import SeriesStore, Trend
 from qingquan.store.sql.engine import reading, writing
-from qingquan.store.sql.findings import get_finding, list_findings
+from qingquan.store.sql.findings import get_findings, list_findings
 from qingquan.store.sql.incidents import acknowledge, events_of, get_incident, list_incidents
 from qingquan.store.sql.lab import list_samples
 from qingquan.store.sql.outbox import list_messages
@@ -72,9 +72,11 @@ class StoreData:
                 from_ms=query.from_ms, to_ms=query.to_ms, limit=query.limit, offset=query.offset,
             )  # fmt: skip
 
-    def finding(self, finding_id: str) -> Finding | None:
+    def findings_by_id(self, finding_ids: Sequence[str]) -> Sequence[Finding]:
+        if not finding_ids:
+            return []
         with reading(self._engine) as connection:
-            return get_finding(connection, finding_id)
+            return get_findings(connection, finding_ids)
 
     def incidents(self, query: IncidentQuery) -> Page[Incident]:
         with reading(self._engine) as connection:

@@ -15,12 +15,14 @@ from qingquan.domain.works import PointKind, SamplingPoint, Works
 from qingquan.standards.loader import limit_for, load_standards
 
 __all__ = [
+    "cause_parameter",
     "clause_words", "clock_time", "county_name", "day_time", "duration", "finding_title", "finding_words", "incident_title",
     "legal_limit", "limit_words", "masked_phone", "number", "parameter_name", "point_name", "unit_name", "zone",
 ]  # fmt: skip
 
 _UNITS = {"pH unit": "", "degC": "°C", "uS/cm": "µS/cm", "m3/h": "m³/h", "bool": ""}
 _LOWER = (FindingKind.DISINFECTION_LOW, FindingKind.DISINFECTION_MISSING)
+_RESIDUAL_KINDS = (*_LOWER, FindingKind.DISINFECTION_HIGH)
 
 
 def zone(name: str) -> ZoneInfo:
@@ -159,10 +161,24 @@ def finding_words(finding: Finding, t: Texts) -> str:
     )
 
 
+def finding_short(finding: Finding, t: Texts) -> str:
+    """The same beside the value itself: of a residual only how it stands to its bound."""
+    if finding.limit is None or finding.kind not in _RESIDUAL_KINDS:
+        return finding_words(finding, t)
+    parameter = load_standards().parameters.get(finding.parameter)
+    bound = f"{finding.limit:g} {unit_name(parameter.unit) if parameter else ''}".rstrip()
+    return t("short.below" if finding.kind in _LOWER else "short.above", value=bound)
+
+
+def cause_parameter(incident: Incident) -> str:
+    """Parameter in an incident's cause (``exceedance:turbidity``); empty where the cause names none."""
+    return incident.summary.get("cause", "").partition(":")[2]
+
+
 def incident_title(incident: Incident, findings: tuple[Finding, ...], t: Texts) -> str:
     """What the incident is about, from its worst finding where at hand."""
     live = [f for f in findings if not f.withdrawn]
     if not live:
-        return finding_title(incident.kind, incident.summary.get("parameter", ""), t)
+        return finding_title(incident.kind, cause_parameter(incident), t)
     worst = max(live, key=lambda f: (f.end is None, f.severity, f.start))
     return finding_words(worst, t)

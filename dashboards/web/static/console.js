@@ -25,9 +25,10 @@ window.QQ = (() => {
   QQ.clock = () => {
     const place = document.getElementById("clock");
     if (!place) return;
-    place.textContent = new Intl.DateTimeFormat("sv-SE", {
-      timeZone: settings.tz, month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
-    }).format(QQ.now());
+    const parts = {};
+    const form = { timeZone: settings.tz, hourCycle: "h23", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+    for (const part of new Intl.DateTimeFormat("en-GB", form).formatToParts(QQ.now())) parts[part.type] = part.value;
+    place.textContent = `${parts.month}-${parts.day} ${parts.hour}:${parts.minute}:${parts.second}`;
   };
 
   QQ.ago = (at) => {
@@ -92,8 +93,9 @@ window.QQ = (() => {
     residual: (p) => `${number(p.data.v, p.data.d, p.data.vo, p.data.st)}${p.data.v === null ? "" : ` <small class="unit">${escape(p.data.p)}</small>`}`,
     turbidity: (p) => number(p.data.u, 2, p.data.uo, p.data.st),
     age: (p) => age(p.data),
+    lasting: (p) => (p.data.si ? `<span data-at="${p.data.si}" data-form="for">${escape(QQ.lasting(p.data.si))}</span>` : ""),
     worst: (p) => (p.data.w ? `<span class="sevtext sev-${p.data.ws}"><i></i>${escape(p.data.w)}</span>` : `<span class="none">${word("column.none", {})}</span>`),
-    worse: (a, b, first, second) => first.data.r - second.data.r,
+    worse: (a, b, first, second) => first.data.r - second.data.r || first.data.si - second.data.si,
   };
 
   county.isFiltered = () => Boolean(filter.state || filter.township || filter.search);
@@ -112,10 +114,11 @@ window.QQ = (() => {
     const width = e.clientWidth;
     const narrow = isNarrow();
     e.api.setColumnsVisible(["township"], !narrow && width > 700);
+    e.api.setColumnsVisible(["lasting"], !narrow && width > 820);
     e.api.setColumnsVisible(["asof"], !narrow && width > 560);
     e.api.setColumnsVisible(["worst"], !narrow);
     e.api.setColumnsVisible(["turbidity"], !narrow);
-    e.api.setColumnWidths([{ key: "state", newWidth: narrow ? 104 : 124 }, { key: "residual", newWidth: narrow ? 96 : 148 }]);
+    e.api.setColumnWidths([{ key: "state", newWidth: narrow ? 106 : 124 }, { key: "residual", newWidth: narrow ? 96 : 132 }]);
     if (county.wasNarrow !== narrow) {
       county.wasNarrow = narrow;
       e.api.resetRowHeights();

@@ -1,0 +1,155 @@
+"""Blocks of the incident page as markup. Pure."""
+
+from collections.abc import Sequence
+from html import escape
+
+from dashboards.web.marks import severity_chip
+from dashboards.web.texts import Texts
+from dashboards.web.words import (
+    clause_words,
+    clock_time,
+    day_time,
+    duration,
+    finding_title,
+    finding_words,
+    incident_title,
+    number,
+    parameter_name,
+    point_name,
+    unit_name,
+)  # fmt: skip
+from qingquan.clock import to_ms
+from qingquan.domain.findings import Finding, FindingKind
+from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState, TransitionReason
+from qingquan.domain.works import Works
+from qingquan.standards.loader import load_standards
+
+__all__ = ["channel_name", "facts", "finding_rows", "history", "message_rows", "message_state", "title_block"]
+
+_LOWER = (FindingKind.DISINFECTION_LOW, FindingKind.DISINFECTION_MISSING)
+
+
+def title_block(incident: Incident, works: Works | None, findings: Sequence[Finding], t: Texts) -> str:
+    """Heading: how urgent, what, where, and whether it is being handled."""
+    where = (
+        f'<a href="/works/{incident.county}/{escape(incident.works)}">{escape(works.name)}</a> <small>{escape(works.township)} · {escape(works.id)}</small>'
+        if works
+        else escape(incident.works)
+    )
+    marks = (
+        [("stale", t("incident.stale_note"))] if incident.stale and incident.state is not IncidentState.RESOLVED else []
+    )
+    marks += [("late", t("incident.late_note"))] if incident.late else []
+    notes = "".join(f'<p class="note note-{name}">{escape(text)}</p>' for name, text in marks)
+    began = min((f.start for f in findings), default=to_ms(incident.opened_at))
+    until = (
+        f"<span>{escape(t('incident.lasted'))} {escape(duration(to_ms(incident.resolved_at) - began, t))}</span>"
+        if incident.resolved_at is not None
+        else f'<span>{escape(t("incident.duration"))} <b data-at="{began}" data-form="for"></b></span>'
+    )
+    return (
+        f'<div class="incident-title sevline-{incident.severity.word}"><div>{severity_chip(incident.severity, t)}'
+        f'<span id="incident-state" class="pill pill-{incident.state}">{escape(t(f"incident.state.{incident.state}"))}</span></div>'
+        f"<h1>{escape(incident_title(incident, tuple(findings), t))}</h1>"
+        f'<p class="where">{where} · {until}</p>{notes}</div>'
+    )
+
+
+def facts(incident: Incident, works: Works | None, findings: Sequence[Finding], t: Texts) -> str:
+    """What is known, each with where it comes from."""
+    worst = max(findings, key=lambda f: (f.severity, -f.start), default=None)
+    tz = works.time_zone if works else "Asia/Shanghai"
+    rows = [("incident.since", clock_time(worst.start if worst else incident.opened_at, tz))]
+    if worst is not None:
+        point = next((p for p in works.points if p.id == worst.point), None) if works else None
+        place = f"{works.name} · {point_name(point, t)}" if works and point else worst.point
+        rows.insert(0, ("incident.where", place))
+        rows.insert(0, ("incident.what", finding_title(worst.kind, worst.parameter, t)))
+        rows += _value_rows(worst, t)
+        rows.append(("incident.rule", t("incident.rule_value", rule=worst.rule, version=worst.rule_version)))
+    cells = "".join(f"<div><dt>{escape(t(key))}</dt><dd>{escape(value)}</dd></div>" for key, value in rows)
+    return f'<dl class="fact-grid">{cells}</dl>'
+
+
+def finding_rows(findings: Sequence[Finding], tz: str, t: Texts) -> str:
+    """Every judgement behind the incident."""
+    rows = "".join(
+        f'<div class="card sevline-{f.severity.word}"><span class="card-top">{severity_chip(f.severity, t)}<b>{escape(finding_words(f, t))}</b></span>'
+        f'<span class="card-what">{escape(f.reason)}</span>'
+        f'<span class="card-end"><span>{escape(day_time(f.start, tz))} → {escape(_end(f, tz, t))}</span><span>{escape(_basis(f, t))}</span></span></div>'
+        for f in sorted(findings, key=lambda f: (-f.severity, f.start))
+    )
+    return f'<div class="panel-head"><h2>{escape(t("incident.findings"))}</h2><span class="count">{len(findings)}</span></div>{rows}'
+
+
+def history(events: Sequence[IncidentEvent], tz: str, t: Texts) -> str:
+    """What happened to the incident, newest first."""
+    rows = "".join(
+        f'<li class="ev-{event.reason}"><time>{escape(clock_time(event.at, tz))}</time><span>{escape(_event(event, t))}</span></li>'
+        for event in reversed(events)
+    )
+    return f'<div class="panel-head"><h2>{escape(t("incident.history"))}</h2></div><ol class="history">{rows}</ol>'
+
+
+def message_rows(messages: Sequence[Message], tz: str, t: Texts) -> str:
+    """Who was told, how, and whether it arrived."""
+    head = f'<div class="panel-head"><h2>{escape(t("incident.messages"))}</h2><span class="count">{len(messages)}</span></div>'
+    if not messages:
+        return head + f'<p class="quiet">{escape(t("incident.messages_none"))}</p>'
+    return head + "".join(
+        f'<div class="card"><span class="card-top"><b>{escape(m.receiver_name or m.receiver)}</b><small>{escape(channel_name(m.channel, t))}</small></span>'
+        f'{message_state(m, t)}<span class="card-end"><span>{escape(day_time(m.sent_at or m.created_at, tz))}</span></span></div>'
+        for m in messages
+    )
+
+
+def message_state(message: Message, t: Texts) -> str:
+    """Delivery state in words, with the reason where it was not sent."""
+    failed = message.state in (MessageState.REFUSED, MessageState.NOT_SENT)
+    why = (
+        f'<small class="why">{escape(t("message.not_sent_because", reason=message.error))}</small>'
+        if failed and message.error
+        else ""
+    )
+    return f'<span class="delivery d-{message.state}"><i aria-hidden="true"></i>{escape(t(f"message_state.{message.state}"))}{why}</span>'
+
+
+def channel_name(channel: str, t: Texts) -> str:
+    """Name of a channel; its code where no table knows it."""
+    return t(f"channel.{channel}") if t.has(f"channel.{channel}") else channel
+
+
+def _value_rows(worst: Finding, t: Texts) -> list[tuple[str, str]]:
+    parameter = load_standards().parameters.get(worst.parameter)
+    unit = unit_name(parameter.unit) if parameter else ""
+    rows = []
+    if worst.extreme is not None:
+        value = f"{parameter_name(worst.parameter, t)} {number(worst.extreme, parameter.decimals if parameter else 2)} {unit}"
+        rows.append(("incident.value", value.rstrip()))
+    if worst.limit is not None:
+        below = worst.kind in _LOWER or (worst.extreme is not None and worst.extreme < worst.limit)
+        bound = t("limit.at_least" if below else "limit.at_most", value=f"{worst.limit:g}")
+        rows.append(("incident.limit", f"{bound} {unit}".rstrip()))
+    if worst.clause:
+        rows.append(("incident.clause", _basis(worst, t)))
+    return rows
+
+
+def _basis(finding: Finding, t: Texts) -> str:
+    clause = clause_words(finding.clause, t)
+    return clause if not clause or "GB" in clause else f"GB 5749-2022 {clause}"
+
+
+def _end(finding: Finding, tz: str, t: Texts) -> str:
+    if finding.withdrawn:
+        return t("incident.finding_withdrawn")
+    return t("incident.finding_open") if finding.end is None else day_time(finding.end, tz)
+
+
+def _event(event: IncidentEvent, t: Texts) -> str:
+    words = (
+        t(f"reason.{event.reason}", name=event.actor)
+        if event.reason is TransitionReason.ACKNOWLEDGED
+        else t(f"reason.{event.reason}")
+    )
+    return f"{words} — {event.detail}" if event.detail else words
