@@ -98,11 +98,11 @@ class GatewayDouble:
     # --- its own doors -----------------------------------------------------------------------------------------------
 
     async def _messages(self, request: Request) -> Response:
-        """What was accepted, newest first, and how often each refusal was given."""
+        """What was accepted last, oldest first, and how often each refusal was given."""
         channel = request.query_params.get("channel")
         limit = request.query_params.get("limit", "200")
-        kept = [asdict(one) for one in reversed(self.messages) if channel in (None, one.channel)]
-        shown = kept[: int(limit)] if limit.isdecimal() else kept
+        kept = [asdict(one) for one in self.messages if channel in (None, one.channel)]
+        shown = kept[-_number(limit, KEPT) :]
         return JSONResponse(
             {
                 "simulated": True,

@@ -34,10 +34,14 @@ def claim(connection: Connection, message_ids: Collection[int], worker: str, unt
     connection.execute(update(table).where(table.c.id.in_(message_ids)).values(taken))
 
 
-def hold(connection: Connection, message_id: int, until_ms: int, error: str) -> None:
-    """Keep an attempt of unknown outcome as it is, to be asked about again at ``until_ms``."""
+def hold(connection: Connection, message_id: int, until_ms: int, error: str, worker: str) -> bool:
+    """Keep an attempt of unknown outcome, made by ``worker``, to be asked about at ``until_ms``.
+
+    ``False``, and nothing written, if that worker no longer holds the lease.
+    """
     values = {"state": MessageState.SENDING.value, "leased_until": until_ms, "leased_by": "", "error": error}
-    connection.execute(update(table).where(table.c.id == message_id).values(values))
+    held = update(table).where(table.c.id == message_id, table.c.leased_by == worker).values(values)
+    return connection.execute(held).rowcount > 0
 
 
 def set_aside(connection: Connection, due: dict[int, int], error: str = "") -> None:

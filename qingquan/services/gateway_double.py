@@ -1,0 +1,82 @@
+"""DEVELOPMENT AND DEMONSTRATION ONLY: serves the gateway double where the settings expect WeCom and Aliyun to be.
+
+It listens on this machine alone and refuses to stand in for anything that is not.
+"""
+
+import signal
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import structlog
+import uvicorn
+
+from alerts.channels.http import is_loopback
+from alerts.double import Account, GatewayDouble
+from alerts.templates import load_templates
+from qingquan.config import Config
+from qingquan.errors import ConfigurationError
+
+__all__ = ["account_of", "demonstration_settings", "run"]
+
+_log = structlog.get_logger("gateway_double")
+
+
+def demonstration_settings(config: Config, port: int) -> Config:
+    """The settings with both channels led to a double on ``port`` of this machine, and made-up credentials."""
+    url = f"http://127.0.0.1:{port}"
+    return replace(
+        config,
+        wecom_url=url,
+        wecom_robot_key="demonstration-robot",
+        aliyun_sms_url=url,
+        aliyun_key_id="demonstration-id",
+        aliyun_key_secret="demonstration-secret",  # noqa: S106  # opens nothing but the double
+        aliyun_sign_name="清泉演示",
+        aliyun_template_alarm="SMS_100000001",
+        aliyun_template_recovery="SMS_100000002",
+        aliyun_template_plain="SMS_100000003",
+    )
+
+
+def account_of(config: Config) -> Account:
+    """What the double has registered: the credentials of the settings and our own template texts."""
+    templates = load_templates()
+    codes = {
+        config.aliyun_template_alarm: templates["alarm"],
+        config.aliyun_template_recovery: templates["recovery"],
+        config.aliyun_template_plain: templates["plain"],
+    }
+    texts = {code: one.text_en if config.language == "en" else one.text for code, one in codes.items() if code}
+    group = "County duty group" if config.language == "en" else "县级值班群"
+    return Account(
+        {config.wecom_robot_key: group} if config.wecom_robot_key else {},
+        config.aliyun_key_id, config.aliyun_key_secret, config.aliyun_sign_name, texts,
+    )  # fmt: skip
+
+
+def run(config: Config) -> int:
+    """Serve at ``wecom_url`` until SIGTERM or SIGINT; exit status 0.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``wecom_url`` and ``aliyun_sms_url`` are not one address with a port of this machine.
+    """
+    address = urlsplit(config.wecom_url)
+    if config.wecom_url != config.aliyun_sms_url or not is_loopback(config.wecom_url) or not address.port:
+        raise ConfigurationError(
+            [f"wecom_url = {config.wecom_url!r}, aliyun_sms_url = {config.aliyun_sms_url!r}: for the gateway double, allowed: "
+             "the same http://127.0.0.1:port in both"]
+        )  # fmt: skip
+    double = GatewayDouble(account_of(config))
+    served = uvicorn.Config(
+        double.app, host=address.hostname or "127.0.0.1", port=address.port, log_level="warning", access_log=False,
+        timeout_graceful_shutdown=2,
+    )  # fmt: skip
+    # uvicorn raises the signal that ended it once more: it has been obeyed by then.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server = uvicorn.Server(served)
+    _log.info("gateway_double_started", url=config.wecom_url)
+    server.run()
+    return 0
