@@ -1,0 +1,1 @@
+"""Measurements: `qingquan bench …`."""
