@@ -1,0 +1,69 @@
+"""The pure parts of the recorder."""
+
+from math import inf, nan, nextafter
+
+import numpy as np
+import pytest
+
+from qingquan.domain.readings import ReadingBatch, SeriesCatalog, SeriesKey
+from qingquan.services.recorded_rows import RowMaker, recorded_flags
+from qingquan.services.recorder import purge_floor
+from qingquan.standards.loader import load_standards
+
+
+@pytest.mark.parametrize(
+    ("value", "device", "flag"),
+    [
+        (0.4, 2, 1),  # the device said nothing: the range test was made and passed
+        (0.4, 1, 1),
+        (0.4, 3, 3),
+        (0.4, 4, 4),
+        (0.4, 9, 9),
+        (0.0, 2, 1),  # both bounds are inside
+        (5.0, 2, 1),
+        (nextafter(0.0, -inf), 2, 4),
+        (nextafter(5.0, inf), 2, 4),
+        (-1.0, 1, 4),  # the instrument cannot have read this, whatever the device says
+        (nan, 2, 9),
+        (nan, 1, 9),
+        (nan, 4, 9),
+    ],
+)
+def test_a_reading_is_flagged_by_its_range_and_by_what_the_device_said(value: float, device: int, flag: int) -> None:
+    found = recorded_flags(np.array([value]), np.array([device], np.uint8), np.array([0.0]), np.array([5.0]))
+    assert found.tolist() == [flag]
+    assert found.dtype == np.uint8
+
+
+def test_each_series_is_held_against_its_own_range_and_new_series_are_followed() -> None:
+    parameters = load_standards().parameters
+    catalog = SeriesCatalog()
+    maker = RowMaker(catalog, parameters)
+    for code in ("ph", "temperature"):
+        number = catalog.index(SeriesKey("520425", "W1", "outlet", code))
+        high = parameters[code].range_max
+        rows = maker.rows(_batch([number, number], [high, high + 1]))
+        assert [rows.keys[n].parameter for n in rows.series] == [code, code]
+        assert rows.flag.tolist() == [1, 4]
+
+
+def _batch(series: list[int], values: list[float]) -> ReadingBatch:
+    number = len(series)
+    return ReadingBatch(
+        np.array(series, np.int32),
+        np.arange(number, dtype=np.int64),
+        np.array(values),
+        np.full(number, 2, np.uint8),
+        np.ones(number, np.int64),
+        np.ones(number, np.int64),
+    )
+
+
+@pytest.mark.parametrize(
+    ("covered", "reserve", "floor"),
+    [([100, 80], 10, 70), ([100, 80], 0, 80), ([100, 5], 10, 0), ([100, 0], 0, 0), ([], 10, 0)],
+)
+def test_the_log_is_freed_only_up_to_its_slowest_reader_less_the_reserve(
+    covered: list[int], reserve: int, floor: int
+) -> None:
+    assert purge_floor(covered, reserve) == floor
