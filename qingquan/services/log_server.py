@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import queue
 import random
 import re
 import signal
@@ -10,14 +11,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 import structlog
 
 from qingquan.config import Config
 from qingquan.errors import ConfigurationError, QingquanError
 from qingquan.store.reading_log import EmbeddedServer, LogFull, ensure_streams, resolve_log_config, self_test
+from qingquan.store.reading_log.qos0 import watch_qos0
 
-__all__ = ["REFUSALS", "RESTARTED", "SELF_TEST_FAILED", "LogTail", "run"]
+__all__ = ["QOS0_MESSAGES", "REFUSALS", "RESTARTED", "SELF_TEST_FAILED", "LogTail", "run"]
 
 POLL_S = 0.5
 SELF_TEST_EVERY_S = 600.0
@@ -38,6 +41,7 @@ REFUSALS = {
 }
 SELF_TEST_FAILED = "log_self_test_failed"
 RESTARTED = "log_server_restarted"
+QOS0_MESSAGES = "mqtt_qos0_messages"
 
 _log = structlog.get_logger(__name__)
 
@@ -89,13 +93,15 @@ def run(
     *,
     on_counts: Callable[[Mapping[str, int]], None] | None = None,
     on_ready: Callable[[Config], None] | None = None,
+    on_qos0: Callable[[Mapping[str, int]], None] | None = None,
     stop: threading.Event | None = None,
 ) -> int:
     """Run the embedded server until SIGTERM or SIGINT (or ``stop`` is set); exit status 0.
 
     A server that crashes is started again on the same ports. ``on_ready`` gets the resolved settings, once, when devices
     and services may come. ``on_counts`` gets what happened since its last call: names of `REFUSALS`, `SELF_TEST_FAILED`,
-    `RESTARTED`. A callback that raises ends the service.
+    `RESTARTED`, `QOS0_MESSAGES`. ``on_qos0`` gets, from another thread, the topics that devices publish to at QoS 0 and how
+    often since its last call; their messages are let into the log. A callback that raises ends the service.
 
     Raises
     ------
@@ -111,13 +117,52 @@ def run(
         _prepare(resolved)
         if on_ready is not None:
             on_ready(resolved)
-        for counts in _watched(server, resolved, tail, stop):
-            _log.warning("log_server_counts", **counts)
-            if on_counts is not None:
-                on_counts(counts)
+        with _Qos0Thread(resolved, on_qos0) as qos0:
+            for counts in _watched(server, resolved, tail, qos0, stop):
+                _log.warning("log_server_counts", **counts)
+                if on_counts is not None:
+                    on_counts(counts)
     finally:
         server.stop()
     return 0
+
+
+class _Qos0Thread:
+    """Watches for QoS 0 in a thread; a failure there comes out of `taken`."""
+
+    def __init__(self, config: Config, report: Callable[[Mapping[str, int]], None] | None) -> None:
+        self._config = config
+        self._report = report
+        self._messages: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._done = threading.Event()
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._watch, name="qos0")
+
+    def taken(self) -> int:
+        """Messages since the last call."""
+        if self._failure is not None:
+            raise self._failure
+        return sum(self._messages.get() for _ in range(self._messages.qsize()))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        try:
+            asyncio.run(watch_qos0(self._config, self._found, self._done.is_set))
+        except Exception as error:
+            self._failure = error
+
+    def _found(self, topics: Mapping[str, int]) -> None:
+        _log.warning("devices_on_qos0", messages=sum(topics.values()), topics=sorted(topics)[:10])
+        self._messages.put(sum(topics.values()))
+        if self._report is not None:
+            self._report(topics)
 
 
 def _prepare(config: Config) -> None:
@@ -134,12 +179,13 @@ def _prepare(config: Config) -> None:
 
 
 def _watched(
-    server: EmbeddedServer, config: Config, tail: LogTail, stop: threading.Event
+    server: EmbeddedServer, config: Config, tail: LogTail, qos0: "_Qos0Thread", stop: threading.Event
 ) -> Iterator[Mapping[str, int]]:
     """What there is to count, until ``stop``; keeps the server running meanwhile."""
     test_at = time.monotonic() + SELF_TEST_EVERY_S
     while not stop.wait(POLL_S):
         counts = Counter(tail.poll())
+        counts[QOS0_MESSAGES] += qos0.taken()
         if not server.is_alive:
             _log.error("log_server_ended", status=server.wait(0))
             _start_again(server, stop)

@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from qingquan.config import Config
 from qingquan.domain.readings import Topic
 from qingquan.errors import BrokerLost, ConfigurationError
-from qingquan.services.log_server import RESTARTED, LogTail, run
+from qingquan.services.log_server import QOS0_MESSAGES, RESTARTED, LogTail, run
 from qingquan.store.reading_log import ReadingLog, resolve_log_config, self_test
 from qingquan.testing.servers import log_settings, started_server
 
@@ -29,6 +29,7 @@ class Running:
 
     config: Config
     counts: Counter[str] = field(default_factory=Counter)
+    qos0: Counter[str] = field(default_factory=Counter)
 
     def add(self, counts: Mapping[str, int]) -> None:
         """Callback for counts."""
@@ -51,7 +52,9 @@ def running_log_server(settings: Config) -> Iterator[Running]:
         resolved.append(config)
         ready.set()
 
-    thread = threading.Thread(target=lambda: run(settings, on_counts=server.add, on_ready=on_ready, stop=stop))
+    thread = threading.Thread(
+        target=lambda: run(settings, on_counts=server.add, on_ready=on_ready, on_qos0=server.qos0.update, stop=stop)
+    )
     thread.start()
     try:
         assert ready.wait(15)
@@ -99,6 +102,21 @@ def test_a_crashed_server_is_started_again_on_the_same_ports(tmp_path: Path) -> 
         assert resolve_log_config(log_settings(tmp_path)) == server.config
         asyncio.run(self_test(server.config))
     assert server.counts == {RESTARTED: 1}
+
+
+def test_a_device_on_qos_0_is_let_in_and_named_and_one_on_qos_1_is_not_stored_twice(tmp_path: Path) -> None:
+    async def stored(config: Config) -> list[bytes]:
+        async with await ReadingLog.connect(config, name="check") as log:
+            return [message.payload for message in await log.reader(2).fetch(100, 0.5)]
+
+    with running_log_server(log_settings(tmp_path)) as server:
+        time.sleep(0.5)
+        publish(server.config, "weak", "wq/520303/W9/outlet/json", b"weak", qos=0)
+        publish(server.config, "sound", "wq/520303/W1/outlet/json", b"sound")
+        server.wait_for(lambda: server.counts[QOS0_MESSAGES], "not counted")
+        assert sorted(asyncio.run(stored(server.config))) == [b"sound", b"weak"]
+    assert server.qos0 == {"wq/520303/W9/outlet/json": 1}
+    assert server.counts == {QOS0_MESSAGES: 1}
 
 
 def test_a_full_log_does_not_keep_the_server_from_starting(tmp_path: Path) -> None:

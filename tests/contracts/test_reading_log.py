@@ -29,7 +29,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
 
 @pytest.fixture(params=["natsrpy", "nats-py"])
 def kind(request: pytest.FixtureRequest) -> FetcherKind:
-    return request.param
+    chosen: FetcherKind = request.param
+    return chosen
 
 
 def in_log(config: Config, kind: FetcherKind, work: Callable[[ReadingLog], Awaitable[None]]) -> None:

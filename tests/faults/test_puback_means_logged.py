@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from qingquan.config import Config
+from qingquan.domain.readings import LogMessage
 from qingquan.store.reading_log import ReadingLog, resolve_log_config
 from qingquan.testing.servers import log_settings, started_server
 
@@ -91,7 +92,8 @@ def devices(config: Config, count: int) -> Iterator[list[Device]]:
 def stored_payloads(config: Config) -> list[bytes]:
     async def read() -> list[bytes]:
         async with await ReadingLog.connect(config, name="check") as log:
-            reader, found = log.reader(1), []
+            reader = log.reader(1)
+            found: list[LogMessage] = []
             last = await log.last_sequence()
             while not found or found[-1].sequence < last:
                 found += await reader.fetch(5000, 1.0)

@@ -62,23 +62,10 @@ class RustFetcher:
             )
         except (NatsrpyBaseError, TimeoutError) as error:
             raise BrokerLost(f"the reading log does not answer: {error}") from error
-        speed, epoch_ms = self._clock.speed, self._clock.epoch_ms
-        if speed == 1.0:
-            # The wall clock spelled out: a call a message would double the cost of this line.
-            messages = [
-                LogMessage(m.stream_sequence, round(m.published.timestamp() * 1000), m.subject, m.payload)
-                for m in found
-            ]
-        else:
-            messages = [
-                LogMessage(
-                    m.stream_sequence,
-                    round(epoch_ms + (m.published.timestamp() * 1000 - epoch_ms) * speed),
-                    m.subject,
-                    m.payload,
-                )
-                for m in found
-            ]
+        times = [round(m.published.timestamp() * 1000) for m in found]
+        if self._clock.speed != 1.0:
+            times = [self._clock.at(wall_ms) for wall_ms in times]
+        messages = [LogMessage(m.stream_sequence, at, m.subject, m.payload) for m, at in zip(found, times, strict=True)]
         return [m.consumer_sequence for m in found], messages
 
     async def close(self) -> None:
