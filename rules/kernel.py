@@ -246,7 +246,7 @@ def _judge_unit(p, works, unit, i, t, events, n):
     row = _limits_in_force(unit_limits, u, t)
 
     # Within the instrument's precision the floor begins and is not left; only a reading at the floor makes it speak.
-    is_low_enough = value <= u.floor_hold
+    is_low_enough = value <= u.floor_begin
     at_floor = HELD if not (is_evidence and is_flowing) else (TRUE if is_low_enough else FALSE)
     off = HELD if not is_flowing or not (knows_doser or knows_stock) else (TRUE if is_dosing_off else FALSE)
     both = FALSE if at_floor == FALSE or off == FALSE else (TRUE if at_floor == TRUE and off == TRUE else HELD)

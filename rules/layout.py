@@ -111,7 +111,7 @@ UNIT_FACTS = np.dtype(
         ("stock_slot", np.int32),
         ("sample_flow_slot", np.int32),
         ("floor", np.float64),
-        ("floor_hold", np.float64),  # up to here a reading does not interrupt a stretch at the floor: instrument noise
+        ("floor_begin", np.float64),  # up to here a reading counts into a stretch at the floor
         ("floor_clear", np.float64),
         ("very_high", np.float64),
         ("flow_min", np.float64),

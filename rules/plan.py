@@ -353,7 +353,7 @@ class _Build:
         self.unit_rows.append(
             (
                 len(self.works), first, residual, flow, doser, stock, sample_flow, rules.floor[code],
-                rules.floor[code] + self.parameters[code].precision_floor, rules.floor[code] + rules.floor_clear_margin[code], rules.very_high[code], rules.flow_min, rules.stock_empty,
+                rules.floor[code] + rules.floor_begin_margin[code], rules.floor[code] + rules.floor_clear_margin[code], rules.very_high[code], rules.flow_min, rules.stock_empty,
                 limit_first, len(rows),
             )
         )  # fmt: skip

@@ -39,6 +39,7 @@ class DisinfectionRules:
     low_for_ms: int
     low_clear_margin: Mapping[str, float]
     floor: Mapping[str, float]
+    floor_begin_margin: Mapping[str, float]
     floor_clear_margin: Mapping[str, float]
     missing_floor_for_ms: int
     missing_equipment_for_ms: int
@@ -206,6 +207,7 @@ def _disinfection(table: Mapping[str, Any], read: _Reader) -> DisinfectionRules:
         low_for_ms=read.minutes(table, path, "low_for_min"),
         low_clear_margin=read.by_residual(table, path, "low_clear_margin_mg_l"),
         floor=read.by_residual(table, path, "floor_mg_l"),
+        floor_begin_margin=read.by_residual(table, path, "floor_begin_margin_mg_l"),
         floor_clear_margin=read.by_residual(table, path, "floor_clear_margin_mg_l"),
         missing_floor_for_ms=read.minutes(table, path, "missing_floor_for_min"),
         missing_equipment_for_ms=read.minutes(table, path, "missing_equipment_for_min"),
