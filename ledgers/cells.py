@@ -124,7 +124,7 @@ def short_text(cell: Cell) -> str | Wrong:
 
 def county_code(cell: Cell) -> str | Wrong:
     """A 6-digit division code of GB/T 2260, down to the county."""
-    text = cell_text(cell)
+    text = _code_text(cell)
     if len(text) == 6 and text.isascii() and text.isdigit() and text[:2] in _PROVINCES and text[4:] != "00":
         return text
     return Wrong(RefusalReason.BAD_COUNTY, {"found": shown(cell)})
@@ -132,13 +132,13 @@ def county_code(cell: Cell) -> str | Wrong:
 
 def code(cell: Cell) -> str | Wrong:
     """A code as it stands in topics: letters, digits, ``_`` and ``-``, 64 at most."""
-    text = cell_text(cell)
+    text = _code_text(cell)
     return text if _CODE.fullmatch(text) else Wrong(RefusalReason.BAD_CODE, {"found": shown(cell)})
 
 
 def mobile(cell: Cell) -> str | Wrong:
     """A mobile number of the mainland, 11 digits; +86, blanks and hyphens are taken off."""
-    text = re.sub(r"[\s-]", "", cell_text(cell)).removeprefix("+86")
+    text = re.sub(r"[\s-]", "", _code_text(cell)).removeprefix("+86")
     text = text.removeprefix("86") if len(text) == 13 else text
     return text if _MOBILE.fullmatch(text) else Wrong(RefusalReason.BAD_PHONE, {"found": shown(cell)})
 
@@ -204,6 +204,11 @@ def shown(cell: Cell) -> str:
     """The cell for a message: shortened."""
     text = cell_text(cell)
     return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _code_text(cell: Cell) -> str:
+    """Text of a code; programs that took it for a number wrote ``520425.0`` into the CSV."""
+    return re.sub(r"^(\d+)\.0$", r"\1", cell_text(cell))
 
 
 def _float(cell: Cell) -> float | None:

@@ -6,6 +6,7 @@ an import never wipes out what the register already knows.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -172,14 +173,11 @@ def _over(held: Works, row: WorksRow) -> Works:
 
 def _is_same_day(held: Works, given: Works) -> bool:
     """Whether both were commissioned on one day; the sheet has no room for the hour."""
-    if held.commissioned_at is None or given.commissioned_at is None:
-        return False
-    days = [
-        entry.commissioned_at.astimezone(ZoneInfo(entry.time_zone)).date()
-        for entry in (held, given)
-        if entry.commissioned_at
-    ]
-    return days[0] == days[1]
+    return _local_day(held) == _local_day(given)
+
+
+def _local_day(entry: Works) -> date | None:
+    return entry.commissioned_at and entry.commissioned_at.astimezone(ZoneInfo(entry.time_zone)).date()
 
 
 def _points_sheet(sheets: Sequence[Sheet]) -> Sheet | None:

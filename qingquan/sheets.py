@@ -95,8 +95,9 @@ def _workbook(content: bytes) -> list[Sheet] | Unreadable:
             sheets: list[Sheet] = []
             for name in workbook.sheet_names:
                 sheet = workbook.get_sheet_by_name(name)
-                if sheet.total_height > MAX_ROWS or sheet.total_width > MAX_COLUMNS:
-                    return Unreadable(SheetFault.TOO_MANY_ROWS, f"{name}: {sheet.total_height} × {sheet.total_width}")
+                height, width = (last + 1 for last in sheet.end or (-1, -1))
+                if height > MAX_ROWS or width > MAX_COLUMNS:
+                    return Unreadable(SheetFault.TOO_MANY_ROWS, f"{name}: {height} × {width}")
                 rows = tuple(map(tuple, sheet.to_python(skip_empty_area=False)))
                 merged = tuple((*first, *last) for first, last in sheet.merged_cell_ranges or ())
                 sheets.append(Sheet(name, rows, merged))
