@@ -2,6 +2,8 @@
 
 import asyncio
 import mimetypes
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request, Response
@@ -24,9 +26,12 @@ __all__ = ["build_app"]
 YEAR_S = 365 * 24 * 3600
 
 
-def build_app(console: Console) -> FastAPI:
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def build_app(console: Console, lifespan: Lifespan | None = None) -> FastAPI:
     """The console. Call once per process: NiceGUI keeps its pages in the module."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.mount("/api", build_api(console))
     app.mount("/static", StaticFiles(directory=STATIC))
 

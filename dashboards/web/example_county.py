@@ -220,7 +220,7 @@ def _send_messages(county: County, works: Works, incident: Incident, opened: int
         number = len(county.messages) + 1
         county.messages.append(
             Message(
-                id=number, incident_id=incident.id, step="first", channel=channel, receiver=receiver, receiver_name=name, body=body,
+                id=number, incident_id=incident.id, step="firing", channel=channel, receiver=receiver, receiver_name=name, body=body,
                 params={}, state=state, attempts=1, created_at=from_ms(opened), due_at=from_ms(opened),
                 sent_at=None if state is MessageState.NOT_SENT else from_ms(opened + 2000), provider_id=f"m{number}", error=error,
             )
@@ -241,8 +241,8 @@ def _add_lab_samples(dice: random.Random, county: County) -> None:
                               LabVerdict.COMPLIANT, "不得检出", "gb5749-2022.total_coliforms", "Table 1"),
                     LabResult("arsenic", LabOperator.EQUAL, arsenic, None, "mg/L", arsenic, "GB/T 5750.6",
                               LabVerdict.EXCEEDED if arsenic > 0.01 else LabVerdict.COMPLIANT, "≤ 0.01 mg/L", "gb5749-2022.arsenic", "Table 1"),
-                    LabResult("nitrate", LabOperator.EQUAL, nitrate, None, "mg/L", nitrate, "GB/T 5750.5",
-                              LabVerdict.COMPLIANT, "≤ 10 mg/L", "gb5749-2022.nitrate", "Table 1"),
+                    LabResult("nitrate_n", LabOperator.EQUAL, nitrate, None, "mg/L", nitrate, "GB/T 5750.5",
+                              LabVerdict.COMPLIANT, "≤ 10 mg/L", "gb5749-2022.nitrate_n", "Table 1"),
                     LabResult("chlorite", LabOperator.LESS, 0.05, 0.05, "mg/L", 0.05, "GB/T 5750.10", LabVerdict.COMPLIANT, "≤ 0.7 mg/L",
                               "gb5749-2022.chlorite", "Table 2"),
                 ),

@@ -123,17 +123,17 @@ def _incidents(view: CountyView, t: Texts) -> str:
 
 def _grid(view: CountyView, t: Texts) -> ui.aggrid:
     cells = "QQ.county.cells"
-    number = {"type": "rightAligned", "width": 108, "headerClass": "right"}
+    number = {"type": "rightAligned", "width": 100, "headerClass": "right"}
     columns = [
         {"colId": "state", "headerName": t("column.state"), "field": "s", ":cellRenderer": f"{cells}.state", ":comparator": f"{cells}.worse",
-         "sort": "asc", "width": 124, "minWidth": 44},
-        {"colId": "works", "headerName": t("column.works"), "field": "n", ":cellRenderer": f"{cells}.works", "flex": 5, "minWidth": 150},
-        {"colId": "township", "headerName": t("column.township"), "field": "t", "width": 92},
-        {"colId": "residual", "headerName": t("column.residual"), "field": "v", ":cellRenderer": f"{cells}.residual", **number, "width": 132},
+         "sort": "asc", "width": 112, "minWidth": 44},
+        {"colId": "works", "headerName": t("column.works"), "field": "n", ":cellRenderer": f"{cells}.works", "flex": 5, "minWidth": 130},
+        {"colId": "township", "headerName": t("column.township"), "field": "t", "width": 86},
+        {"colId": "residual", "headerName": t("column.residual"), "field": "v", ":cellRenderer": f"{cells}.residual", **number, "width": 126},
         {"colId": "turbidity", "headerName": t("column.turbidity"), "field": "u", ":cellRenderer": f"{cells}.turbidity", **number},
         {"colId": "lasting", "headerName": t("column.lasting"), "field": "si", ":cellRenderer": f"{cells}.lasting", "width": 112},
-        {"colId": "asof", "headerName": t("column.as_of"), "field": "a", ":cellRenderer": f"{cells}.age", "width": 98},
-        {"colId": "worst", "headerName": t("column.worst"), "field": "w", ":cellRenderer": f"{cells}.worst", "flex": 4, "minWidth": 170},
+        {"colId": "asof", "headerName": t("column.as_of"), "field": "a", ":cellRenderer": f"{cells}.age", "width": 92},
+        {"colId": "worst", "headerName": t("column.worst"), "field": "w", ":cellRenderer": f"{cells}.worst", "flex": 3, "minWidth": 140},
     ]  # fmt: skip
     return ui.aggrid(
         {

@@ -19,7 +19,7 @@ from dashboards.web.texts import Texts
 from dashboards.web.trends import is_drawable, load_chart
 from dashboards.web.words import day_time, incident_title
 from qingquan.clock import to_ms
-from qingquan.domain.findings import Finding
+from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message
 from qingquan.domain.works import Works
 from qingquan.errors import NotFound, StoreUnavailable, TransitionRefused
@@ -30,6 +30,7 @@ NAME_COOKIE = "qingquan_name"
 LONGEST_NAME = 40
 PER_PAGE = 50
 LIVE_S = 1.5
+_SILENCES = (FindingKind.STALE, FindingKind.NEVER_SEEN)
 _UNRESOLVED = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 _FILTERS: dict[str, tuple[IncidentState, ...]] = {
     "active": _UNRESOLVED, "open": (IncidentState.OPEN,), "acknowledged": (IncidentState.ACKNOWLEDGED,),
@@ -93,7 +94,7 @@ def _list(
         for key in ("incident.severity", "incident.works", "incident.what", "incident.since", "incident.duration", "incident.handled")
     )  # fmt: skip
     query = {"state": chosen, "region": region}
-    return f'<div class="rows incident-rows"><div class="row head">{head}</div>{rows}</div>{pager("/incidents", query, offset, PER_PAGE, total, t)}'
+    return f'<div class="rows incident-rows"><div class="line head">{head}</div>{rows}</div>{pager("/incidents", query, offset, PER_PAGE, total, t)}'
 
 
 def _line(incident: Incident, works: Works | None, findings: Sequence[Finding], t: Texts) -> str:
@@ -104,9 +105,13 @@ def _line(incident: Incident, works: Works | None, findings: Sequence[Finding], 
         if incident.resolved_at is not None
         else f'<span data-at="{began}" data-form="for"></span>'
     )
-    marks = f' <span class="chip chip-stale">{escape(t("incident.stale"))}</span>' if incident.stale else ""
+    marks = (
+        f' <span class="chip chip-stale">{escape(t("incident.stale"))}</span>'
+        if incident.stale and incident.kind not in _SILENCES
+        else ""
+    )
     return (
-        f'<a class="row" href="/incidents/{incident.id}">{severity_chip(incident.severity, t)}'
+        f'<a class="line" href="/incidents/{incident.id}">{severity_chip(incident.severity, t)}'
         f"<span><b>{escape(works.name if works else incident.works)}</b> <small>{escape(works.township if works else incident.county)}</small></span>"
         f"<span>{escape(incident_title(incident, tuple(findings), t))}{marks}</span>"
         f'<span class="muted">{escape(day_time(began, tz))}</span>{lasting}{handled_words(incident, t)}</a>'

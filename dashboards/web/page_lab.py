@@ -65,7 +65,9 @@ def _upload_form(console: Console, request: Request, t: Texts) -> list[object]:
         picker = ui.upload(
             label=t("lab.choose"), auto_upload=True, max_file_size=MOST_MB * 1_000_000,
             on_rejected=lambda: ui.notify(t("lab.too_large", mb=MOST_MB), type="warning"),
-        ).props('accept=".xlsx,.csv" flat bordered')  # fmt: skip
+        ).props('accept=".xlsx,.csv"').classes("picker")  # fmt: skip
+        choose = ui.button(t("lab.choose"), on_click=lambda: picker.run_method("pickFiles"))
+        choose.props("unelevated no-caps color=primary id=choose")
         if console.actions.lab_template is not None:
             html(f'<a class="button" href="/lab/template" download>{escape(t("lab.template"))}</a>')
 

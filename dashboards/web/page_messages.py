@@ -12,7 +12,7 @@ from dashboards.web.layout import Console, empty_state, frame, html, page_texts
 from dashboards.web.page_parts import offset_of, pager, store_lost
 from dashboards.web.ports import MessageQuery
 from dashboards.web.texts import Texts
-from dashboards.web.words import clock_time, day_time
+from dashboards.web.words import clock_time, day_time, masked_phone
 from qingquan.domain.incidents import Message, MessageState
 from qingquan.errors import QingquanError, StoreUnavailable
 
@@ -81,7 +81,7 @@ def _line(message: Message, tz: str, t: Texts) -> str:
     step = t(f"message_step.{message.step}") if t.has(f"message_step.{message.step}") else message.step
     tries = f" · {escape(t('message.attempts', n=message.attempts))}" if message.attempts > 1 else ""
     return (
-        f'<div class="row"><span class="to"><b>{escape(message.receiver_name or message.receiver)}</b><small>{escape(channel_name(message.channel, t))}</small></span>'
+        f'<div class="line"><span class="to"><b>{escape(message.receiver_name or message.receiver)}</b><small>{escape(channel_name(message.channel, t))}</small></span>'
         f'<span class="body">{escape(message.body)}</span>'
         f'<span class="end">{message_state(message, t)}<small class="muted">{escape(day_time(at, tz))}{tries}</small>'
         f'<a href="/incidents/{message.incident_id}">{escape(t("message.incident"))} {message.incident_id} · {escape(step)}</a></span></div>'
@@ -106,8 +106,12 @@ def _phone(kept: Sequence[Mapping[str, object]], console: Console, t: Texts) -> 
     if not kept:
         return f'<div class="phone">{empty_state(t("message.phones_none"))}</div>'
     bubbles = "".join(
-        f'<div class="bubble b-{escape(str(m.get("channel", "")))}"><small>{escape(channel_name(str(m.get("channel", "")), t))} → {escape(str(m.get("to", "")))}'
+        f'<div class="bubble b-{escape(str(m.get("channel", "")))}"><small>{escape(channel_name(str(m.get("channel", "")), t))} → {escape(_masked(str(m.get("to", ""))))}'
         f" · {escape(clock_time(int(str(m.get('at', 0))), console.time_zone))}</small><p>{escape(str(m.get('text', '')))}</p></div>"
         for m in kept[:BUBBLES]
     )
     return f'<div class="phone"><div class="phone-top" aria-hidden="true"></div><div class="phone-screen">{bubbles}</div></div>'
+
+
+def _masked(receiver: str) -> str:
+    return masked_phone(receiver) if receiver.isdigit() else receiver

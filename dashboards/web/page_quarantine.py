@@ -101,7 +101,7 @@ def _line(entry: QuarantineEntry, tz: str, t: Texts) -> str:
         else ""
     )
     return (
-        f'<div class="row"><span class="why"><b>{escape(t(f"quarantine.{item.reason}"))}</b><small>{escape(item.detail)}</small></span>'
+        f'<div class="line"><span class="why"><b>{escape(t(f"quarantine.{item.reason}"))}</b><small>{escape(item.detail)}</small></span>'
         f'<span class="payload"><code>{escape(preview)}</code><small class="muted">{escape(item.subject)} {escape(item.position)} · SHA-256 {escape(item.digest[:12])}…</small></span>'
         f'<span class="end"><small class="muted">{escape(clock_time(item.received_at, tz))}</small><small class="muted">#{item.sequence}</small>{done}</span></div>'
     )

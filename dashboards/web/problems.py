@@ -10,9 +10,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from qingquan.errors import BrokerLost, StoreUnavailable
+from qingquan.errors import BrokerLost, NotFound, StoreUnavailable, TransitionRefused
 
-__all__ = ["FieldError", "Problem", "add_problem_handlers", "problem"]
+__all__ = ["MEDIA_TYPE", "FieldError", "Problem", "add_problem_handlers", "problem"]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -47,7 +47,7 @@ def problem(
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        instance=request.scope.get("root_path", "") + request.url.path.removeprefix(request.scope.get("root_path", "")),
+        instance=request.url.path,
         errors=errors or [],
     )
     return JSONResponse(body.model_dump(), status, headers, MEDIA_TYPE)
@@ -57,6 +57,8 @@ def add_problem_handlers(app: FastAPI) -> None:
     """Give every error of the API the same shape, whoever raised it."""
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(NotFound, _not_found)
+    app.add_exception_handler(TransitionRefused, _refused)
     app.add_exception_handler(StoreUnavailable, _unavailable)
     app.add_exception_handler(BrokerLost, _unavailable)
     app.add_exception_handler(Exception, _fault)
@@ -71,6 +73,14 @@ async def _validation(request: Request, error: Any) -> JSONResponse:
         FieldError(where=".".join(map(str, row["loc"])), what=row["msg"]) for row in jsonable_encoder(error.errors())
     ]
     return problem(request, 422, f"{len(errors)} value(s) of the request are not valid", errors)
+
+
+async def _not_found(request: Request, error: Exception) -> JSONResponse:
+    return problem(request, 404, f"not found: {error}")
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    return problem(request, 409, str(error))
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:

@@ -20,7 +20,7 @@ from qingquan.domain.readings import SeriesKey
 from qingquan.domain.state import WorksState
 from qingquan.domain.works import Works
 from qingquan.errors import QingquanError, StoreUnavailable
-from qingquan.store.ports import SeriesStore, Trend
+from qingquan.store.ports import SeriesReader, Trend
 from qingquan.store.sql.engine import reading, writing
 from qingquan.store.sql.findings import get_findings, list_findings
 from qingquan.store.sql.incidents import acknowledge, events_of, get_incident, list_incidents
@@ -44,7 +44,7 @@ class StoreData:
     ``logged`` tells how many messages the reading log has taken so far, ``None`` while it does not answer.
     """
 
-    def __init__(self, engine: Engine, series: SeriesStore, logged: Callable[[], int | None]) -> None:
+    def __init__(self, engine: Engine, series: SeriesReader, logged: Callable[[], int | None]) -> None:
         self._engine = engine
         self._series = series
         self._logged = logged

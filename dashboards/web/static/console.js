@@ -118,7 +118,7 @@ window.QQ = (() => {
     e.api.setColumnsVisible(["asof"], !narrow && width > 560);
     e.api.setColumnsVisible(["worst"], !narrow);
     e.api.setColumnsVisible(["turbidity"], !narrow);
-    e.api.setColumnWidths([{ key: "state", newWidth: narrow ? 106 : 124 }, { key: "residual", newWidth: narrow ? 96 : 132 }]);
+    e.api.setColumnWidths([{ key: "state", newWidth: narrow ? 106 : 112 }, { key: "residual", newWidth: narrow ? 96 : 126 }]);
     if (county.wasNarrow !== narrow) {
       county.wasNarrow = narrow;
       e.api.resetRowHeights();
@@ -282,7 +282,7 @@ window.QQ = (() => {
     for (const [name, members] of groups) {
       const middle = (key) => members.map((row) => row[key]).sort((a, b) => a - b)[members.length >> 1];
       L.marker([middle("la"), middle("lo")], {
-        interactive: false, keyboard: false, pane: "tooltipPane", icon: L.divIcon({ className: "town", html: `<span>${escape(name)}</span>`, iconSize: null }),
+        interactive: false, keyboard: false, pane: "tilePane", icon: L.divIcon({ className: "town", html: `<span>${escape(name)}</span>`, iconSize: null }),
       }).addTo(map);
     }
   };

@@ -1,0 +1,179 @@
+"""The console: pages and API, served over the stores that the other services write."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import urllib.request
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from dashboards.web.app import build_app
+from dashboards.web.feed import CountyFeed
+from dashboards.web.layout import Console
+from dashboards.web.ports import ConsoleActions
+from dashboards.web.store_data import StoreData
+from ingest.topics import BadTopic, parse_subject
+from qingquan.config import Config
+from qingquan.domain.readings import Topic
+from qingquan.errors import BrokerLost, ConfigurationError, QingquanError, StoreUnavailable
+from qingquan.services.alive import beat
+from qingquan.store.reading_log import ReadingLog
+from qingquan.store.series.opening import open_series_reader
+from qingquan.store.sql.engine import check_schema, open_database, reading, writing
+from qingquan.store.sql.quarantine import QuarantineEntry, get_quarantined, mark_redriven
+
+__all__ = ["LogLink", "run"]
+
+POLL_S = 1.0
+REDRIVE_TIMEOUT_S = 60.0
+PHONES_TIMEOUT_S = 3.0
+FOR_EVER_S = 1e9
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+_log = structlog.get_logger("web")
+
+
+def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; exit status 0.
+
+    Raises
+    ------
+    ConfigurationError
+        If the address is taken or the database's schema is not this version's.
+    """
+    engine = open_database(config.sql_url)
+    with contextlib.suppress(StoreUnavailable):
+        check_schema(engine)
+    series = open_series_reader(config)
+    link = LogLink(config)
+    data = StoreData(engine, series, lambda: link.last)
+
+    def redrive(ids: Sequence[int]) -> int:
+        with reading(engine) as connection:
+            waiting = [entry for entry in get_quarantined(connection, ids) if entry.redriven_at is None]
+        sent = link.publish(waiting)
+        with writing(engine) as connection:
+            return mark_redriven(connection, sent, config.clock.now_ms())
+
+    actions = ConsoleActions(redrive=redrive, phone_messages=_phones(config))
+    console = Console(data, actions, config.clock, CountyFeed(data, config.clock), config.language, config.time_zone)
+    app = build_app(console, link.lifespan)
+    listening = _listening(config)
+    # uvicorn raises the signal that ended it once more: it has been obeyed by then.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    served = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    _log.info("web_started", url=f"http://{config.web_host}:{config.web_port}")
+    try:
+        uvicorn.Server(served).run(sockets=[listening])
+    finally:
+        series.close()
+        engine.dispose()
+    return 0
+
+
+class LogLink:
+    """The console's connection to the reading log. ``last`` is the newest sequence, ``None`` while the log does not answer."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._log: ReadingLog | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.last: int | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Keeps the connection while the application runs."""
+        self._loop = asyncio.get_running_loop()
+        following = asyncio.create_task(self._follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+            if self._log is not None:
+                await self._log.close()
+
+    def publish(self, entries: Sequence[QuarantineEntry]) -> list[int]:
+        """Send quarantined messages through the door again, each message once; ids of the entries that went.
+
+        Called from a thread other than the loop's. Raises `BrokerLost` when the log takes none.
+        """
+        if self._loop is None or self._log is None:
+            raise BrokerLost("the reading log does not answer")
+        future = asyncio.run_coroutine_threadsafe(self._publish(entries), self._loop)
+        return future.result(REDRIVE_TIMEOUT_S)
+
+    async def _publish(self, entries: Sequence[QuarantineEntry]) -> list[int]:
+        assert self._log is not None
+        sent: list[int] = []
+        done: set[int] = set()
+        for entry in entries:
+            topic = _topic(entry)
+            if topic is None:
+                continue
+            if entry.item.sequence not in done:
+                try:
+                    await self._log.publish(topic, entry.item.payload)
+                except BrokerLost:
+                    if not sent:
+                        raise
+                    break
+                done.add(entry.item.sequence)
+            sent.append(entry.id)
+        return sent
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                if self._log is None:
+                    self._log = await ReadingLog.connect(self._config, name="web", wait_s=FOR_EVER_S)
+                self.last = await self._log.last_sequence()
+            except QingquanError:
+                self.last = None
+            await asyncio.to_thread(beat, self._config, "web")
+            await asyncio.sleep(POLL_S)
+
+
+def _topic(entry: QuarantineEntry) -> Topic | None:
+    """Where a message came in; ``None`` where its subject is no topic of ours: it would only come back."""
+    parsed = parse_subject(entry.item.subject)
+    return None if isinstance(parsed, BadTopic) else parsed[1]
+
+
+def _phones(config: Config) -> "Phones | None":
+    """What the gateway double accepted; ``None`` unless messages go to a double on this machine."""
+    return Phones(config.wecom_url) if urlsplit(config.wecom_url).hostname in LOOPBACK else None
+
+
+class Phones:
+    """Reads the gateway double."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url.rstrip('/')}/double/messages?limit=60"
+
+    def __call__(self) -> Sequence[Mapping[str, object]]:
+        """Messages it accepted, newest first. Raises `StoreUnavailable` when it does not answer."""
+        try:
+            with urllib.request.urlopen(self._url, timeout=PHONES_TIMEOUT_S) as answer:  # noqa: S310 - a loopback address
+                messages: Sequence[Mapping[str, object]] = json.load(answer)["messages"]
+        except (OSError, ValueError, KeyError) as error:
+            raise StoreUnavailable(f"the gateway double does not answer: {error}") from error
+        return messages
+
+
+def _listening(config: Config) -> socket.socket:
+    """A socket bound to the console's address, so that a taken port is one line and not a traceback."""
+    try:
+        return socket.create_server((config.web_host, config.web_port), backlog=2048)
+    except OSError as error:
+        where = f"{config.web_host}:{config.web_port}"
+        raise ConfigurationError([f"web_port: the console cannot listen on {where}: {error.strerror}"]) from error
