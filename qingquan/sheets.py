@@ -2,7 +2,9 @@
 
 import csv
 import io
+import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -15,13 +17,15 @@ __all__ = ["Cell", "Sheet", "SheetFault", "Unreadable", "column_letters", "read_
 Cell = str | int | float | bool | date | datetime | time | timedelta
 
 MAX_BYTES = 20 * 2**20
-MAX_UNPACKED_BYTES = 400 * 2**20
+MAX_UNPACKED_BYTES = 200 * 2**20
 MAX_ROWS = 100_000
 MAX_COLUMNS = 300
+MAX_CELLS = 5_000_000
 
 _OLE = b"\xd0\xcf\x11\xe0"
 _ZIP = b"PK\x03\x04"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_ADDRESS = re.compile(rb"""\br=["']([A-Z]{0,3})(\d{1,7})["']""")
 
 
 class SheetFault(StrEnum):
@@ -58,7 +62,7 @@ class Sheet:
 
 
 def read_sheets(content: bytes, name: str) -> list[Sheet] | Unreadable:
-    """Sheets of an xlsx, xls, ods or CSV file, told by its content; ``name`` names the one sheet of a CSV file.
+    """Sheets of an xlsx, xls or CSV file, told by its content; ``name`` names the one sheet of a CSV file.
 
     CSV may be UTF-8, UTF-16 with a byte order mark, or GBK (GB 18030), separated by comma, semicolon or tab.
     """
@@ -96,7 +100,7 @@ def _workbook(content: bytes) -> list[Sheet] | Unreadable:
             for name in workbook.sheet_names:
                 sheet = workbook.get_sheet_by_name(name)
                 height, width = (last + 1 for last in sheet.end or (-1, -1))
-                if height > MAX_ROWS or width > MAX_COLUMNS:
+                if _is_too_wide(height, width):
                     return Unreadable(SheetFault.TOO_MANY_ROWS, f"{name}: {height} × {width}")
                 rows = tuple(map(tuple, sheet.to_python(skip_empty_area=False)))
                 merged = tuple((*first, *last) for first, last in sheet.merged_cell_ranges or ())
@@ -109,20 +113,44 @@ def _workbook(content: bytes) -> list[Sheet] | Unreadable:
 
 
 def _zip_fault(content: bytes) -> Unreadable | None:
-    """Refuses an archive that would unpack to far more than any register holds, before anything is unpacked."""
+    """Refuses an archive that is no xlsx workbook, or would fill the memory: before the reader unpacks it."""
     if not content.startswith(_ZIP):
         return None
     try:
-        entries = zipfile.ZipFile(io.BytesIO(content)).infolist()
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            unpacked = sum(entry.file_size for entry in entries)
+            if unpacked > MAX_UNPACKED_BYTES:
+                found = f"{unpacked / 2**20:.0f} MB > {MAX_UNPACKED_BYTES // 2**20} MB"
+                return Unreadable(SheetFault.TOO_LARGE, found)
+            if "xl/workbook.xml" not in archive.namelist():
+                return Unreadable(SheetFault.WRONG_TYPE, "zip")
+            sheets = [entry for entry in entries if entry.filename.startswith("xl/worksheets/")]
+            faults = (_extent_fault(entry.filename, archive.read(entry)) for entry in sheets)
+            return next((fault for fault in faults if fault is not None), None)
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         return Unreadable(SheetFault.DAMAGED, str(error))
-    unpacked = sum(entry.file_size for entry in entries)
-    if unpacked > MAX_UNPACKED_BYTES:
-        return Unreadable(SheetFault.TOO_LARGE, f"{unpacked / 2**20:.0f} MB > {MAX_UNPACKED_BYTES // 2**20} MB")
-    names = {entry.filename for entry in entries}
-    if not names & {"[Content_Types].xml", "content.xml"}:
-        return Unreadable(SheetFault.WRONG_TYPE, "zip")
+
+
+def _extent_fault(name: str, xml: bytes) -> Unreadable | None:
+    """Refuses a sheet with a cell far out: the reader keeps the whole rectangle, 17 G cells for one stray XFD1048576."""
+    height = width = 0
+    for match in _ADDRESS.finditer(xml):
+        height, width = max(height, int(match[2])), max(width, _column_number(match[1]))
+        if _is_too_wide(height, width):
+            return Unreadable(SheetFault.TOO_MANY_ROWS, f"{name}: {match[0].decode()}")
     return None
+
+
+def _column_number(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - ord("A") + 1
+    return number
+
+
+def _is_too_wide(height: int, width: int) -> bool:
+    return height > MAX_ROWS or width > MAX_COLUMNS or height * width > MAX_CELLS
 
 
 def _csv(content: bytes, name: str) -> list[Sheet] | Unreadable:

@@ -1,1 +1,68 @@
-"""Composition root: the only module that knows which adapter stands behind which port."""
+"""Composition root: the only module that knows which adapter and which process stands behind which name."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+from qingquan.config import ENVIRONMENT_PREFIX, Config
+from qingquan.errors import StoreUnavailable
+
+__all__ = ["SERVICES", "environment_of", "service"]
+
+
+def _log_server(config: Config) -> int:
+    """The embedded reading log; what its server refused is counted in the database."""
+    from qingquan.services.log_server import run
+    from qingquan.store.sql.engine import open_database, writing
+    from qingquan.store.sql.progress import add_counts
+
+    engine = open_database(config.sql_url)
+
+    def count(increments: Mapping[str, int]) -> None:
+        try:
+            with writing(engine) as connection:
+                add_counts(connection, increments)
+        except StoreUnavailable:
+            waiting.append(increments)
+        else:
+            while waiting:
+                count(waiting.pop())
+
+    waiting: list[Mapping[str, int]] = []
+    ready = config.data_path / "run" / "log-server.ready"
+    ready.parent.mkdir(parents=True, exist_ok=True)
+    ready.unlink(missing_ok=True)
+    return run(config, on_counts=count, on_ready=lambda _: ready.touch())
+
+
+def _imported(module: str) -> Callable[[Config], int]:
+    def run(config: Config) -> int:
+        found: Callable[[Config], int] = import_module(f"qingquan.services.{module}").run
+        return found(config)
+
+    return run
+
+
+SERVICES: dict[str, Callable[[Config], int]] = {
+    "log-server": _log_server,
+    "evaluator": _imported("evaluator"),
+    "recorder": _imported("recorder"),
+    "alerter": _imported("alerter"),
+    "web": _imported("web"),
+    "bridge": _imported("bridge"),
+    "gateway-double": _imported("gateway_double"),
+}
+
+
+def service(name: str) -> Callable[[Config], int]:
+    """The function that runs a service until it is told to stop."""
+    return SERVICES[name]
+
+
+def environment_of(config: Config) -> dict[str, str]:
+    """Settings that differ from their defaults, as environment variables for a child process."""
+    return {
+        ENVIRONMENT_PREFIX + row.name.upper(): str(value)
+        for row in dataclasses.fields(Config)
+        if (value := getattr(config, row.name)) != row.default
+    }

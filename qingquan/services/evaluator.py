@@ -7,9 +7,11 @@ silently, until state and database stand at the same sequence.
 
 import asyncio
 import random
+import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import structlog
@@ -17,11 +19,13 @@ from sqlalchemy import Connection, Engine
 
 from alerts.apply import AlertSettings, apply_findings
 from ingest.decode import Decoder, PointDirectory
+from qingquan.clock import to_ms
 from qingquan.config import Config
 from qingquan.domain.findings import Finding
 from qingquan.domain.readings import LogMessage, SeriesCatalog
 from qingquan.domain.works import Works
 from qingquan.errors import StoreUnavailable
+from qingquan.services.alive import beat
 from qingquan.services.folds import Folds, Tables
 from qingquan.services.rulesets import load_ruleset
 from qingquan.services.silence import Silence
@@ -50,7 +54,6 @@ LONGEST_PAUSE_S = 5.0
 # A snapshot may take at most this share of the time.
 SNAPSHOT_SHARE = 0.1
 FOR_EVER_S = 1e9
-YEAR_MS = 31_556_952_000
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -67,7 +70,7 @@ class Evaluator:
         self._catalog = SeriesCatalog()
         self._decoder = Decoder(
             PointDirectory([]), self._catalog, self._parameters,
-            earliest_ms=(config.earliest_accepted_year - 1970) * YEAR_MS,
+            earliest_ms=to_ms(datetime(config.earliest_accepted_year, 1, 1, tzinfo=UTC)),
             future_tolerance_ms=config.future_tolerance_s * 1000,
         )  # fmt: skip
         tables = Tables(self._parameters, standards.limits, load_ruleset(config))
@@ -185,6 +188,7 @@ class Evaluator:
             with suppress(StoreUnavailable), reading(self._engine) as connection:
                 self._load_register(connection)
         if self._is_due("tick", TICK_S):
+            beat(self._config, "evaluator")
             await self._tick(now, past_hold and (is_idle or self._lag_ms() < self._allowed_lag_ms()))
         if self._is_due("snapshot", self._config.snapshot_interval_s):
             began = time.monotonic()
@@ -244,8 +248,22 @@ def _merged_with_stored(connection: Connection, findings: list[Finding]) -> list
     return [merge_late(held[finding.id], finding) if finding.id in held else finding for finding in findings]
 
 
-async def run(config: Config, stop: asyncio.Event) -> None:
-    """The service: until ``stop`` is set."""
+def run(config: Config) -> int:
+    """Run until SIGTERM or SIGINT; exit status 0.
+
+    Raises
+    ------
+    ConfigurationError
+        If the database's schema is not this version's, or the ruleset is faulty.
+    """
+    asyncio.run(_serve(config))
+    return 0
+
+
+async def _serve(config: Config) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     engine = open_database(config.sql_url)
     check_schema(engine)
     try:

@@ -120,9 +120,7 @@ class Folds:
     def save(self, snapshots: FileSnapshots) -> None:
         """Write a snapshot of every fold."""
         for fold in self.folds:
-            snapshots.save(
-                fold.partition, Snapshot(fold.plan.digest, fold.covered, pack(fold.state)), fold.plan.layout
-            )
+            snapshots.save(fold.partition, Snapshot(fold.plan.digest, fold.covered, pack(fold.state)), fold.plan.layout)
 
     def take(self, batch: ReadingBatch, covered: int, now: int) -> list[Finding]:
         """Judge a batch; findings opened, changed, closed or withdrawn. Afterwards all folds cover ``covered``."""

@@ -1,0 +1,130 @@
+"""Starts our processes, starts them again when they end unasked, and stops all of them at the end."""
+
+import ctypes
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+__all__ = ["Child", "Supervisor"]
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 15.0
+STEADY_S = 30.0
+STOP_WAIT_S = 15.0
+PR_SET_PDEATHSIG = 1
+# Wrong use or a refused configuration: another start would end the same way.
+WRONG_USE = 2
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Child:
+    """A process to keep running: ``python -m qingquan`` with ``arguments``."""
+
+    name: str
+    arguments: Sequence[str]
+    restarts: int = 0
+    process: "subprocess.Popen[bytes] | None" = None
+    started_at: float = 0.0
+    next_start: float = 0.0
+    pause_s: float = field(default=FIRST_PAUSE_S)
+
+
+class Supervisor:
+    """Children share an environment; each writes to a log file of its own."""
+
+    def __init__(self, environment: Mapping[str, str], log_folder: Path) -> None:
+        self._environment = dict(environment)
+        self._folder = log_folder
+        self._children: list[Child] = []
+        self.refused: str | None = None
+        log_folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self, name: str, *arguments: str) -> Child:
+        """Start a child and keep it running from now on."""
+        child = Child(name, arguments)
+        self._children.append(child)
+        self._launch(child)
+        return child
+
+    def log_file(self, name: str) -> Path:
+        """Where a child writes."""
+        return self._folder / f"{name}.log"
+
+    def watch(self) -> None:
+        """One look at every child; those that ended are started again after a pause that grows while they keep ending.
+
+        A child that ended with exit status 2 was refused by its configuration: `refused` then holds its last words.
+        """
+        now = time.monotonic()
+        for child in self._children:
+            if child.process is None:
+                if now >= child.next_start:
+                    child.restarts += 1
+                    self._launch(child)
+                continue
+            status = child.process.poll()
+            if status is None:
+                if now - child.started_at > STEADY_S:
+                    child.pause_s = FIRST_PAUSE_S
+                continue
+            child.process = None
+            if status == WRONG_USE:
+                self.refused = f"{child.name}: {self.last_line(child.name)}"
+            _log.warning("service ended, starting it again", service=child.name, status=status)
+            child.next_start = now + child.pause_s * random.uniform(0.7, 1.3)  # noqa: S311 (jitter)
+            child.pause_s = min(child.pause_s * 2, LONGEST_PAUSE_S)
+
+    def last_line(self, name: str) -> str:
+        """The last thing a child wrote."""
+        try:
+            lines = self.log_file(name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1] if lines else ""
+
+    def stop(self) -> None:
+        """Stop children, the last started first; whoever does not end in time is killed."""
+        for child in reversed(self._children):
+            if child.process is not None and child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+                try:
+                    child.process.wait(STOP_WAIT_S)
+                except subprocess.TimeoutExpired:
+                    _log.warning("service did not stop, killed", service=child.name)
+                    child.process.kill()
+                    child.process.wait()
+            child.process = None
+        self._children = []
+
+    def _launch(self, child: Child) -> None:
+        with self.log_file(child.name).open("ab") as log:
+            child.process = subprocess.Popen(
+                [sys.executable, "-m", "qingquan", *child.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                # Ctrl-C goes to us alone; we stop the children in order.
+                start_new_session=True,
+                preexec_fn=_end_with_parent if threading.current_thread() is threading.main_thread() else None,
+            )
+        child.started_at = time.monotonic()
+
+
+def _end_with_parent() -> None:
+    """Linux: a child is told to end when its supervisor is killed; elsewhere nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == 1:
+            os._exit(1)
