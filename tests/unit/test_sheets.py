@@ -1,6 +1,7 @@
 """Uploaded files become sheets of cells, or a reason why not."""
 
 import io
+import resource
 import zipfile
 from datetime import date, datetime
 
@@ -104,6 +105,18 @@ def test_too_many_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fault_of(b"a\nb\nc\nd\n") is SheetFault.TOO_MANY_ROWS
     assert fault_of(workbook([["a"]] * 4)) is SheetFault.TOO_MANY_ROWS
     assert isinstance(read_sheets(workbook([["a"]] * 3), "x"), list)
+
+
+@pytest.mark.parametrize("cell", [(1_048_575, 0), (0, 16_383), (1_048_575, 16_383), (99_000, 200)])
+def test_a_stray_cell_far_out_is_refused_before_it_fills_the_memory(cell: tuple[int, int]) -> None:
+    buffer = io.BytesIO()
+    with xlsxwriter.Workbook(buffer, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write(0, 0, "a")
+        sheet.write(*cell, "b")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert fault_of(buffer.getvalue()) is SheetFault.TOO_MANY_ROWS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
 
 
 def test_columns_are_lettered_as_spreadsheets_do() -> None:
