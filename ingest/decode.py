@@ -18,7 +18,7 @@ from ingest.dialects import DIALECTS
 from ingest.dialects.base import MAX_ITEMS, PLAIN_REFUSALS, Dialect, Item, Plain, RawValue
 from ingest.times import SECONDS_BELOW, ZoneClock
 from ingest.topics import BadTopic, parse_subject
-from ingest.values import NO_VALUE_CODES, Refused, is_no_value_code, value_of
+from ingest.values import NO_VALUE_CODES, Refused, device_flag, is_no_value_code, value_of
 from qingquan.domain.flags import Flag
 from qingquan.domain.parameters import Parameter
 from qingquan.domain.readings import (
@@ -168,14 +168,17 @@ class Decoder:
                 return None
         elif at < SECONDS_BELOW:
             at *= 1000
-        if not self._earliest <= at <= latest or plain.q is not None or plain.u is not None:
+        if not self._earliest <= at <= latest or plain.u is not None:
             return None
         values = plain.v
         layout = tuple(values)
         series = route.layouts.get(layout)
         if series is None:
             series = self._layout(route, layout)
-        return (at, series, values.values()) if series else None
+        codes = plain.q
+        if codes is not None and (codes.__class__ is not dict or not codes.keys() <= values.keys()):
+            return None
+        return (at, series, values, codes) if series else None
 
     def _take_plain_list(
         self, route: "_Route", plain: list[Plain], message: LogMessage, latest: int, columns: "_Columns"
@@ -263,7 +266,7 @@ class Decoder:
                 flags.append(raw.flag)
         if taken:
             series = tuple(self._series(route.entry, code) for code in taken)
-            columns.take((at, series, taken.values()), message.sequence, message.received_at)
+            columns.take((at, series, taken, None), message.sequence, message.received_at)
             columns.flag_last(flags)
 
     def _value(self, raw: RawValue, taken: Mapping[str, float]) -> float | Refused:
@@ -281,7 +284,8 @@ class Decoder:
         return value_of(raw.value, parameter, unit)
 
 
-_Row = tuple[int, tuple[int, ...], Iterable[float | None]]
+_Row = tuple[int, tuple[int, ...], Mapping[str, float | None], Mapping[str, object] | None]
+"""Time, series, values by name, and the device's quality codes by the same names."""
 
 
 class _Route:
@@ -314,10 +318,12 @@ class _Columns:
         self.canaries = 0
 
     def take(self, row: _Row, sequence: int, received_at: int) -> None:
-        at, series, values = row
+        at, series, values, codes = row
         self._series.extend(series)
-        self._values.extend(values)
+        self._values.extend(values.values())
         self._rows.append((at, sequence, received_at, len(series)))
+        if codes:
+            self.flag_last([device_flag(codes.get(name)) for name in values])
 
     def flag_last(self, flags: list[Flag]) -> None:
         """Device flags of the readings of the last row."""

@@ -38,6 +38,8 @@ _DEVICE_FLAGS = {
     **dict.fromkeys(("9", "missing"), Flag.MISSING),
 }  # fmt: skip
 
+_FLAGS_AS_WRITTEN = _DEVICE_FLAGS | {code.upper(): flag for code, flag in _DEVICE_FLAGS.items()}
+
 
 class Refused(NamedTuple):
     """Why a scalar is no value of the parameter."""
@@ -81,6 +83,10 @@ def device_flag(code: object) -> Flag:
     suspect; ``M``, ``C``, ``D``, ``F``, ``T``, ``B`` (maintenance, calibration, fault, stopped, out of span, link), ``bad`` and 4
     fail; 9 is missing; ``null`` says nothing. Any other code is suspect.
     """
+    if code.__class__ is str:
+        known = _FLAGS_AS_WRITTEN.get(code)
+        if known is not None:
+            return known
     if code is None:
         return Flag.NOT_EVALUATED
     if isinstance(code, bool):

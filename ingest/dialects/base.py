@@ -55,12 +55,12 @@ class Unfolded(NamedTuple):
 class Plain(msgspec.Struct, gc=False):
     """The usual message, read without a look at each part: canonical codes and units, numbers or null.
 
-    ``q`` or ``u`` given means: not the usual message.
+    ``q`` may hold quality codes of values that are there, by the same names. ``u`` given means: not the usual message.
     """
 
     t: int | float | str
     v: dict[str, float | None]
-    q: msgspec.Raw | None = None
+    q: dict[str, int | float | str | bool | None] | int | float | str | bool | None = None
     u: msgspec.Raw | None = None
 
 
