@@ -102,7 +102,7 @@ ACTION_BY_PARAMETER: dict[str, dict[str, str]] = {
     "en": {
         "turbidity": "cut the inflow, backwash filters",
         "ph": "check dosing and source, test again",
-        "escherichia_coli": "boil-water notice, disinfect, resample",
+        "escherichia_coli": "boil notice, disinfect, resample",
         "total_coliforms": "disinfect, sample again within 24 h",
     },
 }

@@ -168,17 +168,13 @@ def bytes_cut(text: str, limit: int) -> str:
 def duration(ms: int, language: str) -> str:
     """A time span in words, two units at most."""
     minutes = max(0, ms) // 60_000
+    if not minutes:
+        return "less than a minute" if language == "en" else "不到1分钟"
     days, hours, rest = minutes // 1440, minutes % 1440 // 60, minutes % 60
+    parts = [(days, "天", "d"), (hours, "小时", "h"), (0 if days else rest, "分钟", "min")]
     if language == "en":
-        parts = [(days, "d"), (hours, "h"), (rest, "min")]
-        return (
-            " ".join(f"{count} {unit}" for count, unit in parts if count) if minutes < 1440 else f"{days} d {hours} h"
-        )
-    if days:
-        return f"{days}天{hours}小时" if hours else f"{days}天"
-    if hours:
-        return f"{hours}小时{rest}分钟" if rest else f"{hours}小时"
-    return f"{rest}分钟"
+        return " ".join(f"{count} {unit}" for count, _, unit in parts if count)
+    return "".join(f"{count}{unit}" for count, unit, _ in parts if count)
 
 
 def _alarm_rows(notice: Notice, style: Style) -> list[tuple[str, str]]:
@@ -322,7 +318,7 @@ def _since(notice: Notice, style: Style) -> str:
     at = _local(notice.since, notice.now_ms, style)
     lasted = duration(notice.now_ms - notice.since, style.language)
     if style.language == "en":
-        return f"{at} ({lasted})" if lasted else at
+        return f"{at} ({lasted})"
     return f"{at}起，已持续{lasted}"
 
 
