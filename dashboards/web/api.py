@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, FastAPI, File, Form, HTTPException, Path, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, File, Form, HTTPException, Path, Query, Request, Response, UploadFile
 from fastapi.openapi.utils import get_openapi
 
 from dashboards.web.api_models import (
@@ -35,6 +35,7 @@ from dashboards.web.api_requests import (
     Step,
     csv_response,
     listed,
+    only_known_parameters,
     wants_csv,
 )  # fmt: skip
 from dashboards.web.layout import Console
@@ -69,7 +70,7 @@ def build_api(console: Console) -> FastAPI:
     api = FastAPI(title="Qingquan", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     add_problem_handlers(api)
     for router in (_works(console), _incidents(console), _doors(console), _system(console)):
-        api.include_router(router, prefix="/v1", responses=_INVALID)
+        api.include_router(router, prefix="/v1", responses=_INVALID, dependencies=[Depends(only_known_parameters)])
     api.openapi = lambda: _schema(api)  # type: ignore[method-assign]
     return api
 

@@ -1,9 +1,9 @@
 """What the API hands out, and how domain values become it. Times are RFC 3339, UTC."""
 
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from dashboards.web.ports import Counts, PartHealth
 from dashboards.web.words import masked_phone
@@ -22,6 +22,16 @@ __all__ = [
 
 T = TypeVar("T")
 PREVIEW_BYTES = 2000
+
+
+def _number(given: object) -> object:
+    """JSON knows one kind of number, so 7.0 is the integer 7; true and "7" are none."""
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise ValueError("give a whole number")
+    return given
+
+
+EntryId = Annotated[int, Field(ge=1, le=2**53), BeforeValidator(_number)]
 
 
 class ListOut(BaseModel, Generic[T]):
@@ -348,7 +358,7 @@ class QuarantineOut(BaseModel):
 class RedriveIn(BaseModel):
     """Entries to send through the door again."""
 
-    ids: list[int] = Field(min_length=1, max_length=1000)
+    ids: list[EntryId] = Field(min_length=1, max_length=1000)
 
 
 class RedriveOut(BaseModel):

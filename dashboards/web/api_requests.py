@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
 from dashboards.web.api_models import ListOut
@@ -25,20 +26,40 @@ __all__ = [
     "Step",
     "csv_response",
     "listed",
+    "only_known_parameters",
     "wants_csv",
 ]
 
 COUNTY = r"^\d{6}$"
 WORKS_ID = r"^[A-Za-z0-9_-]{1,64}$"
+EARLIEST_MS = -62_135_596_800_000  # year 1
 LATEST_MS = 253_402_300_799_999  # year 9999
 LONGEST_STEP_MS = 366 * 24 * 3_600_000
 _STEP = re.compile(r"(\d{1,12})(ms|s|m|min|h|d)?", re.ASCII)
 _FACTOR = {None: 1, "ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
+_MOMENT_SCHEMA = {
+    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": "^[0-9]{1,14}$"}],
+    "examples": ["2026-05-01T08:00:00+08:00", "1777593600000"],
+}  # fmt: skip
+
+
+def only_known_parameters(request: Request) -> None:
+    """Refuse query parameters that the operation does not have: a misspelt filter must not answer with everything."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        errors = [
+            {"loc": ("query", name), "msg": f"unknown parameter; known: {', '.join(sorted(known)) or 'none'}"}
+            for name in unknown
+        ]
+        raise RequestValidationError(errors)
+
+
 def _moment(given: object) -> int:
     text = str(given).strip()
-    if re.fullmatch(r"-?\d{1,15}", text, re.ASCII):
+    if re.fullmatch(r"-?\d{1,14}", text, re.ASCII):
         ms = int(text)
     else:
         try:
@@ -51,7 +72,7 @@ def _moment(given: object) -> int:
             ms = round(at.astimezone(UTC).timestamp() * 1000)
         except (OverflowError, OSError):
             raise ValueError("the time is out of range") from None
-    if not 0 <= ms <= LATEST_MS:
+    if not EARLIEST_MS <= ms <= LATEST_MS:
         raise ValueError("the time is out of range")
     return ms
 
@@ -65,15 +86,19 @@ def _step(given: object) -> int:
 
 
 Moment = Annotated[
-    int, BeforeValidator(_moment), WithJsonSchema({"type": "string", "examples": ["2026-05-01T08:00:00+08:00", "1777593600000"]})
+    int, BeforeValidator(_moment), WithJsonSchema(_MOMENT_SCHEMA)
 ]  # fmt: skip
-Step = Annotated[int, BeforeValidator(_step), WithJsonSchema({"type": "string", "examples": ["10m", "1h", "1d"]})]
+Step = Annotated[
+    int,
+    BeforeValidator(_step),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,12}(ms|s|m|min|h|d)?$", "examples": ["10m", "1h", "1d"]}),
+]
 Region = Annotated[
     str, Query(pattern=r"^[0-9]{0,6}$", description="county code or a shorter division code: 52, 5204, 520425; empty = all")
 ]  # fmt: skip
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0, le=10**9)]
-RowId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+RowId = Annotated[int, Path(ge=1, le=2**53)]
 Format = Annotated[Literal["json", "csv"] | None, Query(description="wins over the Accept header")]
 
 

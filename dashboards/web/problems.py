@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from qingquan.errors import BrokerLost, NotFound, StoreUnavailable, TransitionRefused
 
@@ -65,7 +66,16 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:
-    return problem(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
+    return problem(request, error.status_code, str(error.detail), headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Methods of a path, which several routes may share."""
+    matching = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in matching for method in getattr(route, "methods", None) or ()})
 
 
 async def _validation(request: Request, error: Any) -> JSONResponse:
