@@ -21,7 +21,7 @@ def from_ms(ms: int) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Wall clock, or a demo clock that runs ``speed`` times as fast since ``epoch_ms`` (wall, ms).
+    """Wall clock, or a demo clock that at wall time ``epoch_ms`` showed ``start_ms`` and runs ``speed`` times as fast.
 
     With a demo clock every service sees the same simulated time, so `for` times, staleness and lateness behave as
     in real life while a day passes in minutes. ``speed = 1`` is the wall clock itself.
@@ -29,12 +29,13 @@ class Clock:
 
     speed: float = 1.0
     epoch_ms: int = 0
+    start_ms: int = 0
 
     def at(self, wall_ms: int) -> int:
         """Our time [ms] at a given wall time [ms]."""
-        if self.speed == 1.0:
+        if self.speed == 1.0 and self.start_ms == 0:
             return wall_ms
-        return round(self.epoch_ms + (wall_ms - self.epoch_ms) * self.speed)
+        return round((self.start_ms or self.epoch_ms) + (wall_ms - self.epoch_ms) * self.speed)
 
     def now_ms(self) -> int:
         """Our time now [ms since epoch]."""

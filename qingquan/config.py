@@ -86,6 +86,9 @@ class Config:
 
     clock_speed: float = _setting(1.0, "demo only: how many times faster than the wall clock time runs", low=1.0)
     clock_epoch_ms: int = _setting(0, "demo only: wall time at which the demo clock started [ms since epoch]", low=0)
+    clock_start_ms: int = _setting(
+        0, "demo only: what the demo clock showed then [ms since epoch]; 0 = the wall time", low=0
+    )
     log_level: str = _setting("info", "least urgent log line shown", choices=("debug", "info", "warning", "error"))
 
     @property
@@ -96,7 +99,7 @@ class Config:
     @property
     def clock(self) -> Clock:
         """The clock all services share."""
-        return Clock(self.clock_speed, self.clock_epoch_ms)
+        return Clock(self.clock_speed, self.clock_epoch_ms, self.clock_start_ms)
 
     @property
     def sql_url(self) -> str:

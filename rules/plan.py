@@ -272,7 +272,7 @@ class _Build:
             self._timer(
                 TimerMeaning(
                     FindingKind.EXCEEDANCE, rule.severity, key, rule.id, bound,
-                    f"{limit.standard} {limit.clause}" if limit else rule.basis, limit.id if limit else "",
+                    f"{limit.standard} {limit.clause}" if limit else "", limit.id if limit else "",
                 ),
                 kernel.ABOVE if rule.is_above else kernel.BELOW, bound, bound + sign * rule.clear_margin,
                 rule.for_ms, rule.clear_ms, rule.clear_samples,

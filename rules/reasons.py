@@ -26,7 +26,8 @@ class _Facts:
         english = language == "en"
         self.name = "" if parameter is None else (parameter.name_en if english else parameter.name_zh)
         self.unit = "" if parameter is None or parameter.unit in ("pH unit", "bool") else parameter.unit
-        self.clause = finding.clause
+        # House rules have no clause of a standard to cite.
+        self.clause = "" if not finding.clause else f" ({finding.clause})" if english else f"（{finding.clause}）"
         until = finding.end if finding.end is not None else finding.evidence_at
         minutes = max(0, round((until - finding.start) / 60_000))
         hours = minutes / 60
@@ -55,26 +56,26 @@ class _Facts:
 _CHINESE = {
     FindingKind.OUT_OF_RANGE: "{f.name}读数{f.extreme}超出仪表量程，已持续{f.duration}，读数不作评判依据",
     FindingKind.FLAT_LINE: "{f.name}读数停在{f.extreme}不变，已持续{f.duration}，疑似传感器卡滞",
-    FindingKind.EXCEEDANCE: "{f.name}最不利值{f.extreme}，{f.side}限值{f.limit}，持续{f.duration}（{f.clause}）",
-    FindingKind.DISINFECTION_LOW: "出厂水{f.name}最低{f.extreme}，低于{f.limit}，持续{f.duration}（{f.clause}）",
+    FindingKind.EXCEEDANCE: "{f.name}最不利值{f.extreme}，{f.side}限值{f.limit}，持续{f.duration}{f.clause}",
+    FindingKind.DISINFECTION_LOW: "出厂水{f.name}最低{f.extreme}，低于{f.limit}，持续{f.duration}{f.clause}",
     FindingKind.DISINFECTION_MISSING: "消毒缺失：出厂水{f.name}最低{f.extreme}，或投加停止，持续{f.duration}",
-    FindingKind.DISINFECTION_HIGH: "出厂水{f.name}最高{f.extreme}，高于{f.limit}，持续{f.duration}（{f.clause}）",
+    FindingKind.DISINFECTION_HIGH: "出厂水{f.name}最高{f.extreme}，高于{f.limit}，持续{f.duration}{f.clause}",
     FindingKind.DISINFECTION_UNKNOWN: "出厂水{f.name}无可信读数，消毒状态未知，已持续{f.duration}",
     FindingKind.STALE: "{f.name}无数据，已持续{f.duration}",
     FindingKind.NEVER_SEEN: "{f.name}自登记以来从未收到数据",
-    FindingKind.LAB_EXCEEDANCE: "化验结果{f.name}{f.extreme}，{f.side}限值{f.limit}（{f.clause}）",
+    FindingKind.LAB_EXCEEDANCE: "化验结果{f.name}{f.extreme}，{f.side}限值{f.limit}{f.clause}",
 }
 _ENGLISH = {
     FindingKind.OUT_OF_RANGE: "{f.name} reads {f.extreme}, outside the instrument's range, for {f.duration}; not used as evidence",
     FindingKind.FLAT_LINE: "{f.name} has stood at {f.extreme} for {f.duration}; the sensor is probably stuck",
-    FindingKind.EXCEEDANCE: "{f.name} at worst {f.extreme}, {f.side} the limit {f.limit}, for {f.duration} ({f.clause})",
-    FindingKind.DISINFECTION_LOW: "{f.name} at the outlet down to {f.extreme}, below {f.limit}, for {f.duration} ({f.clause})",
+    FindingKind.EXCEEDANCE: "{f.name} at worst {f.extreme}, {f.side} the limit {f.limit}, for {f.duration}{f.clause}",
+    FindingKind.DISINFECTION_LOW: "{f.name} at the outlet down to {f.extreme}, below {f.limit}, for {f.duration}{f.clause}",
     FindingKind.DISINFECTION_MISSING: (
         "Disinfection missing: {f.name} at the outlet down to {f.extreme}, or dosing stopped, for {f.duration}"
     ),
-    FindingKind.DISINFECTION_HIGH: "{f.name} at the outlet up to {f.extreme}, above {f.limit}, for {f.duration} ({f.clause})",
+    FindingKind.DISINFECTION_HIGH: "{f.name} at the outlet up to {f.extreme}, above {f.limit}, for {f.duration}{f.clause}",
     FindingKind.DISINFECTION_UNKNOWN: "No trustworthy {f.name} at the outlet for {f.duration}; disinfection is unknown",
     FindingKind.STALE: "No data of {f.name} for {f.duration}",
     FindingKind.NEVER_SEEN: "{f.name} has never sent data since it was registered",
-    FindingKind.LAB_EXCEEDANCE: "Laboratory result of {f.name} is {f.extreme}, {f.side} the limit {f.limit} ({f.clause})",
+    FindingKind.LAB_EXCEEDANCE: "Laboratory result of {f.name} is {f.extreme}, {f.side} the limit {f.limit}{f.clause}",
 }

@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import IO
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from qingquan.clock import from_ms
+from qingquan.clock import from_ms, to_ms
 from qingquan.config import Config
 from qingquan.domain.findings import FindingKind
 from qingquan.domain.incidents import MessageState
@@ -39,6 +41,8 @@ __all__ = ["DEMO_SPEED", "DEMO_WORKS", "run"]
 DEMO_WORKS = 120
 DEMO_SPEED = 60.0
 DEMO_SEED = 1
+# The simulated day begins when people get up: water flows, so a loss of dosing shows.
+DEMO_HOUR = 6
 DEMO_MARK = ".qingquan-demo"
 LOG_WAIT_S = 30.0
 WEB_WAIT_S = 60.0
@@ -243,7 +247,10 @@ def _with_ports(config: Config, demo: bool) -> Config:
     if not demo:
         return config
     now = time.time_ns() // 1_000_000
-    config = replace(config, clock_speed=DEMO_SPEED, clock_epoch_ms=now, log_port=0, log_url="")
+    morning = datetime.now(ZoneInfo(config.time_zone)).replace(hour=DEMO_HOUR, minute=0, second=0, microsecond=0)
+    config = replace(
+        config, clock_speed=DEMO_SPEED, clock_epoch_ms=now, clock_start_ms=to_ms(morning), log_port=0, log_url=""
+    )
     if _is_busy(config.mqtt_host, config.mqtt_port):
         config = replace(config, mqtt_port=0)
     return demonstration_settings(config, _free_port("127.0.0.1", port + 1))
