@@ -33,6 +33,7 @@ from qingquan.config import Config
 from qingquan.domain.findings import Finding
 from qingquan.domain.incidents import Incident, IncidentState, NewMessage, TransitionReason
 from qingquan.domain.works import Works
+from qingquan.standards.divisions import division_name
 from qingquan.standards.loader import load_standards
 from qingquan.store.sql import incident_batches as batches
 from qingquan.store.sql.findings import upsert_findings
@@ -293,8 +294,18 @@ def _tell(
         else:
             causes = open_causes.get(case.works_key, set())
             receivers = audience(case.cause, notice.finding, works.get(case.works_key), step, causes)
-        messages += [_message(notice, receiver, settings) for receiver in receivers]
+        messages += [_message(notice, _named(receiver, settings), settings) for receiver in receivers]
     return called_off, enqueue(connection, messages)
+
+
+def _named(receiver: Receiver, settings: AlertSettings) -> Receiver:
+    """The duty group bears its county's name, where people know one."""
+    county = receiver.address.removeprefix("group:")
+    if county == receiver.address:
+        return receiver
+    language = settings.style.language
+    name = division_name(county, language)
+    return replace(receiver, name=f"{name} duty group" if language == "en" else f"{name}值班群")
 
 
 def _notice(case: _Case, step: Step, works: Works | None, now_ms: int) -> Notice:
