@@ -23,7 +23,7 @@ class _Facts:
     def __init__(self, finding: Finding, parameter: Parameter | None, language: str) -> None:
         self._finding = finding
         self._parameter = parameter
-        english = language == "en"
+        self._english = english = language == "en"
         self.name = "" if parameter is None else (parameter.name_en if english else parameter.name_zh)
         self.unit = "" if parameter is None or parameter.unit in ("pH unit", "bool") else parameter.unit
         # House rules have no clause of a standard to cite.
@@ -37,6 +37,20 @@ class _Facts:
             self.duration = f"{minutes}分钟" if minutes < 180 else f"{hours:.1f}小时"
         above = finding.extreme is None or finding.limit is None or finding.extreme > finding.limit
         self.side = ("above" if above else "below") if english else ("高于" if above else "低于")
+
+    @property
+    def loss(self) -> str:
+        """What shows the loss: the water itself, or dosing that stands still while some residual is left."""
+        extreme, limit = self._finding.extreme, self._finding.limit
+        if extreme is None:
+            return "dosing has stopped" if self._english else "消毒剂投加中断"
+        if limit is not None and extreme > limit:
+            if self._english:
+                return f"dosing has stopped, {self.name} at the outlet down to {self.extreme}"
+            return f"消毒剂投加中断，出厂水{self.name}已降至{self.extreme}"
+        if self._english:
+            return f"{self.name} at the outlet down to {self.extreme}"
+        return f"出厂水{self.name}最低{self.extreme}"
 
     @property
     def extreme(self) -> str:
@@ -58,7 +72,7 @@ _CHINESE = {
     FindingKind.FLAT_LINE: "{f.name}读数停在{f.extreme}不变，已持续{f.duration}，疑似传感器卡滞",
     FindingKind.EXCEEDANCE: "{f.name}最不利值{f.extreme}，{f.side}限值{f.limit}，持续{f.duration}{f.clause}",
     FindingKind.DISINFECTION_LOW: "出厂水{f.name}最低{f.extreme}，低于{f.limit}，持续{f.duration}{f.clause}",
-    FindingKind.DISINFECTION_MISSING: "消毒缺失：出厂水{f.name}最低{f.extreme}，或投加停止，持续{f.duration}",
+    FindingKind.DISINFECTION_MISSING: "消毒缺失：{f.loss}，持续{f.duration}",
     FindingKind.DISINFECTION_HIGH: "出厂水{f.name}最高{f.extreme}，高于{f.limit}，持续{f.duration}{f.clause}",
     FindingKind.DISINFECTION_UNKNOWN: "出厂水{f.name}无可信读数，消毒状态未知，已持续{f.duration}",
     FindingKind.STALE: "{f.name}无数据，已持续{f.duration}",
@@ -70,9 +84,7 @@ _ENGLISH = {
     FindingKind.FLAT_LINE: "{f.name} has stood at {f.extreme} for {f.duration}; the sensor is probably stuck",
     FindingKind.EXCEEDANCE: "{f.name} at worst {f.extreme}, {f.side} the limit {f.limit}, for {f.duration}{f.clause}",
     FindingKind.DISINFECTION_LOW: "{f.name} at the outlet down to {f.extreme}, below {f.limit}, for {f.duration}{f.clause}",
-    FindingKind.DISINFECTION_MISSING: (
-        "Disinfection missing: {f.name} at the outlet down to {f.extreme}, or dosing stopped, for {f.duration}"
-    ),
+    FindingKind.DISINFECTION_MISSING: "Disinfection missing: {f.loss}, for {f.duration}",
     FindingKind.DISINFECTION_HIGH: "{f.name} at the outlet up to {f.extreme}, above {f.limit}, for {f.duration}{f.clause}",
     FindingKind.DISINFECTION_UNKNOWN: "No trustworthy {f.name} at the outlet for {f.duration}; disinfection is unknown",
     FindingKind.STALE: "No data of {f.name} for {f.duration}",
