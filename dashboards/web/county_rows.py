@@ -27,13 +27,14 @@ def rows_data(rows: list[WorksRow], t: Texts) -> list[JsonRow]:
 def row_data(row: WorksRow, t: Texts) -> JsonRow:
     """One line: short names, because 660 of them travel with the page."""
     works, state = row.works, row.state
+    is_untrusted = state.disinfection is DisinfectionState.UNKNOWN
     parameter = load_standards().parameters.get(state.residual_parameter or "")
     return {
         "id": works.id, "c": works.county, "n": works.name, "t": works.township, "s": str(state.disinfection), "r": row_rank(row),
         "si": state.since, "v": state.residual, "d": parameter.decimals if parameter else 2,
         "p": parameter_name(state.residual_parameter, t) if state.residual_parameter else "",
-        "vo": _outside(row, state.residual_parameter, state.residual), "u": state.turbidity,
-        "uo": _outside(row, "turbidity", state.turbidity), "a": state.as_of, "st": state.stale,
+        "vo": 0 if is_untrusted else _outside(row, state.residual_parameter, state.residual), "u": state.turbidity,
+        "uo": _outside(row, "turbidity", state.turbidity), "a": state.as_of, "st": state.stale or is_untrusted,
         "w": finding_short(row.worst, t) if row.worst else "", "ws": row.worst.severity.word if row.worst else "",
         "la": works.latitude, "lo": works.longitude, "x": works.simulated,
     }  # fmt: skip

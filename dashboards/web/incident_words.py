@@ -1,5 +1,6 @@
 """Blocks of the incident page as markup. Pure."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -13,6 +14,7 @@ from dashboards.web.words import (
     finding_title,
     finding_words,
     incident_title,
+    is_doser_stopped,
     number,
     parameter_name,
     point_name,
@@ -26,6 +28,8 @@ from qingquan.standards.loader import load_standards
 
 __all__ = ["channel_name", "facts", "finding_rows", "history", "message_rows", "message_state", "title_block"]
 
+# How the evaluator names a finding in an event: kind and id.
+_FINDING = re.compile(r"(\w+) [0-9a-f]{20}")
 _LOWER = (FindingKind.DISINFECTION_LOW, FindingKind.DISINFECTION_MISSING)
 
 
@@ -126,7 +130,7 @@ def _value_rows(worst: Finding, t: Texts) -> list[tuple[str, str]]:
     if worst.extreme is not None:
         value = f"{parameter_name(worst.parameter, t)} {number(worst.extreme, parameter.decimals if parameter else 2)} {unit}"
         rows.append(("incident.value", value.rstrip()))
-    if worst.limit is not None:
+    if worst.limit is not None and not is_doser_stopped(worst):
         below = worst.kind in _LOWER or (worst.extreme is not None and worst.extreme < worst.limit)
         bound = t("limit.at_least" if below else "limit.at_most", value=f"{worst.limit:g}")
         rows.append(("incident.limit", f"{bound} {unit}".rstrip()))
@@ -137,7 +141,8 @@ def _value_rows(worst: Finding, t: Texts) -> list[tuple[str, str]]:
 
 def _basis(finding: Finding, t: Texts) -> str:
     clause = clause_words(finding.clause, t)
-    return clause if not clause or "GB" in clause else f"GB 5749-2022 {clause}"
+    is_bare = clause.startswith(("Table", "表"))
+    return f"GB 5749-2022 {clause}" if is_bare else clause
 
 
 def _end(finding: Finding, tz: str, t: Texts) -> str:
@@ -152,4 +157,7 @@ def _event(event: IncidentEvent, t: Texts) -> str:
         if event.reason is TransitionReason.ACKNOWLEDGED
         else t(f"reason.{event.reason}")
     )
-    return f"{words} — {event.detail}" if event.detail else words
+    detail = _FINDING.fullmatch(event.detail)
+    if detail is not None and detail[1] in list(FindingKind):
+        return words + t("reason.detail", detail=finding_title(FindingKind(detail[1]), "", t))
+    return words + (t("reason.detail", detail=event.detail) if event.detail else "")

@@ -7,6 +7,7 @@ from html import escape
 from fastapi import Request
 from nicegui import ui
 
+from dashboards.web.bubbles import phone_markup, plain_words
 from dashboards.web.incident_words import channel_name, message_state
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts
 from dashboards.web.page_parts import offset_of, pager, store_lost
@@ -78,11 +79,12 @@ _SHOWN = (
 
 def _line(message: Message, tz: str, t: Texts) -> str:
     at = message.sent_at or message.created_at
-    step = t(f"message_step.{message.step}") if t.has(f"message_step.{message.step}") else message.step
+    word = message.step.partition("_")[0]
+    step = t(f"message_step.{word}") if t.has(f"message_step.{word}") else message.step
     tries = f" · {escape(t('message.attempts', n=message.attempts))}" if message.attempts > 1 else ""
     return (
         f'<div class="line"><span class="to"><b>{escape(message.receiver_name or message.receiver)}</b><small>{escape(channel_name(message.channel, t))}</small></span>'
-        f'<span class="body">{escape(message.body)}</span>'
+        f'<span class="body">{escape(plain_words(message.body))}</span>'
         f'<span class="end">{message_state(message, t)}<small class="muted">{escape(day_time(at, tz))}{tries}</small>'
         f'<a href="/incidents/{message.incident_id}">{escape(t("message.incident"))} {message.incident_id} · {escape(step)}</a></span></div>'
     )
@@ -107,8 +109,8 @@ def _phone(kept: Sequence[Mapping[str, object]], console: Console, t: Texts) -> 
         return f'<div class="phone">{empty_state(t("message.phones_none"))}</div>'
     bubbles = "".join(
         f'<div class="bubble b-{escape(str(m.get("channel", "")))}"><small>{escape(channel_name(str(m.get("channel", "")), t))} → {escape(_masked(str(m.get("to", ""))))}'
-        f" · {escape(clock_time(int(str(m.get('at', 0))), console.time_zone))}</small><p>{escape(str(m.get('text', '')))}</p></div>"
-        for m in kept[:BUBBLES]
+        f" · {escape(clock_time(console.clock.at(int(str(m.get('at', 0)))), console.time_zone))}</small><p>{phone_markup(str(m.get('text', '')))}</p></div>"
+        for m in sorted(kept, key=lambda m: -int(str(m.get("at", 0))))[:BUBBLES]
     )
     return f'<div class="phone"><div class="phone-top" aria-hidden="true"></div><div class="phone-screen">{bubbles}</div></div>'
 

@@ -35,13 +35,14 @@ from qingquan.store.sql.statements import Page
 __all__ = ["StoreData"]
 
 # Running total, kept by the evaluator, of the messages of the log that it has judged.
-EVALUATED = "messages"
+EVALUATED = "evaluated.messages"
 
 
 class StoreData:
     """The console's view of the stores. Safe to use from several threads.
 
-    ``logged`` tells how many messages the reading log has taken so far, ``None`` while it does not answer.
+    ``logged`` asks how many messages the reading log has taken so far, ``None`` while it does not answer. It is asked last,
+    so that what came of the messages is never more than came in.
     """
 
     def __init__(self, engine: Engine, series: SeriesReader, logged: Callable[[], int | None]) -> None:

@@ -12,12 +12,13 @@ from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident
 from qingquan.domain.parameters import Limit, LimitKind
 from qingquan.domain.works import PointKind, SamplingPoint, Works
+from qingquan.standards.divisions import division_name
 from qingquan.standards.loader import limit_for, load_standards
 
 __all__ = [
     "cause_parameter",
     "clause_words", "clock_time", "county_name", "day_time", "duration", "finding_title", "finding_words", "incident_title",
-    "legal_limit", "limit_words", "masked_phone", "number", "parameter_name", "point_name", "unit_name", "zone",
+    "is_doser_stopped", "legal_limit", "limit_words", "masked_phone", "number", "parameter_name", "point_name", "unit_name", "zone",
 ]  # fmt: skip
 
 _UNITS = {"pH unit": "", "degC": "°C", "uS/cm": "µS/cm", "m3/h": "m³/h", "bool": ""}
@@ -85,11 +86,9 @@ def point_name(point: SamplingPoint, t: Texts) -> str:
 
 
 def county_name(works: Works | None, code: str, t: Texts) -> str:
-    """Name of a county from the register; its code where the register does not say."""
+    """Name of a county: as the register calls it, else as the table of counties does."""
     tags = works.tags if works is not None else {}
-    return (
-        tags.get("county_name_en" if t.language == "en" else "county_name", "") or tags.get("county_name", "") or code
-    )
+    return tags.get("county_name_en" if t.language == "en" else "county_name", "") or division_name(code, t.language)
 
 
 def masked_phone(phone: str) -> str:
@@ -128,7 +127,9 @@ def limit_words(limit: Limit | None, t: Texts) -> str:
 
 
 def clause_words(clause: str, t: Texts) -> str:
-    """Clause of a standard as a Chinese reader expects it; unchanged in English."""
+    """Clause of a standard as a Chinese reader expects it; bounds of our own are called that, not taken for law."""
+    if clause.startswith("house default"):
+        return t("standard.house")
     if t.language != "zh":
         return clause
     noted = re.sub(r"Table (\w+(?:\.\d+)*) footnote", lambda m: t("standard.table_note", n=m[1]), clause)
@@ -146,6 +147,8 @@ def finding_words(finding: Finding, t: Texts) -> str:
     title = finding_title(finding.kind, finding.parameter, t)
     if finding.extreme is None or not finding.parameter:
         return title
+    if is_doser_stopped(finding):
+        return t("kind.doser_stopped", title=title)
     parameter = load_standards().parameters.get(finding.parameter)
     decimals, unit = (parameter.decimals, unit_name(parameter.unit)) if parameter else (2, "")
     named = finding.kind in (FindingKind.EXCEEDANCE, FindingKind.LAB_EXCEEDANCE)
@@ -161,10 +164,20 @@ def finding_words(finding: Finding, t: Texts) -> str:
     )
 
 
+def is_doser_stopped(finding: Finding) -> bool:
+    """Whether disinfection is lost because dosing stopped, while the residual still stands above the floor: comparing the
+    two would explain nothing."""
+    if finding.kind is not FindingKind.DISINFECTION_MISSING or finding.extreme is None or finding.limit is None:
+        return False
+    return finding.extreme > finding.limit
+
+
 def finding_short(finding: Finding, t: Texts) -> str:
     """The same beside the value itself: of a residual only how it stands to its bound."""
     if finding.limit is None or finding.kind not in _RESIDUAL_KINDS:
         return finding_words(finding, t)
+    if is_doser_stopped(finding):
+        return t("short.doser_stopped")
     parameter = load_standards().parameters.get(finding.parameter)
     bound = f"{finding.limit:g} {unit_name(parameter.unit) if parameter else ''}".rstrip()
     return t("short.below" if finding.kind in _LOWER else "short.above", value=bound)
