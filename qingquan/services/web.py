@@ -19,19 +19,20 @@ from dashboards.web.feed import CountyFeed
 from dashboards.web.layout import Console
 from dashboards.web.ports import ConsoleActions
 from dashboards.web.store_data import StoreData
-from ingest.topics import BadTopic, parse_subject
+from ingest.lab.template import template_workbook
 from qingquan.config import Config
-from qingquan.domain.readings import Topic
 from qingquan.errors import BrokerLost, ConfigurationError, QingquanError, StoreUnavailable
 from qingquan.services.alive import beat
+from qingquan.services.redrive import Redriver, redrive_entries
 from qingquan.store.reading_log import ReadingLog
 from qingquan.store.series.opening import open_series_reader
-from qingquan.store.sql.engine import check_schema, open_database, reading, writing
-from qingquan.store.sql.quarantine import QuarantineEntry, get_quarantined, mark_redriven
+from qingquan.store.sql.engine import check_schema, open_database
+from qingquan.store.sql.quarantine import QuarantineEntry
 
 __all__ = ["LogLink", "run"]
 
 POLL_S = 1.0
+ASK_TIMEOUT_S = 3.0
 REDRIVE_TIMEOUT_S = 60.0
 PHONES_TIMEOUT_S = 3.0
 FOR_EVER_S = 1e9
@@ -53,16 +54,14 @@ def run(config: Config) -> int:
         check_schema(engine)
     series = open_series_reader(config)
     link = LogLink(config)
-    data = StoreData(engine, series, lambda: link.last)
+    data = StoreData(engine, series, link.logged)
 
     def redrive(ids: Sequence[int]) -> int:
-        with reading(engine) as connection:
-            waiting = [entry for entry in get_quarantined(connection, ids) if entry.redriven_at is None]
-        sent = link.publish(waiting)
-        with writing(engine) as connection:
-            return mark_redriven(connection, sent, config.clock.now_ms())
+        return redrive_entries(engine, link.publish, config.clock.now_ms, ids)
 
-    actions = ConsoleActions(redrive=redrive, phone_messages=_phones(config))
+    actions = ConsoleActions(
+        lab_template=lambda: ("lab-template.xlsx", template_workbook(config.language)), redrive=redrive, phone_messages=_phones(config)
+    )  # fmt: skip
     console = Console(data, actions, config.clock, CountyFeed(data, config.clock), config.language, config.time_zone)
     app = build_app(console, link.lifespan)
     listening = _listening(config)
@@ -80,13 +79,12 @@ def run(config: Config) -> int:
 
 
 class LogLink:
-    """The console's connection to the reading log. ``last`` is the newest sequence, ``None`` while the log does not answer."""
+    """The console's connection to the reading log, kept by a task on the event loop and used from threads."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._log: ReadingLog | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.last: int | None = None
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -102,33 +100,36 @@ class LogLink:
             if self._log is not None:
                 await self._log.close()
 
-    def publish(self, entries: Sequence[QuarantineEntry]) -> list[int]:
-        """Send quarantined messages through the door again, each message once; ids of the entries that went.
+    def logged(self) -> int | None:
+        """How many messages the log has taken so far; ``None`` while it does not answer. Not for the loop's own thread."""
+        if self._loop is None or self._log is None:
+            return None
+        future = asyncio.run_coroutine_threadsafe(self._log.last_sequence(), self._loop)
+        try:
+            return future.result(ASK_TIMEOUT_S)
+        except (QingquanError, TimeoutError):
+            future.cancel()
+            return None
+
+    def publish(self, entries: Sequence[QuarantineEntry]) -> set[int]:
+        """Send quarantined messages through the door again, each once; old sequences of those that went.
 
         Called from a thread other than the loop's. Raises `BrokerLost` when the log takes none.
         """
         if self._loop is None or self._log is None:
             raise BrokerLost("the reading log does not answer")
-        future = asyncio.run_coroutine_threadsafe(self._publish(entries), self._loop)
-        return future.result(REDRIVE_TIMEOUT_S)
+        future = asyncio.run_coroutine_threadsafe(self._publish(self._log, entries), self._loop)
+        try:
+            return future.result(REDRIVE_TIMEOUT_S)
+        except TimeoutError as error:
+            future.cancel()
+            raise BrokerLost(f"the reading log took longer than {REDRIVE_TIMEOUT_S:.0f} s") from error
 
-    async def _publish(self, entries: Sequence[QuarantineEntry]) -> list[int]:
-        assert self._log is not None
-        sent: list[int] = []
-        done: set[int] = set()
-        for entry in entries:
-            topic = _topic(entry)
-            if topic is None:
-                continue
-            if entry.item.sequence not in done:
-                try:
-                    await self._log.publish(topic, entry.item.payload)
-                except BrokerLost:
-                    if not sent:
-                        raise
-                    break
-                done.add(entry.item.sequence)
-            sent.append(entry.id)
+    async def _publish(self, log: ReadingLog, entries: Sequence[QuarantineEntry]) -> set[int]:
+        redriver = Redriver(log)
+        sent = await redriver.publish(entries)
+        if redriver.is_lost and not sent:
+            raise BrokerLost(redriver.error)
         return sent
 
     async def _follow(self) -> None:
@@ -136,17 +137,10 @@ class LogLink:
             try:
                 if self._log is None:
                     self._log = await ReadingLog.connect(self._config, name="web", wait_s=FOR_EVER_S)
-                self.last = await self._log.last_sequence()
-            except QingquanError:
-                self.last = None
+            except QingquanError as error:
+                _log.warning("web_reading_log_lost", why=str(error))
             await asyncio.to_thread(beat, self._config, "web")
             await asyncio.sleep(POLL_S)
-
-
-def _topic(entry: QuarantineEntry) -> Topic | None:
-    """Where a message came in; ``None`` where its subject is no topic of ours: it would only come back."""
-    parsed = parse_subject(entry.item.subject)
-    return None if isinstance(parsed, BadTopic) else parsed[1]
 
 
 def _phones(config: Config) -> "Phones | None":

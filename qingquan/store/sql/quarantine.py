@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_, update
 
 from qingquan.domain.readings import Quarantined, QuarantineReason
 from qingquan.store.sql.columns import bounded_key
@@ -13,11 +13,16 @@ from qingquan.store.sql.statements import Page, insert_ignoring, page_of, region
 
 __all__ = [
     "QuarantineEntry",
+    "Waiting",
+    "count_waiting_messages",
     "counts_by_reason",
     "get_quarantined",
     "insert_quarantined",
     "list_quarantined",
+    "list_waiting",
+    "mark_messages_redriven",
     "mark_redriven",
+    "newest_id",
 ]
 
 
@@ -28,6 +33,24 @@ class QuarantineEntry:
     id: int
     item: Quarantined
     redriven_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Entries not sent again yet, of these reasons (empty = any), with these ids (``None`` = any), none newer than ``newest``."""
+
+    reasons: Collection[QuarantineReason]
+    ids: Collection[int] | None
+    newest: int
+
+    def clauses(self) -> list[ColumnElement[bool]]:
+        """The same as a query says it."""
+        where: list[ColumnElement[bool]] = [table.c.redriven_at.is_(None), table.c.id <= self.newest]
+        if self.reasons:
+            where.append(table.c.reason.in_([str(reason) for reason in self.reasons]))
+        if self.ids is not None:
+            where.append(table.c.id.in_(self.ids))
+        return where
 
 
 def insert_quarantined(connection: Connection, items: Iterable[Quarantined]) -> int:
@@ -74,6 +97,34 @@ def list_quarantined(
     order = (table.c.received_at.desc(), table.c.id.desc())
     page = page_of(connection, select(table).where(*where), order, limit, offset)
     return Page([_entry(row) for row in page.items], page.total)
+
+
+def newest_id(connection: Connection) -> int:
+    """Id of the entry made last, 0 when there is none."""
+    return connection.execute(select(func.max(table.c.id))).scalar() or 0
+
+
+def list_waiting(
+    connection: Connection, waiting: Waiting, after: QuarantineEntry | None, limit: int
+) -> list[QuarantineEntry]:
+    """The next entries that wait, in the order they came through the log, after a given one."""
+    where = waiting.clauses()
+    if after is not None:
+        where.append(tuple_(table.c.sequence, table.c.id) > (after.item.sequence, after.id))
+    query = select(table).where(*where).order_by(table.c.sequence, table.c.id).limit(limit)
+    return [_entry(row) for row in connection.execute(query)]
+
+
+def count_waiting_messages(connection: Connection, waiting: Waiting) -> int:
+    """How many messages have entries that wait."""
+    messages = select(table.c.sequence, table.c.digest).where(*waiting.clauses()).distinct().subquery()
+    return connection.execute(select(func.count()).select_from(messages)).scalar_one()
+
+
+def mark_messages_redriven(connection: Connection, sequences: Collection[int], at_ms: int) -> int:
+    """Note that messages went through the door again, all their entries with them; how many entries were not marked before."""
+    unmarked = update(table).where(table.c.sequence.in_(sequences), table.c.redriven_at.is_(None))
+    return connection.execute(unmarked.values(redriven_at=at_ms)).rowcount
 
 
 def mark_redriven(connection: Connection, ids: Collection[int], at_ms: int) -> int:
