@@ -234,7 +234,7 @@ def _column(rows: list[_Row], place: int, column: MappedColumn, refused: list[Re
     if raw is None or np.isinf(raw).any() or "_" in "".join(texts):
         return _column_by_cell(rows, texts, column, refused)
     value = raw * column.unit.factor + column.unit.offset
-    outside = ~((value >= column.parameter.range_min) & (value <= column.parameter.range_max))
+    outside = ~((value >= column.parameter.range_min) & (value <= column.parameter.raw_range_max))
     value[outside & np.isin(raw, tuple(NO_VALUE_CODES))] = np.nan
     return value
 

@@ -73,7 +73,7 @@ def is_no_value_text(text: str) -> bool:
 
 def is_no_value_code(raw: float, value: float, parameter: Parameter) -> bool:
     """Whether a number as sent (``raw``; ``value`` in canonical unit) stands for "no value"."""
-    return raw in NO_VALUE_CODES and not parameter.range_min <= value <= parameter.range_max
+    return raw in NO_VALUE_CODES and not parameter.range_min <= value <= parameter.raw_range_max
 
 
 def device_flag(code: object) -> Flag:

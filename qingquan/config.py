@@ -49,6 +49,9 @@ class Config:
     log_partitions: int = _setting(8, "partitions of the reading log; fixed once the stream exists", low=1)
     log_replicas: int = _setting(1, "copies of the reading log: 1, or 3 on a cluster", low=1)
     log_max_bytes: int = _setting(8 * 2**30, "size of the reading log; when full, devices get no PUBACK", low=2**20)
+    log_reserve_messages: int = _setting(
+        10_000_000, "messages the log keeps although recorder and evaluator have covered them, for replays", low=0
+    )
     log_sync_interval: str = _setting("250ms", "how often the log is forced to disk: 'always' or at most 250ms")
 
     database_url: str = _setting("", "SQL database (SQLAlchemy URL); empty = SQLite in the data folder", secret=True)

@@ -248,7 +248,7 @@ class _Build:
         floor = self.ruleset.disinfection.floor.get(key.parameter, 0.0) if is_residual else -np.inf
         self.series_rows.append(
             (
-                len(self.works), first, len(self.timer_rows) - first, flow, parameter.range_min, parameter.range_max,
+                len(self.works), first, len(self.timer_rows) - first, flow, *parameter.span_at(point.kind),
                 parameter.flat_tolerance, floor, round(parameter.flat_suspect_h * HOUR), round(parameter.flat_fail_h * HOUR),
                 stale, slot in feeding,
             )

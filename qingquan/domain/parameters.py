@@ -8,6 +8,10 @@ from enum import StrEnum
 __all__ = ["Limit", "LimitKind", "Parameter", "ParameterKind", "SupplyClass", "applicable_limits"]
 
 
+# Points of raw water: not judged by the drinking-water standard, measured by instruments of wider range.
+UNJUDGED_POINTS = ("source", "treatment")
+
+
 class ParameterKind(StrEnum):
     """How a parameter is used: judged, explaining, or a switch contact (0/1)."""
 
@@ -20,7 +24,8 @@ class ParameterKind(StrEnum):
 class Parameter:
     """An online parameter with its one canonical unit.
 
-    ``range_min``/``range_max`` bound what the instrument can read (outside = flag 4). Flat-line spans are
+    ``range_min``/``range_max`` bound what the instrument can read (outside = flag 4); where raw water is measured,
+    instruments reach up to ``raw_range_max``. Flat-line spans are
     in hours; 0 switches the test off. ``flat_tolerance`` and ``precision_floor`` are in ``unit``.
     """
 
@@ -33,11 +38,16 @@ class Parameter:
     decimals: int
     range_min: float
     range_max: float
+    raw_range_max: float
     precision_floor: float
     flat_tolerance: float
     flat_suspect_h: float
     flat_fail_h: float
     source: str
+
+    def span_at(self, point_kind: str) -> tuple[float, float]:
+        """What the instrument at a kind of point can read, both ends included."""
+        return self.range_min, self.raw_range_max if point_kind in UNJUDGED_POINTS else self.range_max
 
 
 class LimitKind(StrEnum):
@@ -98,10 +108,6 @@ class Limit:
         return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
 
 
-# Water that is not yet finished is not judged by the drinking-water standard.
-_UNJUDGED_POINTS = ("source", "treatment")
-
-
 def applicable_limits(
     limits: Iterable[Limit], code: str, point_kind: str, *, small_limited: bool, standard: str = "GB 5749"
 ) -> list[Limit]:
@@ -111,7 +117,7 @@ def applicable_limits(
     supply **and** source or treatment limited) holds; a row for the exact point kind wins over one for any point.
     Disinfectant rows name outlet and network end only: network points are judged like the end.
     """
-    if point_kind in _UNJUDGED_POINTS:
+    if point_kind in UNJUDGED_POINTS:
         return []
     place = "network_end" if point_kind == "network" else point_kind
     best: dict[date, Limit] = {}

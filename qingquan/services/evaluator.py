@@ -35,7 +35,7 @@ from qingquan.standards.loader import load_standards
 from qingquan.store.reading_log import ReadingLog
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 from qingquan.store.sql.findings import get_findings
-from qingquan.store.sql.progress import add_counts, applied_sequence, set_applied_sequence
+from qingquan.store.sql.progress import SNAPSHOT_PARTITION, add_counts, applied_sequence, set_applied_sequence
 from qingquan.store.sql.register import load_works, register_version
 from qingquan.store.sql.state import save_works_states
 from rules.engine import open_findings
@@ -102,8 +102,7 @@ class Evaluator:
                     await self._take(messages)
                 is_idle = not messages and reader.is_connected
                 await self._housekeeping(is_idle, time.monotonic() - started > SILENCE_HOLD_S)
-        await self._commit([])
-        self._folds.save(self._snapshots)
+        await self._snapshot()
 
     def _restore(self) -> None:
         with reading(self._engine) as connection:
@@ -192,10 +191,16 @@ class Evaluator:
             await self._tick(now, past_hold and (is_idle or self._lag_ms() < self._allowed_lag_ms()))
         if self._is_due("snapshot", self._config.snapshot_interval_s):
             began = time.monotonic()
-            await self._commit([])
-            self._folds.save(self._snapshots)
+            await self._snapshot()
             took = time.monotonic() - began
             self._due["snapshot"] = time.monotonic() + max(self._config.snapshot_interval_s, took / SNAPSHOT_SHARE)
+
+    async def _snapshot(self) -> None:
+        """Commit, save the state, then say how far it reaches: the log may forget what lies before."""
+        await self._commit([])
+        self._folds.save(self._snapshots)
+        covered = self._covered
+        await self._in_transaction(lambda connection: set_applied_sequence(connection, SNAPSHOT_PARTITION, covered))
 
     def _lag_ms(self) -> int:
         return self._config.clock.now_ms() - self._newest_received

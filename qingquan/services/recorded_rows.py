@@ -1,6 +1,6 @@
 """From decoded readings to rows for the store: the one quality test that needs no memory. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from qingquan.domain.flags import Flag
 from qingquan.domain.parameters import Parameter
 from qingquan.domain.readings import ReadingBatch, SeriesCatalog, SeriesKey
+from qingquan.domain.works import PointKind, Works
 from qingquan.store.ports import SeriesRows
 
 __all__ = ["RowMaker", "recorded_flags"]
@@ -22,6 +23,12 @@ class RowMaker:
         self._keys: list[SeriesKey] = []
         self._low = np.empty(0)
         self._high = np.empty(0)
+        self._kinds: dict[tuple[str, str, str], PointKind] = {}
+
+    def register(self, works: Iterable[Works]) -> None:
+        """Learn which points carry raw water; a point not named is taken for one of finished water."""
+        self._kinds = {(one.county, one.id, point.id): point.kind for one in works for point in one.points}
+        self._keys, self._low, self._high = [], np.empty(0), np.empty(0)
 
     def rows(self, batch: ReadingBatch) -> SeriesRows:
         """The batch as rows, flagged by `recorded_flags`."""
@@ -41,10 +48,10 @@ class RowMaker:
         """The catalog only grows, so only its tail is new."""
         new = [self._catalog.key(number) for number in range(len(self._keys), len(self._catalog))]
         if new:
-            ranges = [self._parameters[key.parameter] for key in new]
+            spans = [self._parameters[key.parameter].span_at(self._kinds.get(key[:3], PointKind.OUTLET)) for key in new]
             self._keys += new
-            self._low = np.r_[self._low, [parameter.range_min for parameter in ranges]]
-            self._high = np.r_[self._high, [parameter.range_max for parameter in ranges]]
+            self._low = np.r_[self._low, [low for low, _ in spans]]
+            self._high = np.r_[self._high, [high for _, high in spans]]
 
 
 def recorded_flags(

@@ -22,6 +22,7 @@ from qingquan.clock import to_ms
 from qingquan.config import Config
 from qingquan.domain.readings import LogMessage, QuarantineReason, SeriesCatalog
 from qingquan.errors import BrokerLost, StoreUnavailable
+from qingquan.services.alive import beat
 from qingquan.services.recorded_rows import RowMaker
 from qingquan.standards.loader import load_standards
 from qingquan.store.ports import AppendResult, SeriesStore
@@ -29,16 +30,19 @@ from qingquan.store.reading_log import LogReader, ReadingLog
 from qingquan.store.series.opening import open_series_store, recorder_socket
 from qingquan.store.series.remote import serving_series
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
-from qingquan.store.sql.progress import applied_sequence, set_applied_sequence
+from qingquan.store.sql.progress import (
+    RECORDER_PARTITION,
+    SNAPSHOT_PARTITION,
+    applied_sequence,
+    set_applied_sequence,
+)
 from qingquan.store.sql.quarantine import insert_quarantined
 from qingquan.store.sql.register import load_works, register_version
 
-__all__ = ["READER", "RECORDER_PARTITION", "Recorder", "purge_floor", "run"]
+__all__ = ["READER", "Recorder", "purge_floor", "run"]
 
 READER = "all"
 """The recorder's name in the series store: it reads all partitions."""
-RECORDER_PARTITION = -1
-"""Row of the SQL progress table that shows how far the recorder is. The truth is in the series store."""
 
 BATCH_MESSAGES = 20_000
 BATCH_SPAN_S = 0.5
@@ -98,10 +102,14 @@ class Recorder:
         with writing(self._engine) as connection:
             set_applied_sequence(connection, RECORDER_PARTITION, covered)
 
+    def beat(self) -> None:
+        """Say that the loop has come round."""
+        beat(self._config, "recorder")
+
     def evaluated(self) -> int:
-        """Log sequence up to which the evaluator has judged and committed."""
+        """Log sequence up to which the evaluator's snapshots reach: from there it would have to read again."""
         with reading(self._engine) as connection:
-            return applied_sequence(connection, 0)
+            return applied_sequence(connection, SNAPSHOT_PARTITION)
 
     def _decode(self, messages: Sequence[LogMessage]) -> Decoded:
         self._follow_register(time.monotonic() >= self._register_due)
@@ -122,6 +130,7 @@ class Recorder:
                 return False
             works = load_works(connection)
         self._decoder.replace_directory(PointDirectory(works))
+        self._rows.register(works)
         self._register_version = version
         _log.info("works_register_loaded", works=len(works), version=version)
         return True
@@ -149,6 +158,7 @@ async def follow(recorder: Recorder, log: ReadingLog, stop: asyncio.Event, reser
                 summary.add(len(messages), await _insisted(recorder.record, stop, messages))
                 covered = messages[-1].sequence
             await summary.tell(covered)
+            recorder.beat()
         await summary.tell(covered, is_last=True)
     except _Stopped:
         _log.warning("recorder_stopped_without_store", covered=covered)
@@ -260,7 +270,8 @@ async def _serve(config: Config, stop: asyncio.Event, reserve: int | None) -> No
         store = await _insisted(open_series_store, stop, config)
         try:
             async with _served(config, store), await _connected(config, stop) as log:
-                await follow(Recorder(config, engine, store), log, stop, reserve)
+                keep = config.log_reserve_messages if reserve is None else reserve
+                await follow(Recorder(config, engine, store), log, stop, keep)
         finally:
             await asyncio.to_thread(store.close)
     except _Stopped:

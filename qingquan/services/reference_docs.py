@@ -101,7 +101,8 @@ canonical = value × factor + offset
 
 def _parameter_row(p: Parameter) -> tuple[str, ...]:
     flat = f"{p.flat_suspect_h:g} / {p.flat_fail_h:g}"
-    scope = f"{p.range_min:g} to {p.range_max:g}"
+    raw = f" (raw water {p.raw_range_max:g})" if p.raw_range_max > p.range_max else ""
+    scope = f"{p.range_min:g} to {p.range_max:g}{raw}"
     return f"`{p.code}`", p.name_zh, p.name_en, p.kind.value, p.unit, scope, f"{p.flat_tolerance:g}", flat, p.source
 
 

@@ -88,9 +88,12 @@ def _parameter(row: dict[str, str]) -> Parameter:
     low, high = float(row["range_min"]), float(row["range_max"])
     if not low < high:
         raise ValueError(f"range_min {low} is not below range_max {high}")
+    raw_high = float(row["raw_range_max"] or high)
+    if raw_high < high:
+        raise ValueError(f"raw_range_max {raw_high} is below range_max {high}")
     return Parameter(
         code=row["code"], kind=ParameterKind(row["kind"]), unit=row["unit"], name_zh=row["name_zh"], name_en=row["name_en"],
-        short_zh=row["short_zh"], decimals=int(row["decimals"]), range_min=low, range_max=high,
+        short_zh=row["short_zh"], decimals=int(row["decimals"]), range_min=low, range_max=high, raw_range_max=raw_high,
         precision_floor=float(row["precision_floor"]), flat_tolerance=float(row["flat_tolerance"]),
         flat_suspect_h=float(row["flat_suspect_h"]), flat_fail_h=float(row["flat_fail_h"]), source=row["source"],
     )  # fmt: skip

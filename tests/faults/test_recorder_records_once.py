@@ -18,12 +18,11 @@ from qingquan.config import Config
 from qingquan.domain.readings import SeriesKey, Topic
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
 from qingquan.errors import StoreUnavailable
-from qingquan.services.recorder import RECORDER_PARTITION
 from qingquan.store.ports import SeriesReader
 from qingquan.store.reading_log import ReadingLog
 from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
-from qingquan.store.sql.progress import applied_sequence
+from qingquan.store.sql.progress import RECORDER_PARTITION, applied_sequence
 from qingquan.store.sql.quarantine import counts_by_reason
 from qingquan.store.sql.register import save_works
 from qingquan.testing.servers import running_reading_log

@@ -7,7 +7,19 @@ from sqlalchemy import Connection, select
 from qingquan.store.sql.schema import counter, evaluator_progress
 from qingquan.store.sql.statements import insert_or_update
 
-__all__ = ["add_counts", "applied_sequence", "counts", "set_applied_sequence"]
+__all__ = [
+    "RECORDER_PARTITION",
+    "SNAPSHOT_PARTITION",
+    "add_counts",
+    "applied_sequence",
+    "counts",
+    "set_applied_sequence",
+]
+
+# Rows of `evaluator_progress` beside the partitions, which count from 0: how far the recorder has come, and how far the
+# evaluator's snapshots reach.
+RECORDER_PARTITION = -1
+SNAPSHOT_PARTITION = -2
 
 
 def applied_sequence(connection: Connection, partition: int) -> int:
