@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from qingquan.domain.findings import FindingKind, Severity
 
-__all__ = ["ACTION_BY_PARAMETER", "LABELS", "PHRASES", "SEVERITY_WORDS", "Phrase"]
+__all__ = ["ACTION_BY_PARAMETER", "LABELS", "LAB_ACTION_BY_PARAMETER", "PHRASES", "SEVERITY_WORDS", "Phrase"]
 
 K = FindingKind
 
@@ -14,7 +14,7 @@ class Phrase:
     """``fact`` states the finding where it has a value and a limit, ``bare`` where it has none.
 
     Both may name ``{point} {name} {value} {limit} {since}``. ``verdict`` is what it looks like, ``action`` the next step,
-    ``over`` what is told when it has ended. Actions stay within 35 characters, the longest SMS variable.
+    ``over`` what is told when it has ended, ``found`` states what has a value where none is allowed. Actions stay within 35 characters, the longest SMS variable.
     """
 
     fact: str
@@ -22,6 +22,7 @@ class Phrase:
     verdict: str
     action: str
     over: str
+    found: str = ""
 
 
 PHRASES: dict[str, dict[FindingKind, Phrase]] = {
@@ -55,7 +56,7 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
             "请检查探头和接线，用便携仪表比对", "{point}{name}读数恢复正常"),
         K.LAB_EXCEEDANCE: Phrase(
             "{point}化验{name}{value}，{relation}限值{limit}", "{point}化验{name}不合格", "",
-            "请按规定复检并查明原因", "{point}{name}复检合格"),
+            "请按规定复检并查明原因", "{point}{name}复检合格", found="{point}化验检出{name}{value}"),
     },
     "en": {
         K.DISINFECTION_MISSING: Phrase(
@@ -87,7 +88,7 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
             "check probe and wiring", "{point} {name} is back in range"),
         K.LAB_EXCEEDANCE: Phrase(
             "{point} lab {name} {value}, {relation} limit {limit}", "{point} lab {name} failed", "",
-            "sample again and find the cause", "{point} {name}: repeat sample passed"),
+            "sample again and find the cause", "{point} {name}: repeat sample passed", found="{point} lab found {name} {value}"),
     },
 }  # fmt: skip
 
@@ -107,6 +108,40 @@ ACTION_BY_PARAMETER: dict[str, dict[str, str]] = {
     },
 }
 
+# What a laboratory has found asks for its own next step: nobody can look at a sensor.
+LAB_ACTION_BY_PARAMETER: dict[str, dict[str, str]] = {
+    "zh": {
+        "nitrate_n": "勿供婴幼儿饮用，煮沸不能去除，请尽快复检",
+        "cyanide": "建议停止饮用，立即复检并排查污染源",
+        "chlorite": "请降低二氧化氯投加量，检查发生器并复检",
+        "chlorine_dioxide": "请核对二氧化氯投加量，并手工复测余量",
+        "free_chlorine": "请核对投加量，并用DPD法手工复测余量",
+        "total_chlorine": "请核对投加量，并用DPD法手工复测余量",
+        "ozone": "请核对投加量，并手工复测余量",
+        "colony_count": "请清洗消毒清水池和管网，加强消毒并复检",
+        "giardia": "请检查过滤运行，建议煮沸饮用并复检",
+        "cryptosporidium": "请检查过滤运行，建议煮沸饮用并复检",
+        "ph": "请核对投药和水源情况，并复检",
+        "gross_alpha": "请作核素分析和评价，判定能否饮用",
+        "gross_beta": "请作核素分析和评价，判定能否饮用",
+    },
+    "en": {
+        "nitrate_n": "not for infants, boiling is no help",
+        "cyanide": "stop drinking, resample, find cause",
+        "chlorite": "lower the ClO2 dose, resample",
+        "chlorine_dioxide": "check ClO2 dose, test by hand",
+        "free_chlorine": "check the dose, test by DPD",
+        "total_chlorine": "check the dose, test by DPD",
+        "ozone": "check the dose, test by hand",
+        "colony_count": "flush and disinfect, resample",
+        "giardia": "check filters, advise boiling",
+        "cryptosporidium": "check filters, advise boiling",
+        "ph": "check dosing and source, resample",
+        "gross_alpha": "analyse the nuclides",
+        "gross_beta": "analyse the nuclides",
+    },
+}
+
 SEVERITY_WORDS: dict[str, dict[Severity, str]] = {
     "zh": {
         Severity.CRITICAL: "严重告警", Severity.MAJOR: "重要告警", Severity.MINOR: "一般告警", Severity.INFO: "提示",
@@ -122,7 +157,7 @@ LABELS: dict[str, dict[str, str]] = {
         "raised": "（升级）", "problem": "问题", "since": "开始", "lasted": "已持续", "over": "持续", "action": "处置",
         "contact": "管水员", "worst": "最不利值", "more": "另有{count}项", "open": "查看详情", "digest": "水质告警汇总",
         "count": "{count}条", "above": "高于", "below": "低于", "withdrawn_fact": "后续数据表明此前告警不成立，已撤回",
-        "withdrawn_sms": "此前告警经核实不成立", "since_word": "起", "no_phone": "未登记电话", "clause": "依据",
+        "withdrawn_sms": "此前告警经核实不成立", "since_word": "起", "no_phone": "未登记电话", "clause": "依据", "sampled": "采样", "limit": "限值", "guidance": "指导值",
     },
     "en": {
         "simulated": "[SIMULATED] ", "simulated_sms": "SIMULATED", "recovered": "Recovered", "withdrawn": "Withdrawn",
@@ -131,5 +166,6 @@ LABELS: dict[str, dict[str, str]] = {
         "count": "{count} messages", "above": "above", "below": "below",
         "withdrawn_fact": "later readings show that there was no such fault: withdrawn",
         "withdrawn_sms": "alarm withdrawn, no such fault", "since_word": "", "no_phone": "no phone on file", "clause": "By",
+        "sampled": "Sampled", "limit": "limit", "guidance": "guidance value",
     },
 }  # fmt: skip

@@ -11,7 +11,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from alerts.lifecycle import Step
-from alerts.phrases import ACTION_BY_PARAMETER, LABELS, PHRASES, SEVERITY_WORDS
+from alerts.phrases import ACTION_BY_PARAMETER, LAB_ACTION_BY_PARAMETER, LABELS, PHRASES, SEVERITY_WORDS
 from alerts.templates import SmsTemplate
 from qingquan.clock import from_ms
 from qingquan.domain.findings import Finding, FindingKind
@@ -45,7 +45,12 @@ _LINK = re.compile(r"(?i)(https?:/*|www\.)\S*|\b[a-z0-9\-]+\.(com|cn|net|org|gov
 _MARKDOWN = str.maketrans(
     {"<": "＜", ">": "＞", "[": "［", "]": "］", "*": "＊", "`": "｀", "\n": " ", "\r": " ", "#": "＃"}
 )
-_UNITS = {"pH unit": "", "bool": "", "degC": "℃", "uS/cm": "μS/cm"}
+_UNITS = {
+    "pH unit": "", "bool": "", "degC": "℃", "uS/cm": "μS/cm", "ratio": "", "-": "", "MPN/mL or CFU/mL": "CFU/mL",
+    "MPN/100mL or CFU/100mL": "CFU/100mL",
+}  # fmt: skip
+# The names of the standard explain some parameters at length; a message has no room for that.
+_EXPLANATION = re.compile(r"\([^)]{6,}\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +187,12 @@ def _alarm_rows(notice: Notice, style: Style) -> list[tuple[str, str]]:
     verdict = f"{_comma(style)}{phrase.verdict}" if phrase.verdict else ""
     more = f"{_comma(style)}{words['more'].format(count=notice.others)}" if notice.others else ""
     problem = f'<font color="warning">{_fact(notice, style).translate(_MARKDOWN)}</font>{verdict}{more}'
+    is_lab = notice.finding.kind is FindingKind.LAB_EXCEEDANCE
     return [
         (words["problem"], problem),
-        (words["since"], _since(notice, style)),
+        (words["sampled" if is_lab else "since"], _since(notice, style)),
         (words["action"], _action(notice, style)),
-        (words["clause"], notice.finding.clause.translate(_MARKDOWN)),
+        (words["clause"], _clause(notice, style).translate(_MARKDOWN)),
         (words["contact"], _caretaker(notice, style)),
     ]
 
@@ -195,14 +201,16 @@ def _recovery_rows(notice: Notice, style: Style) -> list[tuple[str, str]]:
     words = LABELS[style.language]
     fact = words["withdrawn_fact"] if notice.step is Step.WITHDRAWN else _over(notice, style)
     end = notice.finding.end if notice.finding.end is not None else notice.now_ms
-    worst = _value(notice, notice.finding.extreme) if notice.step is Step.RECOVERED else ""
+    worst = _extreme(notice, style) if notice.step is Step.RECOVERED else ""
+    is_lab = notice.finding.kind is FindingKind.LAB_EXCEEDANCE
+    lasted = duration(end - notice.since, style.language) if notice.step is Step.RECOVERED and not is_lab else ""
     return [
         (
             words["problem"] if style.language == "en" else "情况",
             f'<font color="info">{fact.translate(_MARKDOWN)}</font>',
         ),
-        (words["since"], _local(notice.since, notice.now_ms, style)),
-        (words["over"], duration(end - notice.since, style.language) if notice.step is Step.RECOVERED else ""),
+        (words["sampled" if is_lab else "since"], _local(notice.since, notice.now_ms, style)),
+        (words["over"], lasted),
         (words["worst"], worst),
     ]
 
@@ -218,13 +226,18 @@ def _heading(notice: Notice, style: Style) -> str:
 def _fact(notice: Notice, style: Style, *, with_point: bool = True) -> str:
     finding, words = notice.finding, LABELS[style.language]
     phrase = PHRASES[style.language][finding.kind]
-    value, limit = _value(notice, finding.extreme), _value(notice, finding.limit, exact=True)
+    value, limit = _extreme(notice, style), _value(notice, finding.limit, exact=True)
     relation = _relation(finding)
     # A switch contact has no value worth telling: that the doser reads 0 is said in words.
     is_contact = notice.label is not None and notice.label.unit == "bool"
     is_told = "{value}" not in phrase.fact or (value and not is_contact)
     is_compared = "{limit}" not in phrase.fact or (limit and relation)
-    text = (phrase.fact if is_told and is_compared else phrase.bare).format(
+    wording = phrase.fact if is_told and is_compared else phrase.bare
+    if phrase.found and finding.limit is None and finding.extreme is not None:
+        wording = phrase.found
+    if finding.evidence.get("guidance"):
+        wording = wording.replace(words["limit"], words["guidance"])
+    text = wording.format(
         point=_point_name(notice) if with_point else "",
         name=_parameter_name(notice, style),
         value=value,
@@ -239,6 +252,8 @@ def _relation(finding: Finding) -> str:
 
     A works whose doser has stopped is without disinfection while its residual still holds: "0.2, below 0.05" is no message.
     """
+    if finding.kind is FindingKind.LAB_EXCEEDANCE and finding.extreme is None and finding.limit is not None:
+        return "below"  # not detected: held to be wrong, it can only be too little
     if finding.extreme is None or finding.limit is None:
         return ""
     relation = "above" if finding.extreme > finding.limit else "below"
@@ -291,16 +306,36 @@ def _point_name(notice: Notice) -> str:
 def _parameter_name(notice: Notice, style: Style) -> str:
     if notice.label is None:
         return notice.finding.parameter
-    return notice.label.name(style.language)
+    name = notice.label.name(style.language)
+    return name if style.language == "en" else _EXPLANATION.sub("", name)
 
 
 def _action(notice: Notice, style: Style) -> str:
     finding = notice.finding
+    if finding.kind is FindingKind.LAB_EXCEEDANCE and finding.parameter in LAB_ACTION_BY_PARAMETER[style.language]:
+        return LAB_ACTION_BY_PARAMETER[style.language][finding.parameter]
     if finding.kind in (FindingKind.EXCEEDANCE, FindingKind.LAB_EXCEEDANCE):
         special = ACTION_BY_PARAMETER[style.language].get(finding.parameter)
         if special is not None:
             return special
     return PHRASES[style.language][finding.kind].action
+
+
+def _extreme(notice: Notice, style: Style) -> str:
+    """The worst value. A laboratory's stands as it wrote it: ``<0.02`` is not 0.02."""
+    result = notice.finding.evidence.get("result")
+    if notice.finding.kind is not FindingKind.LAB_EXCEEDANCE or not isinstance(result, str):
+        return _value(notice, notice.finding.extreme)
+    return result if style.language == "en" else result.replace(" ", "")
+
+
+def _clause(notice: Notice, style: Style) -> str:
+    clause = notice.finding.clause
+    return clause if style.language == "en" else re.sub(r"Table (\w+)( footnote)?", _table_zh, clause)
+
+
+def _table_zh(match: re.Match[str]) -> str:
+    return f"表{match[1]}{'注' if match[2] else ''}"
 
 
 def _value(notice: Notice, value: float | None, *, exact: bool = False) -> str:
@@ -316,6 +351,8 @@ def _value(notice: Notice, value: float | None, *, exact: bool = False) -> str:
 
 def _since(notice: Notice, style: Style) -> str:
     at = _local(notice.since, notice.now_ms, style)
+    if notice.finding.kind is FindingKind.LAB_EXCEEDANCE:
+        return at  # a bottle tells of one moment; how long the water has been so, nobody knows
     lasted = duration(notice.now_ms - notice.since, style.language)
     if style.language == "en":
         return f"{at} ({lasted})"

@@ -4,6 +4,7 @@ A bad cell refuses its row and nothing else, and says where it stands and how to
 here: verdicts are left at "not judged".
 """
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -18,7 +19,7 @@ from qingquan.domain.works import Works
 from qingquan.sheets import Sheet, Unreadable, column_letters, read_sheets
 from qingquan.standards.laboratory import LabParameter, LabUnit, load_laboratory, name_key, unit_key
 
-__all__ = ["Taken", "parse_lab"]
+__all__ = ["Known", "parse_lab"]
 
 T = TypeVar("T")
 
@@ -28,15 +29,15 @@ MAX_TEXT = 200
 LOOKS_LIKE_DATA = 4
 """So many known columns make a sheet one that was meant to be read, though a required one is missing."""
 
-Taken = Callable[[str, Collection[str]], Collection[str]]
-"""County and sample numbers to those of them that were uploaded before."""
+Known = Callable[[str, Collection[str]], Mapping[str, LabSample]]
+"""County and sample numbers to the stored samples, with their results, of those that were uploaded before."""
 
 _IONS = {"nitrate_n": "NO3", "ammonia_n": "NH3"}
 
 
 def parse_lab(
     content: bytes, filename: str, works: Iterable[Works], *, uploaded_at: int, uploaded_by: str,
-    taken: Taken | None = None, language: str = "zh",
+    known: Known | None = None, language: str = "zh",
 ) -> LabReport:  # fmt: skip
     """Samples with their results, and everything refused with its place.
 
@@ -48,8 +49,10 @@ def parse_lab(
         The works for which the uploader may report.
     uploaded_at
         Now [ms since epoch, UTC]; a sample taken later is refused.
-    taken
-        Asked once per county which sample numbers were uploaded before; those samples are refused, never overwritten.
+    known
+        Asked once per county for samples uploaded before. A result such a sample has already is refused, never
+        overwritten; one it lacks is taken, and the sample comes with the stored ``id``, so that a mended row can be
+        uploaded with the rest of its sheet.
     language
         Of the refusals: ``zh`` or ``en``.
     """
@@ -59,8 +62,8 @@ def parse_lab(
     upload = _Upload(Places(works), uploaded_at, uploaded_by, filename, sha256(content).hexdigest(), language)
     for sheet, header in _data_sheets(sheets):
         upload.read(sheet, header)
-    if taken is not None:
-        upload.refuse_taken(taken)
+    if known is not None:
+        upload.refuse_known(known)
     return upload.report()
 
 
@@ -81,6 +84,7 @@ class _Draft:
     row: int
     cell: str
     results: dict[str, LabResult]
+    places: dict[str, "_Place"] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +129,50 @@ class _Upload:
         if empty:
             self._refusals.append(refusal(LabReason.NO_ROWS, self._language, sheet=sheet.name, row=header.row + 1))
 
-    def refuse_taken(self, taken: Taken) -> None:
+    def refuse_known(self, known: Known) -> None:
         numbers: dict[str, list[str]] = {}
         for county, number in self._drafts:
             numbers.setdefault(county, []).append(number)
+        repeated: list[tuple[_Draft, LabSample, str]] = []
         for county, asked in numbers.items():
-            for number in taken(county, asked):
-                draft = self._drafts.pop((county, number), None)
-                if draft is not None:
-                    self._refusals.append(
-                        refusal(
-                            LabReason.NUMBER_TAKEN, self._language, sheet=draft.sheet, row=draft.row, cell=draft.cell,
-                            column=title("number", self._language), value=number,
-                        )
-                    )  # fmt: skip
+            held = known(county, asked)
+            for number in asked:
+                if number in held:
+                    repeated += self._set_beside((county, number), held[number])
+        from_this_file = [one for one in repeated if one[1].source_digest == self._digest]
+        if from_this_file:
+            # One line for a file sent twice, not one for every row of it.
+            _, stored, _ = from_this_file[0]
+            self._refusals.append(
+                refusal(
+                    LabReason.FILE_TAKEN, self._language, sheet=self._filename, value=str(len(from_this_file)),
+                    by=stored.uploaded_by, other=stored.source_file,
+                )
+            )  # fmt: skip
+        for draft, stored, parameter in repeated:
+            if stored.source_digest != self._digest:
+                self._refuse(draft.places[parameter], "parameter", parameter, Wrong(LabReason.RESULT_TAKEN))
+
+    def _set_beside(self, key: tuple[str, str], stored: LabSample) -> list[tuple[_Draft, LabSample, str]]:
+        """Hold a sample against the stored one of its number; results that one has already are left out and returned."""
+        draft = self._drafts[key]
+        if any(getattr(draft.sample, name) != getattr(stored, name) for name in ("works", "point", "sampled_at")):
+            self._refusals.append(
+                refusal(
+                    LabReason.NUMBER_TAKEN, self._language, sheet=draft.sheet, row=draft.row, cell=draft.cell,
+                    column=title("number", self._language), value=stored.number,
+                )
+            )  # fmt: skip
+            del self._drafts[key]
+            return []
+        held = {result.parameter for result in stored.results}
+        fresh = {code: result for code, result in draft.results.items() if code not in held}
+        if fresh:
+            sample = replace(draft.sample, id=stored.id)
+            self._drafts[key] = replace(draft, sample=sample, results=fresh)
+        else:
+            del self._drafts[key]
+        return [(draft, stored, code) for code in draft.results if code in held]
 
     def _read_row(self, row: Row, place: _Place) -> None:
         """All faults of a row are told at once."""
@@ -267,6 +301,7 @@ class _Upload:
             )
             return
         draft.results[result.parameter] = result
+        draft.places[result.parameter] = place
 
     def _taken(self, place: _Place, field: str, row: Row, found: T | Wrong) -> T | None:
         """What was found, or ``None`` after setting it among the refusals."""

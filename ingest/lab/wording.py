@@ -38,6 +38,8 @@ class LabReason(StrEnum):
     SAMPLE_CONFLICT = "sample_conflict"
     DUPLICATE_RESULT = "duplicate_result"
     NUMBER_TAKEN = "number_taken"
+    RESULT_TAKEN = "result_taken"
+    FILE_TAKEN = "file_taken"
 
 
 _L, _S = LabReason, SheetFault
@@ -76,7 +78,9 @@ _TEXTS: dict[str, tuple[str, str, str, str]] = {
     _L.TOO_LONG: ("文字过长", "不超过 {allowed} 字", "the text is too long", "{allowed} characters at most"),
     _L.SAMPLE_CONFLICT: ("与第 {other} 行是同一样品编号，但“{column}”不同", "改正，或换一个样品编号", "row {other} has the same sample number but another {column}", "correct it, or give another number"),
     _L.DUPLICATE_RESULT: ("该样品的这个指标在第 {other} 行已有", "只保留一行", "row {other} has this parameter of this sample already", "keep one row"),
-    _L.NUMBER_TAKEN: ("样品编号“{value}”已经上传过", "更正旧结果请走更正流程；新样品换一个编号", "sample number {value} was uploaded before", "correct the old result there, or give a new sample another number"),
+    _L.NUMBER_TAKEN: ("样品编号“{value}”已用于另一个采样点或采样时间的样品", "核对工程、采样点和采样时间；新样品换一个编号", "sample number {value} was used for another point or time", "check works, point and time, or give a new sample another number"),
+    _L.RESULT_TAKEN: ("该样品的指标“{value}”已经上传过", "更正旧结果请走更正流程；新样品换一个编号", "{value} of this sample was uploaded before", "correct the old result there, or give a new sample another number"),
+    _L.FILE_TAKEN: ("本文件已由{by}上传过（{other}），其中 {value} 条结果已在库中，没有重复写入", "无需再次上传", "this file was uploaded before by {by} ({other}); {value} of its results are stored already and were not written twice", "nothing to do"),
 }  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["LabOperator", "LabRefusal", "LabReport", "LabResult", "LabSample", "LabVerdict"]
+from qingquan.domain.findings import Severity
+
+__all__ = ["LabOperator", "LabRefusal", "LabReport", "LabResult", "LabSample", "LabSeverity", "LabVerdict"]
 
 
 class LabOperator(StrEnum):
@@ -16,10 +18,15 @@ class LabOperator(StrEnum):
 
 
 class LabVerdict(StrEnum):
-    """What the standard says of a result. ``NOT_JUDGED``: no row applies, or the qualifier leaves it open."""
+    """What the standard says of a result.
+
+    ``UNDECIDED``: a row applies, but the result does not tell on which side of it the water is (a non-detect whose
+    detection limit lies above the limit). ``NOT_JUDGED``: no row applies.
+    """
 
     COMPLIANT = "compliant"
     EXCEEDED = "exceeded"
+    UNDECIDED = "undecided"
     NOT_JUDGED = "not_judged"
 
 
@@ -31,6 +38,7 @@ class LabResult:
     unit; ``None`` where there is no number. ``limit_id`` and ``clause`` name the row of the standard that was applied,
     ``limit`` its bound as text (``""`` = none applied). ``row`` is the line of the uploaded file, 0 when typed in.
     ``value_text`` is the value's cell as the laboratory wrote it; ``analysed_at`` is ms since epoch, UTC.
+    ``reason`` says in a sentence why the verdict is what it is.
     """
 
     parameter: str
@@ -47,6 +55,7 @@ class LabResult:
     row: int = 0
     value_text: str = ""
     analysed_at: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,23 @@ class LabSample:
     source_digest: str = ""
     status: str = "received"
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LabSeverity:
+    """How urgent an exceedance of a parameter, or of a group of parameters, is.
+
+    ``above`` and ``below`` are for results beyond the upper and under the lower bound; from ``severe_ratio`` times the
+    upper bound on it is ``severe`` (``None`` = no such step). ``reaction`` is the class of what must be done.
+    """
+
+    key: str
+    reaction: str
+    above: Severity
+    below: Severity
+    severe_ratio: float | None
+    severe: Severity
+    source: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,9 @@ def test_a_database_of_an_older_version_is_refused_with_the_remedy(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "head_revision", lambda: "0777")
-    with pytest.raises(ConfigurationError, match="schema 0001, this version needs 0777: run `qingquan db upgrade`"):
+    with pytest.raises(
+        ConfigurationError, match=f"schema {head_revision()}, this version needs 0777: run `qingquan db upgrade`"
+    ):
         check_schema(engine)
 
 

@@ -7,6 +7,7 @@ import io
 import re
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from ingest.lab.columns import COLUMNS
 from ingest.lab.parse import parse_lab
 from ingest.lab.template import template_workbook
 from ingest.lab.wording import refusal_text
-from qingquan.domain.lab import LabOperator, LabReport, LabVerdict
+from qingquan.domain.lab import LabOperator, LabReport, LabSample, LabVerdict
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
 from qingquan.sheets import read_sheets
 from qingquan.standards.laboratory import load_laboratory, name_key, unit_key
@@ -304,17 +305,44 @@ def test_one_parameter_of_a_sample_is_taken_once() -> None:
     assert report.results[0].value == 0.45
 
 
-def test_a_number_uploaded_before_is_refused_with_all_its_results() -> None:
+def _stored(report: LabReport, **changes: Any) -> Any:
+    """What a store that holds a report's samples answers."""
+    held = {sample.number: replace(sample, id=7, **changes) for sample in report.samples}
+    return lambda county, numbers: {number: held[number] for number in numbers if number in held}
+
+
+def test_stored_samples_are_asked_for_once_a_county() -> None:
     asked: list[tuple[str, list[str]]] = []
 
-    def taken(county: str, numbers: Any) -> set[str]:
+    def known(county: str, numbers: Any) -> dict[str, LabSample]:
         asked.append((county, list(numbers)))
-        return {"S1"}
+        return {}
 
-    report = _parse(_csv(GOOD, GOOD | {"指标": "铁"}, GOOD | {"样品编号": "S2"}), taken=taken)
+    _parse(_csv(GOOD, GOOD | {"指标": "铁"}, GOOD | {"样品编号": "S2"}), known=known)
     assert asked == [("520425", ["S1", "S2"])]
-    assert [s.number for s in report.samples] == ["S2"]
-    assert [(r.reason, r.cell) for r in report.refusals] == [("number_taken", "A2")]
+
+
+def test_a_result_uploaded_before_is_refused_and_a_new_one_joins_its_sample() -> None:
+    known = _stored(_parse(_csv(GOOD)))
+    report = _parse(_csv(GOOD | {"结果": "0.1"}, GOOD | {"指标": "铁"}, GOOD | {"样品编号": "S2"}), known=known)
+    assert [(r.reason, r.cell, r.value) for r in report.refusals] == [("result_taken", "E2", "free_chlorine")]
+    assert [(s.number, s.id, [r.parameter for r in s.results]) for s in report.samples] == [
+        ("S1", 7, ["iron"]),
+        ("S2", 0, ["free_chlorine"]),
+    ]
+
+
+def test_a_number_of_another_point_or_time_is_refused() -> None:
+    known = _stored(_parse(_csv(GOOD)))
+    report = _parse(_csv(GOOD | {"采样时间": "2026-05-02 08:30"}), known=known)
+    assert _reason(report) == ("number_taken", "A2")
+
+
+def test_a_file_sent_twice_is_one_refusal() -> None:
+    content = _csv(GOOD, GOOD | {"指标": "铁"}, GOOD | {"样品编号": "S2"})
+    (refused,) = (report := _parse(content, known=_stored(_parse(content)))).refusals
+    assert (report.samples, refused.reason, refused.value) == ((), "file_taken", "3")
+    assert "lab1" in refused.detail
 
 
 def test_analysed_before_sampled_is_refused_but_the_same_day_is_not() -> None:

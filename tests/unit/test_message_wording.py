@@ -45,7 +45,7 @@ def test_the_group_reads_the_same_with_duration_clause_and_masked_phone() -> Non
         '> 问题：<font color="warning">出厂水游离氯0.02mg/L，低于0.3mg/L</font>，疑似消毒中断\n'
         "> 开始：08:00起，已持续35分钟\n"
         "> 处置：请立即检查投加泵和药箱，并用DPD法手工复测\n"
-        "> 依据：GB 5749-2022 Table 2\n"
+        "> 依据：GB 5749-2022 表2\n"
         "> 管水员：张三 138****0001\n"
         "[查看详情](https://wq.example.org/incidents/7)"
     )
@@ -89,7 +89,7 @@ def test_a_stopped_doser_is_not_told_as_a_residual_that_is_fine() -> None:
         ({"kind": K.FLAT_LINE, "extreme": 0.41, "limit": None}, "游离氯读数长时间不变（0.41mg/L）"),
         (
             {"kind": K.LAB_EXCEEDANCE, "parameter": "escherichia_coli", "extreme": 2.0, "limit": None},
-            "化验大肠埃希氏菌不合格",
+            "化验检出大肠埃希氏菌2CFU",
         ),
         ({"parameter": "doser_running", "extreme": 0.0, "limit": 1.0}, "消毒剂投加中断，疑似消毒中断"),
     ],

@@ -4,14 +4,35 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, text
 
 from qingquan.domain.lab import LabOperator, LabResult, LabSample, LabVerdict
 from qingquan.store.sql.columns import bounded_key, finite_or_none
 from qingquan.store.sql.schema import lab_result, lab_sample
 from qingquan.store.sql.statements import Page, insert_unless_taken, page_of, region
 
-__all__ = ["get_sample", "list_samples", "save_samples", "taken_numbers"]
+__all__ = [
+    "add_results",
+    "get_sample",
+    "hold_uploads",
+    "judged_results",
+    "list_samples",
+    "samples_by_number",
+    "save_samples",
+    "taken_numbers",
+]
+
+# PostgreSQL lets several transactions write at once; uploads take turns by this advisory lock. Any constant serves.
+UPLOAD_LOCK = 5_204_252
+
+# Numbers asked for in one query; a database bounds the variables of a statement.
+ASKED_AT_ONCE = 500
+
+
+def hold_uploads(connection: Connection) -> None:
+    """Let no other upload in until the transaction ends. On SQLite a writing transaction is alone anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPLOAD_LOCK})
 
 
 def save_samples(connection: Connection, samples: Iterable[LabSample]) -> list[LabSample]:
@@ -38,6 +59,49 @@ def taken_numbers(connection: Connection, county: str, numbers: Collection[str])
         lab_sample.c.county == county, lab_sample.c.number.in_(map(bounded_key, numbers))
     )
     return set(connection.scalars(query))
+
+
+def add_results(connection: Connection, sample_id: int, results: Iterable[LabResult]) -> None:
+    """Add results to a stored sample. That it has none of these parameters yet is the caller's to see to."""
+    rows = [_result_row(sample_id, result) for result in results]
+    if rows:
+        connection.execute(insert(lab_result), rows)
+
+
+def samples_by_number(connection: Connection, county: str, numbers: Collection[str]) -> dict[str, LabSample]:
+    """Those of the laboratory's sample numbers that the county has, newest version of each, with their results."""
+    asked = list(dict.fromkeys(map(bounded_key, numbers)))
+    table = lab_sample.c
+    found: dict[str, LabSample] = {}
+    for first in range(0, len(asked), ASKED_AT_ONCE):
+        query = select(lab_sample).where(table.county == county, table.number.in_(asked[first : first + ASKED_AT_ONCE]))
+        rows = connection.execute(query.order_by(table.version)).all()
+        found |= {sample.number: sample for sample in _samples(connection, rows)}
+    return found
+
+
+def judged_results(
+    connection: Connection, county: str, works: str, parameters: Collection[str]
+) -> list[tuple[LabSample, LabResult]]:
+    """All results of a works for these parameters on which there is a verdict, oldest sample first.
+
+    The samples come without their other results.
+    """
+    sample, result = lab_sample.c, lab_result.c
+    decided = (LabVerdict.COMPLIANT.value, LabVerdict.EXCEEDED.value)
+    where = (
+        sample.county == county,
+        sample.works == works,
+        result.parameter.in_(parameters),
+        result.verdict.in_(decided),
+    )
+    joined = lab_result.join(lab_sample, sample.id == result.sample_id)
+    rows = connection.execute(
+        select(lab_result).select_from(joined).where(*where).order_by(sample.sampled_at, result.id)
+    ).all()
+    of_works = select(lab_sample).where(sample.county == county, sample.works == works)
+    samples = {row.id: _sample(row, ()) for row in connection.execute(of_works)}
+    return [(samples[row.sample_id], _result(row)) for row in rows]
 
 
 def get_sample(connection: Connection, sample_id: int) -> LabSample | None:
@@ -93,6 +157,8 @@ def _samples_with(parameter: str | None, verdicts: Collection[LabVerdict] | None
 
 
 def _samples(connection: Connection, rows: Sequence[Row[Any]]) -> list[LabSample]:
+    if not rows:
+        return []
     table = lab_result.c
     query = select(lab_result).where(table.sample_id.in_([row.id for row in rows])).order_by(table.sample_id, table.id)
     results: dict[int, list[LabResult]] = {}
@@ -154,6 +220,7 @@ def _result_row(sample_id: int, result: LabResult) -> dict[str, Any]:
         "limit_id": result.limit_id,
         "clause": result.clause,
         "source_row": result.row,
+        "reason": result.reason,
     }
 
 
@@ -173,4 +240,5 @@ def _result(row: Row[Any]) -> LabResult:
         row=row.source_row,
         value_text=row.value_text,
         analysed_at=row.analysed_at,
+        reason=row.reason,
     )

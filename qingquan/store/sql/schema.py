@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from qingquan.store.sql.columns import DOCUMENT, IDENTITY, MILLISECONDS, FreeText
@@ -298,6 +299,7 @@ lab_result = Table(
     Column("limit_id", Text, nullable=False),
     Column("clause", Text, nullable=False),
     Column("source_row", Integer, nullable=False),
+    Column("reason", FreeText, nullable=False, server_default=text("''")),
     Index(None, "sample_id", "id"),
     Index(None, "parameter"),
 )
