@@ -3,6 +3,7 @@
 import ctypes
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -23,6 +25,8 @@ STOP_WAIT_S = 15.0
 PR_SET_PDEATHSIG = 1
 # Wrong use or a refused configuration: another start would end the same way.
 WRONG_USE = 2
+# Lines of our own structured log; what a refused child says to people stands beside them.
+_LOG_LINE = re.compile(r"\btimestamp=\S+$|^\S+Z \[")
 
 _log = structlog.get_logger(__name__)
 
@@ -37,6 +41,7 @@ class Child:
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
     next_start: float = 0.0
+    log_begin: int = 0
     pause_s: float = field(default=FIRST_PAUSE_S)
 
 
@@ -64,8 +69,11 @@ class Supervisor:
     def watch(self) -> None:
         """One look at every child; those that ended are started again after a pause that grows while they keep ending.
 
-        A child that ended with exit status 2 was refused by its configuration: `refused` then holds its last words.
+        A child that ended with exit status 2 was refused by its configuration: `refused` then holds what it said (lines),
+        and nothing is started again.
         """
+        if self.refused is not None:
+            return
         now = time.monotonic()
         for child in self._children:
             if child.process is None:
@@ -80,7 +88,8 @@ class Supervisor:
                 continue
             child.process = None
             if status == WRONG_USE:
-                self.refused = f"{child.name}: {self.last_line(child.name)}"
+                self.refused = "\n".join(f"{child.name}: {line}" for line in self._said(child))
+                return
             _log.warning("service ended, starting it again", service=child.name, status=status)
             child.next_start = now + child.pause_s * random.uniform(0.7, 1.3)  # noqa: S311 (jitter)
             child.pause_s = min(child.pause_s * 2, LONGEST_PAUSE_S)
@@ -92,6 +101,13 @@ class Supervisor:
         except OSError:
             return ""
         return lines[-1] if lines else ""
+
+    def _said(self, child: Child) -> list[str]:
+        """What a child said to people since its last start; at least that it ended."""
+        with self.log_file(child.name).open(encoding="utf-8", errors="replace") as log:
+            log.seek(child.log_begin)
+            lines = [line.strip() for line in log]
+        return [line for line in lines if line and not _LOG_LINE.search(line)] or [f"ended with status {WRONG_USE}"]
 
     def stop(self) -> None:
         """Stop children, the last started first; whoever does not end in time is killed."""
@@ -108,7 +124,9 @@ class Supervisor:
         self._children = []
 
     def _launch(self, child: Child) -> None:
+        own_pid = os.getpid()
         with self.log_file(child.name).open("ab") as log:
+            child.log_begin = log.tell()
             child.process = subprocess.Popen(
                 [sys.executable, "-m", "qingquan", *child.arguments],
                 stdin=subprocess.DEVNULL,
@@ -117,14 +135,16 @@ class Supervisor:
                 env=self._environment,
                 # Ctrl-C goes to us alone; we stop the children in order.
                 start_new_session=True,
-                preexec_fn=_end_with_parent if threading.current_thread() is threading.main_thread() else None,
+                preexec_fn=partial(_end_with, own_pid)
+                if threading.current_thread() is threading.main_thread()
+                else None,
             )
         child.started_at = time.monotonic()
 
 
-def _end_with_parent() -> None:
-    """Linux: a child is told to end when its supervisor is killed; elsewhere nothing."""
+def _end_with(supervisor: int) -> None:
+    """Linux: a child is told to end when its supervisor (process id) is killed; elsewhere nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1:
+        if os.getppid() != supervisor:
             os._exit(1)

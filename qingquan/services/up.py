@@ -150,7 +150,7 @@ class _Up:
     def _watch(self) -> None:
         self._supervisor.watch()
         if self._supervisor.refused is not None:
-            raise ConfigurationError([self._supervisor.refused])
+            raise ConfigurationError(self._supervisor.refused.splitlines())
 
     def _milestones(self, stop: threading.Event) -> None:
         engine = open_database(self._config.sql_url)
