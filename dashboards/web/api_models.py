@@ -242,7 +242,10 @@ class AcknowledgeIn(BaseModel):
 
 
 class LabResultOut(BaseModel):
-    """One parameter of a sample. A non-detect has no value: ``operator`` is ``ND`` or ``<``, and the limit of detection stands beside."""
+    """One parameter of a sample. A non-detect has no value: ``operator`` is ``ND`` or ``<``, and the limit of detection stands beside.
+
+    ``verdict`` is compliant, exceeded, undecided or not_judged; ``reason`` says why in a sentence.
+    """
 
     parameter: str
     operator: str
@@ -256,6 +259,7 @@ class LabResultOut(BaseModel):
     limit_id: str
     clause: str
     row: int
+    reason: str
 
     @classmethod
     def of(cls, result: LabResult) -> "LabResultOut":
@@ -264,6 +268,7 @@ class LabResultOut(BaseModel):
             parameter=result.parameter, operator=result.operator, value=result.value, detection_limit=result.detection_limit,
             unit=result.unit, canonical_value=result.canonical_value, method=result.method, verdict=result.verdict,
             limit=result.limit, limit_id=result.limit_id, clause=result.clause, row=result.row,
+            reason=result.reason,
         )  # fmt: skip
 
 
@@ -390,6 +395,7 @@ class CountsOut(BaseModel):
     duplicates: int | None
     conflicts: int | None
     quarantined: dict[str, int] = Field(description="items set aside, by reason")
+    refused: dict[str, int] = Field(description="what the MQTT door turned away before the log, by kind")
 
     @classmethod
     def of(cls, counts: Counts) -> "CountsOut":
@@ -397,6 +403,7 @@ class CountsOut(BaseModel):
         return cls(
             logged=counts.logged, evaluated=counts.evaluated, recorded=counts.recorded, readings=counts.readings,
             duplicates=counts.duplicates, conflicts=counts.conflicts, quarantined=dict(counts.quarantined),
+            refused=dict(counts.refused),
         )  # fmt: skip
 
 

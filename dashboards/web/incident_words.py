@@ -127,7 +127,10 @@ def _value_rows(worst: Finding, t: Texts) -> list[tuple[str, str]]:
     parameter = load_standards().parameters.get(worst.parameter)
     unit = unit_name(parameter.unit) if parameter else ""
     rows = []
-    if worst.extreme is not None:
+    if worst.kind is FindingKind.LAB_EXCEEDANCE and "result" in worst.evidence:
+        # As the laboratory wrote it: "<0.02" is not 0.02.
+        rows.append(("incident.value", f"{parameter_name(worst.parameter, t)} {worst.evidence['result']}"))
+    elif worst.extreme is not None:
         value = f"{parameter_name(worst.parameter, t)} {number(worst.extreme, parameter.decimals if parameter else 2)} {unit}"
         rows.append(("incident.value", value.rstrip()))
     if worst.limit is not None and not is_doser_stopped(worst):

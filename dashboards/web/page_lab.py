@@ -147,10 +147,13 @@ def _sample_rows(sample: LabSample, works: Works | None, tz: str, t: Texts) -> s
 
 
 def _result_cells(result: LabResult, t: Texts) -> str:
+    # That a result complies needs no explanation; everything else does.
+    is_plain = result.verdict is LabVerdict.COMPLIANT or not result.reason
+    why = "" if is_plain else f"<small>{escape(result.reason)}</small>"
     return (
         f"<td>{escape(parameter_name(result.parameter, t))}</td><td class=num>{escape(_value(result, t))} <small>{escape(result.unit)}</small></td>"
         f"<td>{escape(result.limit)} <small>{escape(clause_words(result.clause, t))}</small></td>"
-        f'<td><span class="verdict v-{result.verdict}">{escape(t(f"verdict.{result.verdict}"))}</span></td>'
+        f'<td><span class="verdict v-{result.verdict}">{escape(t(f"verdict.{result.verdict}"))}</span>{why}</td>'
     )
 
 

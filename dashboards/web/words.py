@@ -150,6 +150,8 @@ def finding_words(finding: Finding, t: Texts) -> str:
     if is_doser_stopped(finding):
         return t("kind.doser_stopped", title=title)
     parameter = load_standards().parameters.get(finding.parameter)
+    if finding.kind is FindingKind.LAB_EXCEEDANCE:
+        return lab_finding_words(finding, title, t)
     decimals, unit = (parameter.decimals, unit_name(parameter.unit)) if parameter else (2, "")
     named = finding.kind in (FindingKind.EXCEEDANCE, FindingKind.LAB_EXCEEDANCE)
     value = f"{title} {number(finding.extreme, decimals)}" if named else (
@@ -162,6 +164,16 @@ def finding_words(finding: Finding, t: Texts) -> str:
     return (
         f"{value}（{bound} {unit}".rstrip() + "）" if t.language == "zh" else f"{value} ({bound} {unit}".rstrip() + ")"
     )
+
+
+def lab_finding_words(finding: Finding, title: str, t: Texts) -> str:
+    """The same of a laboratory's result, as it was written: 0.012 mg/L of arsenic is not 0.01."""
+    found = str(finding.evidence.get("result", f"{finding.extreme:.6g}"))
+    if finding.limit is None:
+        return f"{title} {found}"
+    below = finding.extreme is not None and finding.extreme < finding.limit
+    bound = t("limit.at_least" if below else "limit.at_most", value=f"{finding.limit:g}")
+    return f"{title} {found}（{bound}）" if t.language == "zh" else f"{title} {found} ({bound})"
 
 
 def is_doser_stopped(finding: Finding) -> bool:

@@ -23,6 +23,7 @@ from ingest.lab.template import template_workbook
 from qingquan.config import Config
 from qingquan.errors import BrokerLost, ConfigurationError, QingquanError, StoreUnavailable
 from qingquan.services.alive import beat
+from qingquan.services.lab_upload import make_uploader
 from qingquan.services.redrive import Redriver, redrive_entries
 from qingquan.store.reading_log import ReadingLog
 from qingquan.store.series.opening import open_series_reader
@@ -60,7 +61,8 @@ def run(config: Config) -> int:
         return redrive_entries(engine, link.publish, config.clock.now_ms, ids)
 
     actions = ConsoleActions(
-        lab_template=lambda: ("lab-template.xlsx", template_workbook(config.language)), redrive=redrive, phone_messages=_phones(config)
+        upload=make_uploader(engine, config), lab_template=lambda: ("lab-template.xlsx", template_workbook(config.language)),
+        redrive=redrive, phone_messages=_phones(config),
     )  # fmt: skip
     console = Console(data, actions, config.clock, CountyFeed(data, config.clock), config.language, config.time_zone)
     app = build_app(console, link.lifespan)
