@@ -1,0 +1,166 @@
+"""`qingquan bench latency`: from the moment a device publishes to the alert in the outbox, under a steady load.
+
+Each alarm has a works of its own, whose residual has been at the floor for just less than the time MISSING takes; the one
+reading that completes it is published at a planned moment. Seen is what another process sees: the clock stops
+when a reader of the database finds the outbox row committed.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Engine, select
+
+from qingquan.config import Config
+from qingquan.domain.works import Contact, Role, Works
+from qingquan.errors import StoreUnavailable
+from qingquan.services.bench.load import PARAMETERS, STEP_MS, Load
+from qingquan.services.bench.sender import Order, Timed, sending
+from qingquan.services.bench.system import MeasuredSystem, TooSlow, measured_system
+from qingquan.services.rulesets import load_ruleset
+from qingquan.store.sql.engine import reading
+from qingquan.store.sql.schema import incident, outbox
+
+__all__ = ["run_latency"]
+
+WAIT_S = 60.0
+# Between two looks at the outbox.
+LOOK_S = 0.004
+# The alarms begin when the load is under way, and are not in step with anything.
+LEAD_S = 3.0
+READINGS_PER_S = 5_000
+
+
+def run_latency(
+    config: Config, works: int = 5_840, alarms: int = 120, seconds: float = 30.0, *,
+    readings_per_s: int = READINGS_PER_S, folder: Path | None = None, say: Callable[[str], None] = lambda _: None,
+) -> dict[str, object]:  # fmt: skip
+    """Measure. Keys: `p50_ms`, `p99_ms`, `lost` (alarms that never came), the rest of the distribution."""
+    rate = readings_per_s / len(PARAMETERS)
+    rounds = max(1, -(-round(rate * (seconds + LEAD_S + 1)) // works))
+    with tempfile.TemporaryDirectory(prefix="qingquan-bench-", dir=folder) as name:
+        load = Load(works + alarms, config.clock.now_ms(), step_ms=STEP_MS)
+        # The works of the alarms stand at the end of the register and take no part in the load.
+        struck = [_told(one) for one in load.register[works:]]
+        register = [*load.register[:works], *struck]
+        with measured_system(Path(name) / "data", register, config, say) as system, sending(system.config) as sender:
+            say("预热 warming up")
+            first = system.last_sequence()
+            began_ms = config.clock.now_ms()
+            sender.prepare(
+                Order(works, began_ms, STEP_MS, 0, 1, rate=1e6, timed=tuple(_before(struck, began_ms, seconds, config)))
+            )
+            sender.go()
+            warm = sender.result(WAIT_S)
+            system.wait_covered(first + warm.acknowledged, WAIT_S)
+            say(f"测量 measuring: {alarms} alarms, {readings_per_s} readings/s")
+            timed = tuple(_completing(struck, began_ms, seconds))
+            sender.prepare(Order(works, began_ms, STEP_MS, 1, rounds, rate=rate, timed=timed))
+            _wait_until(began_ms / 1000 + _SET_UP_S)
+            sender.go()
+            seen = _seen(system, {one.id for one in struck}, seconds + LEAD_S + WAIT_S)
+            sent = sender.result(WAIT_S)
+            published = dict(zip((one.id for one in struck), sent.timed_at, strict=True))
+            return _figures(seen, published, sent.acknowledged, sent.ended_at - sent.began_at, system)
+
+
+# The measurement starts so long after the readings that lead to the alarms were stamped [s].
+_SET_UP_S = 8.0
+
+
+def _told(one: Works) -> Works:
+    return replace(one, contacts=(Contact(Role.CARETAKER, "某（模拟管水员）", "19900000000"),))
+
+
+def _moments(count: int, seconds: float) -> npt.NDArray[np.float64]:
+    """When each alarm is completed, from the start [s]: evenly spread, each at a random place in its share."""
+    share = seconds / count
+    return LEAD_S + share * (np.arange(count) + np.random.default_rng(7).random(count))
+
+
+def _completed_at(began_ms: int, after_s: float) -> int:
+    return began_ms + round((_SET_UP_S + after_s) * 1000)
+
+
+def _before(struck: list[Works], began_ms: int, seconds: float, config: Config) -> Iterator[Timed]:
+    """For each works, a buffered upload that keeps the residual at the floor until a minute before the alarm is due."""
+    for_ms = load_ruleset(config).disinfection.missing_floor_for_ms
+    for one, after_s in zip(struck, _moments(len(struck), seconds).tolist(), strict=True):
+        due = _completed_at(began_ms, after_s)
+        readings = [_at_floor(at) for at in range(due - for_ms, due - STEP_MS // 2, STEP_MS)]
+        yield Timed(0.0, _topic(one), json.dumps(readings).encode())
+
+
+def _completing(struck: list[Works], began_ms: int, seconds: float) -> Iterator[Timed]:
+    for one, after_s in zip(struck, _moments(len(struck), seconds).tolist(), strict=True):
+        yield Timed(after_s, _topic(one), json.dumps(_at_floor(_completed_at(began_ms, after_s))).encode())
+
+
+def _at_floor(at: int) -> dict[str, object]:
+    wobble = at // STEP_MS % 3
+    values = (0.01 + 0.005 * wobble, 0.4 + 0.02 * wobble, 7.2 + 0.03 * wobble, 17.0 + 0.1 * wobble, 12.0 + 0.4 * wobble)
+    return {"t": at, "v": dict(zip(PARAMETERS, values, strict=True))}
+
+
+def _topic(one: Works) -> str:
+    return f"wq/{one.county}/{one.id}/outlet/json"
+
+
+def _wait_until(at: float) -> None:
+    time.sleep(max(0.0, at - time.time()))
+
+
+def _seen(system: MeasuredSystem, wanted: set[str], wait_s: float) -> dict[str, float]:
+    """When the first message of each works was found in the outbox [s of `time.time`]."""
+    deadline = time.monotonic() + wait_s
+    found: dict[str, float] = {}
+    newest = 0
+    while len(found) < len(wanted) and time.monotonic() < deadline:
+        newest, works = _rows_after(system.engine, newest)
+        now = time.time()
+        for one in works:
+            if one in wanted:
+                found.setdefault(one, now)
+        time.sleep(LOOK_S)
+    return found
+
+
+def _rows_after(engine: Engine, newest: int) -> tuple[int, list[str]]:
+    query = (
+        select(outbox.c.id, incident.c.works)
+        .join(incident, incident.c.id == outbox.c.incident_id)
+        .where(outbox.c.id > newest)
+        .order_by(outbox.c.id)
+    )
+    try:
+        with reading(engine) as connection:
+            rows = connection.execute(query).all()
+    except StoreUnavailable:
+        return newest, []
+    return (rows[-1].id if rows else newest), [row.works for row in rows]
+
+
+def _figures(
+    seen: dict[str, float], published: dict[str, float], acknowledged: int, took_s: float, system: MeasuredSystem
+) -> dict[str, object]:
+    delays = np.array([seen[one] - published[one] for one in published if one in seen]) * 1000
+    if not len(delays):
+        raise TooSlow(f"none of {len(published)} alarms reached the outbox; see {system.config.data_path / 'log'}")
+    p50, p90, p99 = np.percentile(delays, [50, 90, 99])
+    return {
+        "alarms": len(published),
+        "lost": len(published) - len(delays),
+        "too_early": int((delays < 0).sum()),
+        "p50_ms": round(float(p50), 1),
+        "p90_ms": round(float(p90), 1),
+        "p99_ms": round(float(p99), 1),
+        "max_ms": round(float(delays.max()), 1),
+        "readings_per_s": round(acknowledged * len(PARAMETERS) / took_s),
+        "restarts": system.restarts(),
+        "rss_mb": system.memory_mb(),
+    }
