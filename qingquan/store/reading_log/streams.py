@@ -18,6 +18,7 @@ __all__ = [
     "CAPTURE_SUBJECT",
     "DOWNLINK_STREAM",
     "READINGS",
+    "check_layout",
     "check_streams",
     "downlink_stream",
     "ensure_streams",
@@ -123,6 +124,15 @@ async def check_streams(api: JetStreamApi) -> None:
             raise ConfigurationError(
                 [f"stream {name} captures {subjects}, must capture [{subject!r}]: restart the log server to repair it"]
             )
+
+
+async def check_layout(api: JetStreamApi, config: Config) -> None:
+    """As `check_streams`, and that READINGS has the partitions and policies of ``config``; changes nothing."""
+    await check_streams(api)
+    found = await _info(api, READINGS)
+    if found is not None:
+        wanted = readings_stream(config.log_partitions, config.log_replicas, config.log_max_bytes)
+        _refuse_other_layout(found["config"], wanted)
 
 
 async def _ensure_downlink(api: JetStreamApi, config: Config) -> None:
