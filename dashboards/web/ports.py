@@ -1,7 +1,7 @@
 """What the console reads and the few things it may do; the adapter over the stores and an example county stand beside it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from qingquan.domain.findings import Finding, FindingKind
@@ -31,6 +31,8 @@ class Counts:
     duplicates: int | None
     conflicts: int | None
     quarantined: Mapping[str, int]
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """What the MQTT door turned away, by kind: devices cannot be told, so it shows here alone."""
 
 
 @dataclass(frozen=True, slots=True)

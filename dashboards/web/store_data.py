@@ -36,6 +36,9 @@ __all__ = ["StoreData"]
 
 # Running total, kept by the evaluator, of the messages of the log that it has judged.
 EVALUATED = "evaluated.messages"
+# Running totals, kept by the log server, of what it turned away; messages at QoS 0 are among them by name only.
+DOOR = "mqtt_"
+QOS0 = "mqtt_qos0_messages"
 
 
 class StoreData:
@@ -120,13 +123,14 @@ class StoreData:
     def counts(self) -> Counts:
         with reading(self._engine) as connection:
             totals, quarantined = counts(connection), counts_by_reason(connection)
+        refused = {name: count for name, count in totals.items() if name.startswith(DOOR) and name != QOS0}
         try:
             recorded = self._series.counts()
         except StoreUnavailable:
-            return Counts(self._logged(), totals.get(EVALUATED, 0), None, None, None, None, quarantined)
+            return Counts(self._logged(), totals.get(EVALUATED, 0), None, None, None, None, quarantined, refused)
         return Counts(
             logged=self._logged(), evaluated=totals.get(EVALUATED, 0), recorded=recorded.messages, readings=recorded.readings,
-            duplicates=recorded.duplicates, conflicts=recorded.conflicts, quarantined=quarantined,
+            duplicates=recorded.duplicates, conflicts=recorded.conflicts, quarantined=quarantined, refused=refused,
         )  # fmt: skip
 
     def trend(

@@ -131,7 +131,7 @@ class System:
     def api(self, path: str) -> Any:
         """Answer of the console's API, decoded."""
         url = f"http://{self.config.web_host}:{self.config.web_port}/api/v1/{path}"
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - a loopback address
+        with urllib.request.urlopen(url, timeout=10) as answer:
             return json.load(answer)
 
     def accepted_messages(self) -> list[dict[str, Any]]:
