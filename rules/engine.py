@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from qingquan.domain.findings import DisinfectionState, Finding, FindingKind, Severity, finding_id
+from qingquan.domain.findings import AS_OF, DisinfectionState, Finding, FindingKind, Severity, finding_id
 from qingquan.domain.parameters import Limit, Parameter
 from qingquan.domain.readings import ReadingBatch, SeriesKey
 from rules import kernel
@@ -90,7 +90,10 @@ def _run(
     flags: npt.NDArray[np.uint8], late: npt.NDArray[np.uint8], counts: npt.NDArray[np.int64],
 ) -> Iterator[npt.NDArray[np.void]]:  # fmt: skip
     """Walk the batch, yielding transitions whenever the buffer fills."""
-    largest = int(plan.works_facts["ring_capacity"].max(initial=0)) * kernel.ROOM + 4096
+    works = plan.works_facts
+    largest = (
+        int((works["ring_capacity"].astype(np.int64) * works["room"] + works["timer_count"]).max(initial=0)) + 4096
+    )
     events = np.empty(largest, EVENT)
     live = (state.series[0], state.timers[0], state.units[0])
     older = (state.series[1], state.timers[1], state.units[1])
@@ -127,9 +130,10 @@ class _Told:
             if what == kernel.REFOLDED:
                 self._roll_back(works, at)
                 continue
-            timer = -1 - target if what == kernel.GAP else target
-            if timer >= 0 and not self.plan.meanings[timer].speaks:
+            # Nobody misses a series that nobody expects.
+            if not (self.plan.expected[target] if what == kernel.GAP else self.plan.meanings[target].speaks):
                 continue
+            timer = -1 - target if what == kernel.GAP else target
             said = self.state.said.setdefault(works, {})
             self.before.setdefault(works, {}).setdefault((timer, start), said.get((timer, start)))
             is_over = what in (kernel.CLOSED, kernel.GAP)
@@ -175,7 +179,8 @@ def _has_changed(was: Said, now: Said) -> bool:
     """Whether people should hear of it: opened again, closed, closed otherwise. An open finding merely lasting is no news."""
     if was.end is None and now.end is None:
         return False
-    return (was.end, was.evidence, was.extreme) != (now.end, now.evidence, now.extreme)
+    is_same_extreme = was.extreme == now.extreme or (np.isnan(was.extreme) and np.isnan(now.extreme))
+    return (was.end, was.evidence) != (now.end, now.evidence) or not is_same_extreme
 
 
 class _Maker:
@@ -204,13 +209,14 @@ class _Maker:
         if timer < 0:
             return replace(self._gap(self.plan.series[-1 - timer], start, said.end), withdrawn=True)
         end = said.end if said.end is not None else said.evidence
-        return replace(self._build(timer, start, end, said.evidence, said.extreme, self.now), withdrawn=True)
+        return replace(self._build(timer, start, end, said.evidence, said.extreme, said.evidence), withdrawn=True)
 
     def _build(self, timer: int, start: int, end: int | None, evidence: int, extreme: float, newest: int) -> Finding:
         """``newest`` is the reading that opened, supports or closed it: how old that is makes a finding late or live."""
         meaning = self.plan.meanings[timer]
         bound, limit = self._bound(timer, start)
-        works = self.plan.works[self.plan.works_number[(meaning.key.county, meaning.key.works)]]
+        number = self.plan.works_number[(meaning.key.county, meaning.key.works)]
+        works = self.plan.works[number]
         finding = Finding(
             id=finding_id(meaning.kind, meaning.rule, meaning.key, start),
             kind=meaning.kind,
@@ -229,7 +235,11 @@ class _Maker:
             rule_version=self.plan.ruleset.version,
             reason="",
             late=self.now - newest > works.lateness_s * 1000,
-            evidence={"limit_id": limit.id if limit else meaning.limit_id},
+            evidence={
+                "limit_id": limit.id if limit else meaning.limit_id,
+                # Newest reading judged: of two versions of a finding the one with the later is the newer judgement.
+                AS_OF: int(self.state.works[number]["newest"]) >> LOCAL_BITS,
+            },
         )
         return replace(finding, reason=sentence(finding, self.parameters.get(finding.parameter), self.language))
 

@@ -13,7 +13,8 @@ stream pays one comparison for it.
 
 Same time, same value again is a duplicate and changes nothing. Same time, other value is a conflict: neither can be
 believed, so the pair counts as one suspect reading (the lower value is kept for display: it does not depend on
-which came first). Readings older than the window are left to the caller (``LATE``).
+which came first). Of the device's own verdicts on one reading the worst stands. Readings older than the window are left to
+the caller (``LATE``).
 
 Functions here change the arrays they are given: the state is owned by the fold that passes through.
 """
@@ -39,8 +40,6 @@ T_LOW, T_MISSING, T_HIGH, T_VERY_HIGH, T_UNKNOWN = (
 )  # fmt: skip
 T_FLOOR, T_EQUIPMENT, T_BOTH, T_IDLE = UnitTimer.FLOOR, UnitTimer.EQUIPMENT, UnitTimer.BOTH, UnitTimer.IDLE
 RANK_MASK = (1 << LOCAL_BITS) - 1
-# Transitions one reading can cause at most: its gap, its own timers, and those of the units it feeds.
-ROOM = 64
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,6 +94,13 @@ def _is_due(s, t, for_ms):
 
 
 @compiled
+def _break_clear(s, t, gap_ms):
+    """Silence proves nothing: what was clear before a gap has to be shown again."""
+    if s.seen != NEVER and t - s.seen > gap_ms:
+        s.clear_since = NEVER
+
+
+@compiled
 def _try_clear(s, is_clear, is_sample, t, clear_ms, clear_samples):
     """Whether a firing timer is over: clear for ``clear_ms`` and at least ``clear_samples`` fresh readings."""
     if not is_clear:
@@ -118,6 +124,7 @@ def _step(facts, states, k, condition, is_clear, is_sample, t, value, direction,
         if s.pending != NEVER:
             _reset(s)
         return n
+    _break_clear(s, t, f.gap_ms)
     _note(s, f.gap_ms, condition, t, value, direction)
     if s.firing == NEVER:
         if condition == TRUE and _is_due(s, t, f.for_ms):
@@ -132,18 +139,25 @@ def _step(facts, states, k, condition, is_clear, is_sample, t, value, direction,
 
 
 @compiled
+def _is_fresh(series_facts, series, slot, t):
+    return slot >= 0 and series[slot].last_t != NEVER and t - series[slot].last_t <= series_facts[slot].stale_ms
+
+
+@compiled
+def _is_trusted(series_facts, series, slot, t):
+    """Whether a signal may explain a residual: fresh, within the instrument's range and good by the device's word."""
+    return _is_fresh(series_facts, series, slot, t) and series[slot].last_flag == PASS
+
+
+@compiled
 def _flag(f, s, series_facts, series, t, value, device_flag):
     """QARTOD flag of a reading: device's own verdict, instrument range, flat line (gap-aware, only while water flows)."""
-    if value < f.range_min or value > f.range_max:
-        return FAIL
+    is_outside = value < f.range_min or value > f.range_max
     flat = PASS
     if f.flat_suspect_ms > 0:
         moved = s.last_t == NEVER or abs(value - s.flat_value) > f.flat_tolerance or t - s.last_t > f.stale_ms
         if not moved and f.flow_slot >= 0:
-            flow = series[f.flow_slot]
-            moved = (
-                flow.last_t != NEVER and t - flow.last_t <= series_facts[f.flow_slot].stale_ms and flow.last_value <= 0
-            )
+            moved = _is_trusted(series_facts, series, f.flow_slot, t) and series[f.flow_slot].last_value <= 0
         if moved:
             s.flat_since = t
             s.flat_value = value
@@ -152,16 +166,11 @@ def _flag(f, s, series_facts, series, t, value, device_flag):
                 flat = FAIL
             elif t - s.flat_since >= f.flat_suspect_ms:
                 flat = SUSPECT
-    if device_flag == FAIL or flat == FAIL:
+    if is_outside or device_flag == FAIL or flat == FAIL:
         return FAIL
     if device_flag == SUSPECT or flat == SUSPECT:
         return SUSPECT
     return PASS
-
-
-@compiled
-def _is_fresh(series_facts, series, slot, t):
-    return slot >= 0 and series[slot].last_t != NEVER and t - series[slot].last_t <= series_facts[slot].stale_ms
 
 
 @compiled
@@ -187,7 +196,9 @@ def _judge_series(p, works, i, t, value, device_flag, events, n):
             outside = value < f.range_min or value > f.range_max
             n = _step(timer_facts, timers, k, TRUE if outside else FALSE, True, True, t, value, 0, works, events, n)
         else:
-            same = abs(value - s.flat_value) <= f.flat_tolerance and value > f.flat_floor
+            # Beyond the instrument's range it is out of range, whether it moves or not.
+            inside = value >= f.range_min and value <= f.range_max
+            same = inside and abs(value - s.flat_value) <= f.flat_tolerance and value > f.flat_floor
             stuck = f.flat_suspect_ms > 0 and same and t - s.flat_since >= f.flat_suspect_ms
             n = _step_flat(timers, k, stuck, s.flat_since, t, value, works, events, n)
     return n
@@ -230,13 +241,13 @@ def _judge_unit(p, works, unit, i, t, events, n):
     u = unit_facts[unit]
     residual = series[u.residual_slot]
     has_sample = (
-        not _is_fresh(series_facts, series, u.sample_flow_slot, t) or series[u.sample_flow_slot].last_value >= 0.5
+        not _is_trusted(series_facts, series, u.sample_flow_slot, t) or series[u.sample_flow_slot].last_value >= 0.5
     )
-    is_evidence = _is_fresh(series_facts, series, u.residual_slot, t) and residual.last_flag == PASS and has_sample
-    knows_flow = _is_fresh(series_facts, series, u.flow_slot, t)
+    is_evidence = _is_trusted(series_facts, series, u.residual_slot, t) and has_sample
+    knows_flow = _is_trusted(series_facts, series, u.flow_slot, t)
     is_flowing = not knows_flow or series[u.flow_slot].last_value > u.flow_min
-    knows_doser = _is_fresh(series_facts, series, u.doser_slot, t)
-    knows_stock = _is_fresh(series_facts, series, u.stock_slot, t)
+    knows_doser = _is_trusted(series_facts, series, u.doser_slot, t)
+    knows_stock = _is_trusted(series_facts, series, u.stock_slot, t)
     is_dosing_off = (knows_doser and series[u.doser_slot].last_value < 0.5) or (
         knows_stock and series[u.stock_slot].last_value <= u.stock_empty
     )
@@ -250,21 +261,22 @@ def _judge_unit(p, works, unit, i, t, events, n):
     at_floor = HELD if not (is_evidence and is_flowing) else (TRUE if is_low_enough else FALSE)
     off = HELD if not is_flowing or not (knows_doser or knows_stock) else (TRUE if is_dosing_off else FALSE)
     both = FALSE if at_floor == FALSE or off == FALSE else (TRUE if at_floor == TRUE and off == TRUE else HELD)
+    # Dosing may be off without a residual to believe; then none is kept as the lowest.
+    believed = value if is_evidence else np.inf
     _note(timers[k + T_FLOOR], timer_facts[k + T_FLOOR].gap_ms, at_floor, t, value, -1)
-    _note(timers[k + T_EQUIPMENT], timer_facts[k + T_EQUIPMENT].gap_ms, off, t, value, -1)
+    _note(timers[k + T_EQUIPMENT], timer_facts[k + T_EQUIPMENT].gap_ms, off, t, believed, -1)
     _note(timers[k + T_BOTH], timer_facts[k + T_BOTH].gap_ms, both, t, value, -1)
     n = _judge_missing(
         p, works, k, at_floor, off, is_evidence, is_flowing, value, is_sample, u.floor, u.floor_clear, t, events, n
     )
 
+    low_bound, low_clear, high_bound = -np.inf, -np.inf, np.inf
     if row >= 0:
-        limit = unit_limits[row]
-        low = HELD if not (is_evidence and is_flowing) else (TRUE if value < limit.low else FALSE)
-        n = _step(
-            timer_facts, timers, k + T_LOW, low, value >= limit.low_clear, is_sample, t, value, -1, works, events, n
-        )
-        high = HELD if not is_evidence else (TRUE if value > limit.high else FALSE)
-        n = _step(timer_facts, timers, k + T_HIGH, high, value <= limit.high, is_sample, t, value, 1, works, events, n)
+        low_bound, low_clear, high_bound = unit_limits[row].low, unit_limits[row].low_clear, unit_limits[row].high
+    low = HELD if row < 0 or not (is_evidence and is_flowing) else (TRUE if value < low_bound else FALSE)
+    n = _step(timer_facts, timers, k + T_LOW, low, value >= low_clear, is_sample, t, value, -1, works, events, n)
+    high = HELD if row < 0 or not is_evidence else (TRUE if value > high_bound else FALSE)
+    n = _step(timer_facts, timers, k + T_HIGH, high, value <= high_bound, is_sample, t, value, 1, works, events, n)
     very_high = HELD if not is_evidence else (TRUE if value > u.very_high else FALSE)
     n = _step(
         timer_facts, timers, k + T_VERY_HIGH, very_high, value <= u.very_high, is_sample, t, value, 1, works, events, n
@@ -303,16 +315,20 @@ def _judge_missing(
     (_, timer_facts, _, _, _, _, timers) = p
     s = timers[k + T_MISSING]
     f = timer_facts[k + T_MISSING]
+    _break_clear(s, t, f.gap_ms)
     s.seen = t
     if at_floor == TRUE or off == TRUE:
         s.evidence = t
-        if is_evidence and (s.pending == NEVER or value < s.extreme):
+        if is_evidence and (np.isnan(s.extreme) or value < s.extreme):
             s.extreme = value
     if s.firing == NEVER:
         start = NEVER
+        lowest = np.inf
         for part in (T_FLOOR, T_EQUIPMENT, T_BOTH):
             due = timers[k + part]
-            if part != T_EQUIPMENT and not (is_evidence and value <= floor):
+            if due.pending != NEVER:
+                lowest = min(lowest, due.extreme)
+            if part != T_EQUIPMENT and not (at_floor == TRUE and value <= floor):
                 continue
             if _is_due(due, t, timer_facts[k + part].for_ms) and (start == NEVER or due.pending < start):
                 start = due.pending
@@ -321,7 +337,7 @@ def _judge_missing(
             s.firing = start
             s.evidence = t
             s.clear_since = NEVER
-            s.extreme = value if is_evidence else np.nan
+            s.extreme = lowest if lowest < np.inf else np.nan
             n = _emit(events, n, OPENED, k + T_MISSING, works, start, NEVER, t, s.extreme)
     else:
         is_clear = is_evidence and is_flowing and off != TRUE and value >= floor_clear
@@ -445,6 +461,12 @@ def _put(w, ws, ring, at, key, value, flag):
 
 
 @compiled
+def _verdict(device_flag):
+    """What counts of a device's own flag, worse is larger."""
+    return device_flag if device_flag in (SUSPECT, FAIL) else NOT_EVALUATED
+
+
+@compiled
 def fold_batch(
     p,
     works_facts,
@@ -497,7 +519,7 @@ def fold_batch(
         works = p[0][i].works
         w = works_facts[works]
         ws = works_states[works]
-        if n + ROOM > capacity:
+        if n + w.room > capacity:
             return row, n, False
         value = values[row]
         out_flags[row] = NOT_EVALUATED
@@ -510,7 +532,7 @@ def fold_batch(
         key = (t << LOCAL_BITS) | (i - w.series_first)
         if ws.ring_count >= w.ring_capacity:
             if ws.dirty:
-                if n + ws.ring_count * ROOM + w.timer_count > capacity and n > 0:
+                if n + ws.ring_count * w.room + w.timer_count > capacity and n > 0:
                     return row, n, False
                 n = _refold(p, works, w, ws, live, older, newer, ring, events, n)
             # A device faster than its register entry says: its window shortens rather than its memory grows.
@@ -536,15 +558,17 @@ def fold_batch(
             first, last = w.ring_first, w.ring_first + ws.ring_count
             at = _place_of(keys, first, last, key)
             if at < last and keys[at] == key:
+                # The lower value and the worst verdict, whichever came first; two values are suspect in themselves.
+                verdict = max(_verdict(ring_flags[at]), _verdict(flags[row]))
                 if ring_values[at] == value:
                     counts[1] += 1
                 else:
                     counts[2] += 1
-                    # The lower of the two and "suspect", whichever came first.
-                    if ring_flags[at] != SUSPECT or value < ring_values[at]:
-                        ring_flags[at] = SUSPECT
-                        ring_values[at] = min(value, ring_values[at])
-                        ws.dirty = 1
+                    verdict = max(verdict, SUSPECT)
+                if verdict > _verdict(ring_flags[at]) or value < ring_values[at]:
+                    ring_flags[at] = verdict
+                    ring_values[at] = min(value, ring_values[at])
+                    ws.dirty = 1
             else:
                 _put(w, ws, ring, at, key, value, flags[row])
                 ws.dirty = 1
@@ -554,7 +578,7 @@ def fold_batch(
         ws = works_states[works]
         if ws.dirty:
             w = works_facts[works]
-            if n + ws.ring_count * ROOM + w.timer_count > capacity and n > 0:
+            if n + ws.ring_count * w.room + w.timer_count > capacity and n > 0:
                 return row, n, False
             n = _refold(p, works, w, ws, live, older, newer, ring, events, n)
     return row, n, True

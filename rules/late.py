@@ -10,8 +10,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from qingquan.domain.findings import Finding, FindingKind, finding_id
+from qingquan.domain.findings import Finding, finding_id
+from qingquan.domain.parameters import Limit
 from rules import kernel
+from rules.layout import UnitTimer
 from rules.plan import Plan
 
 __all__ = ["late_findings", "merge_late"]
@@ -37,32 +39,30 @@ def late_findings(
             rule = plan.timer_facts[timer]
             if rule["operation"] in (kernel.ABOVE, kernel.BELOW):
                 is_above = rule["operation"] == kernel.ABOVE
-                _gather(
-                    found,
-                    plan,
-                    timer,
-                    good,
-                    observed_at,
-                    values,
-                    is_above,
-                    rule["bound"],
-                    rule["valid_from"],
-                    rule["valid_to"],
-                )
+                span = rule["valid_from"], rule["valid_to"]
+                _gather(found, plan, timer, good, observed_at, values, is_above, rule["bound"], *span)
         if int(slot) in units:
             unit = units[int(slot)]
             for row in range(int(unit["limit_first"]), int(unit["limit_first"] + unit["limit_count"])):
                 limit = plan.unit_limits[row]
                 span = limit["valid_from"], limit["valid_to"]
                 first = int(unit["timer_first"])
-                clause = f"{plan.unit_limit_rows[row].standard} {plan.unit_limit_rows[row].clause}"
-                _gather(found, plan, first, good, observed_at, values, False, limit["low"], *span, clause=clause)
-                _gather(found, plan, first + 2, good, observed_at, values, True, limit["high"], *span, clause=clause)
+                source = plan.unit_limit_rows[row]
+                for place, is_above, bound in (
+                    (UnitTimer.LOW, False, limit["low"]),
+                    (UnitTimer.HIGH, True, limit["high"]),
+                ):
+                    _gather(
+                        found, plan, first + place, good, observed_at, values, is_above, bound, *span, source=source
+                    )
     return list(found.values())
 
 
 def merge_late(held: Finding, new: Finding) -> Finding:
-    """Two late findings of one id as one: the worse extreme, the newer evidence. Commutative and idempotent."""
+    """Two late findings of one id as one: the worse extreme, the newer evidence. Commutative and idempotent.
+
+    The reason is that of ``held``: it names an extreme, so the caller has to word it anew.
+    """
     if held.extreme is None or new.extreme is None or held.limit is None:
         return held
     worse = max if held.extreme > held.limit else min
@@ -71,20 +71,21 @@ def merge_late(held: Finding, new: Finding) -> Finding:
 
 def _gather(
     found: dict[str, Finding], plan: Plan, timer: int, good: npt.NDArray[np.bool_], observed_at: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64], is_above: bool, bound: float, valid_from: int, valid_to: int, clause: str = "",
+    values: npt.NDArray[np.float64], is_above: bool, bound: float, valid_from: int, valid_to: int, source: Limit | None = None,
 ) -> None:  # fmt: skip
     broken = good & ((values > bound) if is_above else (values < bound))
     rows = np.flatnonzero(broken & (observed_at >= valid_from) & (observed_at < valid_to))
     meaning = plan.meanings[timer]
-    kind = meaning.kind if meaning.kind is not FindingKind.DISINFECTION_MISSING else FindingKind.DISINFECTION_LOW
+    clause = f"{source.standard} {source.clause}" if source else meaning.clause
+    limit_id = source.id if source else meaning.limit_id
     rule = f"{meaning.rule}:late"
     for row in rows:
         hour = int(observed_at[row]) // HOUR * HOUR
         one = Finding(
-            id=finding_id(kind, rule, meaning.key, hour), kind=kind, severity=meaning.severity, county=meaning.key.county,
+            id=finding_id(meaning.kind, rule, meaning.key, hour), kind=meaning.kind, severity=meaning.severity, county=meaning.key.county,
             works=meaning.key.works, point=meaning.key.point, parameter=meaning.key.parameter, start=hour, end=hour + HOUR,
-            evidence_at=int(observed_at[row]), extreme=float(values[row]), limit=float(bound), clause=clause or meaning.clause,
-            rule=rule, rule_version=plan.ruleset.version, reason="", late=True, evidence={"limit_id": meaning.limit_id},
+            evidence_at=int(observed_at[row]), extreme=float(values[row]), limit=float(bound), clause=clause,
+            rule=rule, rule_version=plan.ruleset.version, reason="", late=True, evidence={"limit_id": limit_id},
         )  # fmt: skip
         held = found.get(one.id)
         found[one.id] = one if held is None else merge_late(held, one)

@@ -142,6 +142,7 @@ WORKS_FACTS = np.dtype(
         ("ring_first", np.int64),
         ("ring_capacity", np.int32),
         ("window_ms", np.int64),
+        ("room", np.int32),  # transitions one reading can cause at most
     ]
 )
 WORKS_STATE = np.dtype(

@@ -143,6 +143,11 @@ def _ms(day: date, zone: str) -> int:
     return int(datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC).timestamp() * 1000)
 
 
+def _span(limit: Limit, zone: str) -> tuple[int, int]:
+    """When a row is in force [ms]: from the first midnight to the one after its last day, by the works' clock."""
+    return _ms(limit.valid_from, zone), _ms(limit.valid_to + timedelta(1), zone) if limit.valid_to else ALWAYS
+
+
 class _Build:
     """Collects rows; one works at a time, so that its series, timers and units lie side by side."""
 
@@ -174,8 +179,9 @@ class _Build:
         slots = {key: series_first + rank for rank, (key, _, _) in enumerate(rows)}
         units = self._units_of(works, slots)
         feeding = {slot for unit in units for slot in unit if slot != NO_SLOT}
-        for key, point, is_expected in rows:
-            self._add_series(works, key, point, is_expected, slots, feeding)
+        timers = [self._add_series(works, key, point, is_expected, slots, feeding) for key, point, is_expected in rows]
+        # One reading: its gap, its own timers, and those of the units it feeds.
+        room = 1 + max(timers, default=0) + len(units) * UnitTimer.FINDINGS
         for unit in units:
             self._add_unit(works, unit)
         window = works.lateness_s * 1000
@@ -185,6 +191,7 @@ class _Build:
             (
                 series_first, len(self.series) - series_first, timer_first, len(self.timer_rows) - timer_first,
                 unit_first, len(self.unit_rows) - unit_first, self.ring_size, capacity, window,
+                room,
             )
         )  # fmt: skip
         self.ring_size += capacity
@@ -195,7 +202,7 @@ class _Build:
         rows = [
             (SeriesKey(works.county, works.id, point.id, parameter), point, True)
             for point in works.points
-            for parameter in point.parameters
+            for parameter in dict.fromkeys(point.parameters)
         ]
         known = {key for key, _, _ in rows}
         rows += [(key, points[key.point], False) for key in extra if key.point in points and key not in known]
@@ -232,7 +239,8 @@ class _Build:
         is_expected: bool,
         slots: Mapping[SeriesKey, int],
         feeding: set[int],
-    ) -> None:
+    ) -> int:
+        """Add a series with its timers; how many those are."""
         parameter = self.parameters[key.parameter]
         slot, first = len(self.series), len(self.timer_rows)
         self.series.append(key)
@@ -253,6 +261,7 @@ class _Build:
                 stale, slot in feeding,
             )
         )  # fmt: skip
+        return len(self.timer_rows) - first
 
     def _instrument_timers(self, key: SeriesKey, parameter: Parameter, stale: int) -> None:
         rules = self.ruleset.instrument
@@ -276,9 +285,7 @@ class _Build:
                 ),
                 kernel.ABOVE if rule.is_above else kernel.BELOW, bound, bound + sign * rule.clear_margin,
                 rule.for_ms, rule.clear_ms, rule.clear_samples,
-                _ms(limit.valid_from, works.time_zone) if limit else -ALWAYS,
-                _ms(limit.valid_to + timedelta(1), works.time_zone) if limit and limit.valid_to else ALWAYS,
-                stale,
+                *(_span(limit, works.time_zone) if limit else (-ALWAYS, ALWAYS)), stale,
             )  # fmt: skip
 
     def _bounds(
@@ -321,6 +328,9 @@ class _Build:
             UnitTimer.BOTH: (FindingKind.DISINFECTION_MISSING, "", rules.missing_both_for_ms),
             UnitTimer.IDLE: (FindingKind.DISINFECTION_UNKNOWN, "", rules.idle_for_ms),
         }
+        rows = self._limits(works, code, PointKind.OUTLET)
+        spans = [_span(row, works.time_zone) for row in rows]
+        in_force = min((a for a, _ in spans), default=ALWAYS), max((b for _, b in spans), default=ALWAYS)
         bounds = {UnitTimer.MISSING: rules.floor[code], UnitTimer.VERY_HIGH: rules.very_high[code]}
         for place in range(UnitTimer.COUNT):
             kind, word, for_ms = times[place]
@@ -334,19 +344,15 @@ class _Build:
                 "",
                 speaks=bool(word),
             )
-            self._timer(
-                meaning, kernel.UNIT, 0.0, 0.0, for_ms, rules.clear_ms, rules.clear_samples, -ALWAYS, ALWAYS, stale
-            )
-        rows = self._limits(works, code, PointKind.OUTLET)
+            valid = in_force if place in (UnitTimer.LOW, UnitTimer.HIGH) else (-ALWAYS, ALWAYS)
+            self._timer(meaning, kernel.UNIT, 0.0, 0.0, for_ms, rules.clear_ms, rules.clear_samples, *valid, stale)
         limit_first = len(self.unit_limits)
-        for row in rows:
+        for row, span in zip(rows, spans, strict=True):
             low = row.min if row.min is not None else -np.inf
             self.unit_limit_rows.append(row)
             self.unit_limits.append(
                 (
-                    _ms(row.valid_from, works.time_zone),
-                    _ms(row.valid_to + timedelta(1), works.time_zone) if row.valid_to else ALWAYS,
-                    low, low + rules.low_clear_margin[code], row.max if row.max is not None else np.inf,
+                    *span, low, low + rules.low_clear_margin[code], row.max if row.max is not None else np.inf,
                 )
             )  # fmt: skip
         self.unit_points.append(key)

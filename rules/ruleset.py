@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from qingquan.domain.findings import Severity
 from qingquan.domain.works import PointKind
@@ -13,6 +13,16 @@ __all__ = ["DisinfectionRules", "InstrumentRules", "Rule", "Ruleset", "parse_rul
 RESIDUALS = ("free_chlorine", "total_chlorine", "chlorine_dioxide", "ozone")
 LIMIT_BOUNDS = ("limit.min", "limit.max")
 MINUTE = 60_000
+# Beyond any bound or time [min] that means something; shuts out TOML's inf and nan and what no int64 of ms can hold.
+LARGEST = 1e12
+SEVERITY_WORDS = ("low", "missing", "high", "very_high", "unknown")
+DISINFECTION_KEYS = (
+    "low_for_min", "low_clear_margin_mg_l", "floor_mg_l", "floor_begin_margin_mg_l", "floor_clear_margin_mg_l",
+    "missing_floor_for_min", "missing_equipment_for_min", "missing_both_for_min", "high_for_min", "very_high_mg_l",
+    "very_high_for_min", "unknown_for_min", "idle_for_min", "clear_for_min", "clear_samples", "flow_min_m3_h",
+    "stock_empty_percent", "severity",
+)  # fmt: skip
+DEFAULTS = ("for_min", "clear_for_min", "clear_samples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +100,17 @@ class _Reader:
 
     def number(self, table: Mapping[str, Any], path: str, key: str, default: float | None = None) -> float:
         found = table.get(key, default)
-        if isinstance(found, bool) or not isinstance(found, int | float) or found < 0 or found != found:
+        if not _is_finite(found) or found < 0:
             self.fault(f"{path}.{key}", found, "a number, 0 or more")
             return 0.0
         return float(found)
+
+    def count(self, table: Mapping[str, Any], path: str, key: str) -> int:
+        found = table.get(key)
+        if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < 2**31:
+            self.fault(f"{path}.{key}", found, "a whole number, 0 or more")
+            return 0
+        return found
 
     def minutes(self, table: Mapping[str, Any], path: str, key: str, default: float | None = None) -> int:
         return round(self.number(table, path, key, default) * MINUTE)
@@ -108,10 +125,10 @@ class _Reader:
     def severity(self, table: Mapping[str, Any], path: str, key: str) -> Severity:
         found = table.get(key)
         by_word = {severity.word: severity for severity in Severity}
-        if found not in by_word:
+        if not isinstance(found, str) or found not in by_word:
             self.fault(f"{path}.{key}", found, ", ".join(by_word))
             return Severity.INFO
-        return by_word[str(found)]
+        return by_word[found]
 
     def table(self, table: Mapping[str, Any], path: str, key: str) -> Mapping[str, Any]:
         found = table.get(key)
@@ -122,13 +139,17 @@ class _Reader:
 
     def by_residual(self, table: Mapping[str, Any], path: str, key: str) -> dict[str, float]:
         inner = self.table(table, f"{path}.", key)
-        for name in set(inner) - set(RESIDUALS):
+        for name in sorted(set(inner) - set(RESIDUALS)):
             self.fault(f"{path}.{key}.{name}", inner[name], f"keys {', '.join(RESIDUALS)}")
         return {name: self.number(inner, f"{path}.{key}", name) for name in RESIDUALS}
 
     def only(self, table: Mapping[str, Any], path: str, known: tuple[str, ...]) -> None:
-        for key in set(table) - set(known):
+        for key in sorted(set(table) - set(known)):
             self.fault(f"{path}{key}", table[key], f"keys {', '.join(known)}")
+
+
+def _is_finite(found: object) -> TypeGuard[int | float]:
+    return isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < LARGEST
 
 
 def parse_ruleset(table: Mapping[str, Any], parameters: Mapping[str, object], where: str = "ruleset") -> Ruleset:
@@ -142,11 +163,11 @@ def parse_ruleset(table: Mapping[str, Any], parameters: Mapping[str, object], wh
     read = _Reader(where)
     read.only(table, "", ("version", "standard", "defaults", "rule", "disinfection", "instrument", "silence"))
     defaults = read.table(table, "", "defaults")
-    rows = table.get("rule", [])
-    rules = tuple(_rule(row, f"rule[{n}]", defaults, parameters, read) for n, row in enumerate(rows))
+    read.only(defaults, "defaults.", DEFAULTS)
+    rules = tuple(_rule(row, path, defaults, parameters, read) for path, row in _rows(table, read))
     seen: set[str] = set()
     for rule in rules:
-        if rule.id in seen:
+        if rule.id and rule.id in seen:
             read.fault(f"rule {rule.id}", rule.id, "an id used once")
         seen.add(rule.id)
     ruleset = Ruleset(
@@ -161,6 +182,43 @@ def parse_ruleset(table: Mapping[str, Any], parameters: Mapping[str, object], wh
     return ruleset
 
 
+def _rows(table: Mapping[str, Any], read: _Reader) -> list[tuple[str, Mapping[str, Any]]]:
+    rows = table.get("rule", [])
+    if not isinstance(rows, list):
+        read.fault("rule", rows, "[[rule]] tables")
+        return []
+    for n, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            read.fault(f"rule[{n}]", row, "a table")
+    return [(f"rule[{n}]", row) for n, row in enumerate(rows) if isinstance(row, Mapping)]
+
+
+def _points(row: Mapping[str, Any], path: str, read: _Reader) -> tuple[PointKind, ...]:
+    kinds = [kind.value for kind in PointKind]
+    points = row.get("points")
+    if not isinstance(points, list) or not points:
+        read.fault(f"{path}.points", points, f"a list of {', '.join(kinds)}")
+        return ()
+    for point in points:
+        if point not in kinds:
+            read.fault(f"{path}.points", point, ", ".join(kinds))
+    return tuple(PointKind(point) for point in points if point in kinds)
+
+
+def _bound(row: Mapping[str, Any], path: str, read: _Reader) -> float | str:
+    if ("above" in row) == ("below" in row):
+        read.fault(path, sorted(row), "exactly one of above, below")
+        return 0.0
+    side = "above" if "above" in row else "below"
+    bound = row[side]
+    if isinstance(bound, str) and bound in LIMIT_BOUNDS:
+        return bound
+    if not _is_finite(bound):
+        read.fault(f"{path}.{side}", bound, f"a number, {', '.join(LIMIT_BOUNDS)}")
+        return 0.0
+    return float(bound)
+
+
 def _rule(
     row: Mapping[str, Any], path: str, defaults: Mapping[str, Any], parameters: Mapping[str, object], read: _Reader
 ) -> Rule:
@@ -172,29 +230,17 @@ def _rule(
     parameter = read.word(row, path, "parameter")
     if parameter and parameter != "residual" and parameter not in parameters:
         read.fault(f"{path}.parameter", parameter, f"residual, {', '.join(parameters)}")
-    points = row.get("points", [])
-    kinds = [kind.value for kind in PointKind]
-    for point in points:
-        if point not in kinds:
-            read.fault(f"{path}.points", point, ", ".join(kinds))
-    if ("above" in row) == ("below" in row):
-        read.fault(path, sorted(row), "exactly one of above, below")
-    bound = row.get("above", row.get("below"))
-    if isinstance(bound, str) and bound not in LIMIT_BOUNDS:
-        read.fault(f"{path}.{'above' if 'above' in row else 'below'}", bound, f"a number, {', '.join(LIMIT_BOUNDS)}")
-    elif not isinstance(bound, str):
-        bound = read.number({"bound": bound}, path, "bound")
     merged = {**defaults, **row}
     return Rule(
         id=read.word(row, path, "id"),
         parameter=parameter,
-        points=tuple(PointKind(point) for point in points if point in kinds),
+        points=_points(row, path, read),
         is_above="above" in row,
-        bound=bound,
+        bound=_bound(row, path, read),
         clear_margin=read.number(row, path, "clear_margin", 0.0),
         for_ms=read.minutes(merged, path, "for_min"),
         clear_ms=read.minutes(merged, path, "clear_for_min"),
-        clear_samples=int(read.number(merged, path, "clear_samples")),
+        clear_samples=read.count(merged, path, "clear_samples"),
         severity=read.severity(row, path, "severity"),
         basis=read.word(row, path, "basis"),
     )
@@ -202,8 +248,10 @@ def _rule(
 
 def _disinfection(table: Mapping[str, Any], read: _Reader) -> DisinfectionRules:
     path = "disinfection"
+    read.only(table, f"{path}.", DISINFECTION_KEYS)
     severity = read.table(table, f"{path}.", "severity")
-    return DisinfectionRules(
+    read.only(severity, f"{path}.severity.", SEVERITY_WORDS)
+    rules = DisinfectionRules(
         low_for_ms=read.minutes(table, path, "low_for_min"),
         low_clear_margin=read.by_residual(table, path, "low_clear_margin_mg_l"),
         floor=read.by_residual(table, path, "floor_mg_l"),
@@ -218,17 +266,22 @@ def _disinfection(table: Mapping[str, Any], read: _Reader) -> DisinfectionRules:
         unknown_for_ms=read.minutes(table, path, "unknown_for_min"),
         idle_for_ms=read.minutes(table, path, "idle_for_min"),
         clear_ms=read.minutes(table, path, "clear_for_min"),
-        clear_samples=int(read.number(table, path, "clear_samples")),
+        clear_samples=read.count(table, path, "clear_samples"),
         flow_min=read.number(table, path, "flow_min_m3_h"),
         stock_empty=read.number(table, path, "stock_empty_percent"),
-        severity={
-            word: read.severity(severity, f"{path}.severity", word)
-            for word in ("low", "missing", "high", "very_high", "unknown")
-        },
+        severity={word: read.severity(severity, f"{path}.severity", word) for word in SEVERITY_WORDS},
     )
+    for name in RESIDUALS:
+        # Otherwise a residual could be shown to be back while it still counts as lost.
+        if rules.floor_begin_margin[name] > rules.floor_clear_margin[name]:
+            begin = rules.floor_begin_margin[name]
+            read.fault(f"{path}.floor_begin_margin_mg_l.{name}", begin, "at most floor_clear_margin_mg_l")
+    return rules
 
 
 def _instrument(table: Mapping[str, Any], silence: Mapping[str, Any], read: _Reader) -> InstrumentRules:
+    read.only(table, "instrument.", ("out_of_range_for_min", "out_of_range_severity", "flat_line_severity"))
+    read.only(silence, "silence.", ("severity", "never_seen_severity"))
     return InstrumentRules(
         out_of_range_for_ms=read.minutes(table, "instrument", "out_of_range_for_min"),
         out_of_range_severity=read.severity(table, "instrument", "out_of_range_severity"),

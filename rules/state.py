@@ -11,7 +11,7 @@ from rules.kernel import UNKNOWN
 from rules.layout import LOCAL_BITS, NEVER, SERIES_STATE, TIMER_STATE, UNIT_STATE, WORKS_STATE
 from rules.plan import Layout, Plan
 
-__all__ = ["Said", "State", "adopt", "new_state", "pack", "unpack"]
+__all__ = ["Said", "State", "adopt", "new_state", "pack", "resume", "unpack"]
 
 Structs = npt.NDArray[np.void]
 
@@ -151,6 +151,24 @@ def _forget_window(plan: Plan, state: State, number: int) -> None:
     works["older_mark"] = works["newer_mark"] = works["newest"]
     works["ring_count"] = 0
     works["dirty"] = 0
+
+
+def resume(state: State, plan: Plan, timer: int, start: int, evidence: int, extreme: float) -> None:
+    """Let a finding last that is known to be open although this state, built from a log that has been cut, never saw it begin.
+
+    It then ends like any other: by readings. One that the state has opened since is the same and takes the earlier start.
+    """
+    works = plan.works_number[plan.meanings[timer].key[:2]]
+    said = state.said.setdefault(works, {})
+    mark = int(state.works[works]["older_mark"])
+    for key in [key for key, one in said.items() if key[0] == timer and one.end is None]:
+        del said[key]
+    said[(timer, start)] = Said(None, evidence, extreme, mark)
+    for timers in state.timers:
+        one = timers[timer]
+        if one["firing"] == NEVER:
+            one["evidence"], one["extreme"] = evidence, extreme
+        one["pending"] = one["firing"] = start
 
 
 def pack(state: State) -> dict[str, Any]:

@@ -6,7 +6,11 @@ from hashlib import blake2b
 
 from qingquan.domain.readings import SeriesKey
 
-__all__ = ["DisinfectionState", "Finding", "FindingKind", "Severity", "finding_id"]
+__all__ = ["AS_OF", "DisinfectionState", "Finding", "FindingKind", "Severity", "finding_id"]
+
+
+# Key in ``Finding.evidence``: newest reading of the works that the judgement has seen [ms].
+AS_OF = "as_of"
 
 
 class Severity(IntEnum):
