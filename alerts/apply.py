@@ -111,6 +111,10 @@ def apply_findings(
     """
     newest = {finding.id: finding for finding in findings}
     stored = batches.stored_findings(connection, newest)
+    # What has once been live stays so: its end may come out of a buffer, hours later.
+    newest |= {
+        id_: replace(newest[id_], late=False) for id_, was in stored.items() if newest[id_].late and not was.late
+    }
     replayed = {id_ for id_, finding in newest.items() if id_ in stored and is_replayed(stored[id_], finding)}
     fresh = [finding for id_, finding in newest.items() if id_ not in replayed and stored.get(id_) != finding]
     if not fresh:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from qingquan.clock import from_ms
-from qingquan.domain.findings import Finding, FindingKind
+from qingquan.domain.findings import AS_OF, Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentState, TransitionReason
 
 __all__ = [
@@ -146,6 +146,10 @@ def is_replayed(stored: Finding, incoming: Finding) -> bool:
     """
     if not is_active(incoming):
         return False
+    seen, seen_before = incoming.evidence.get(AS_OF), stored.evidence.get(AS_OF)
+    if isinstance(seen, int) and isinstance(seen_before, int):
+        # A reading out of order may open again what had ended, without itself being evidence of the condition.
+        return seen < seen_before
     if is_active(stored):
         return incoming.evidence_at < stored.evidence_at
     return incoming.evidence_at <= stored.evidence_at

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from qingquan.domain.works import Works
 from qingquan.errors import StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.folds import Folds, Tables
+from qingquan.services.lasting import JUDGED_KINDS, reconciled
 from qingquan.services.rulesets import load_ruleset
 from qingquan.services.silence import Silence
 from qingquan.services.snapshots import FileSnapshots
@@ -35,11 +37,19 @@ from qingquan.standards.loader import load_standards
 from qingquan.store.reading_log import ReadingLog
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 from qingquan.store.sql.findings import get_findings
-from qingquan.store.sql.progress import SNAPSHOT_PARTITION, add_counts, applied_sequence, set_applied_sequence
+from qingquan.store.sql.findings import open_findings as stored_open
+from qingquan.store.sql.progress import (
+    SNAPSHOT_PARTITION,
+    add_counts,
+    applied_sequence,
+    rewind_applied_sequences,
+    set_applied_sequence,
+)
 from qingquan.store.sql.register import load_works, register_version
 from qingquan.store.sql.state import save_works_states
 from rules.engine import open_findings
 from rules.late import merge_late
+from rules.reasons import sentence
 
 __all__ = ["Evaluator", "run"]
 
@@ -81,12 +91,13 @@ class Evaluator:
         self._settings = AlertSettings.from_config(config)
         self._works: dict[tuple[str, str], Works] = {}
         self._version = -1
+        self._is_reconciled = False
         self._applied = 0
         self._covered = 0
         self._pending: dict[str, int] = {}
         self._newest_received = 0
         self._due = dict.fromkeys(("tick", "register", "refresh", "snapshot"), 0.0)
-        self._refreshed: dict[str, tuple[float | None, int]] = {}
+        self._refreshed: dict[str, tuple[float | None, int, bool]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Judge until told to stop; then finish the batch, snapshot and return."""
@@ -101,6 +112,9 @@ class Evaluator:
                 if messages:
                     await self._take(messages)
                 is_idle = not messages and reader.is_connected
+                if is_idle and self._covered < self._applied and (last := await reader.caught_up()) is not None:
+                    # What is missing up to there has been purged: nothing is left to judge again.
+                    self._covered = max(self._covered, min(last, self._applied))
                 await self._housekeeping(is_idle, time.monotonic() - started > SILENCE_HOLD_S)
         await self._snapshot()
 
@@ -116,8 +130,11 @@ class Evaluator:
         last = await log.last_sequence()
         if last < self._applied:
             _log.error("the reading log ends before what was judged", applied=self._applied, last=last)
-            self._applied = min(self._applied, last)
+            self._applied = last
             self._covered = self._folds.go_back(last)
+            await self._in_transaction(lambda connection: rewind_applied_sequences(connection, last))
+            # What is on disk covers more than the database now says, and would be thrown away.
+            await self._snapshot()
 
     def _load_register(self, connection: Connection) -> None:
         version = register_version(connection)
@@ -125,6 +142,7 @@ class Evaluator:
             return
         works = load_works(connection)
         self._version = version
+        self._is_reconciled = False
         self._works = {(one.county, one.id): one for one in works}
         self._decoder.replace_directory(PointDirectory(works))
         self._folds.register(works)
@@ -145,6 +163,7 @@ class Evaluator:
         self._covered = messages[-1].sequence
         self._newest_received = messages[-1].received_at
         findings = self._folds.take(decoded.batch, self._covered, self._config.clock.now_ms())
+        self._silence.hear(findings)
         if counted:
             self._count(messages=decoded.messages, readings=len(decoded.batch), canaries=decoded.canaries)
         return findings
@@ -160,13 +179,13 @@ class Evaluator:
         covered = self._covered
 
         def write(connection: Connection) -> None:
-            merged = _merged_with_stored(connection, found)
+            merged = self._merged_with_stored(connection, found)
             apply_findings(connection, merged, self._works, self._config.clock.now_ms(), self._settings)
             add_counts(connection, self._pending)
             set_applied_sequence(connection, 0, covered)
 
         await self._in_transaction(write)
-        self._applied = covered
+        self._applied = max(self._applied, covered)
         self._pending = {}
 
     async def _in_transaction(self, body: Callable[[Connection], T]) -> T:
@@ -188,7 +207,9 @@ class Evaluator:
                 self._load_register(connection)
         if self._is_due("tick", TICK_S):
             beat(self._config, "evaluator")
-            await self._tick(now, past_hold and (is_idle or self._lag_ms() < self._allowed_lag_ms()))
+            # What the database has heard of already is judged again silently; until then the state is one of the past.
+            if self._covered >= self._applied:
+                await self._tick(now, past_hold and (is_idle or self._lag_ms() < self._allowed_lag_ms()))
         if self._is_due("snapshot", self._config.snapshot_interval_s):
             began = time.monotonic()
             await self._snapshot()
@@ -209,7 +230,7 @@ class Evaluator:
         return round(5000 * self._config.clock_speed)
 
     async def _tick(self, now: int, judge_silence: bool) -> None:
-        findings = []
+        findings = self._reconciled() + self._silence.dropped(self._folds.folds)
         if judge_silence:
             for fold in self._folds.folds:
                 findings += self._silence.changes(fold, now, self._works)
@@ -223,18 +244,43 @@ class Evaluator:
         if states:
             await self._in_transaction(lambda connection: save_works_states(connection, states))
 
+    def _reconciled(self) -> list[Finding]:
+        """Once after a start and after every change of the register: open findings that nobody judges any more."""
+        if self._is_reconciled:
+            return []
+        try:
+            with reading(self._engine) as connection:
+                stored = stored_open(connection, JUDGED_KINDS)
+        except StoreUnavailable:
+            return []
+        self._is_reconciled = True
+        return reconciled(self._folds.folds, stored)
+
     def _news_of_lasting(self, now: int) -> list[Finding]:
         """Open findings whose extreme has moved, whose evidence has aged on, or that have become live."""
         news = []
         lasting = {}
         for fold in self._folds.folds:
             for finding in open_findings(fold.state, fold.plan, self._parameters, now, self._config.language):
-                stamp = (finding.extreme, finding.evidence_at // 600_000 + finding.late)
+                stamp = (finding.extreme, finding.evidence_at // 600_000, finding.late)
                 lasting[finding.id] = stamp
                 if self._refreshed.get(finding.id) != stamp:
                     news.append(finding)
         self._refreshed = lasting
         return news
+
+    def _merged_with_stored(self, connection: Connection, findings: list[Finding]) -> list[Finding]:
+        """Late findings gather by the hour: what is stored of the same hour is merged, never overwritten."""
+        late = [finding.id for finding in findings if finding.rule.endswith(":late")]
+        if not late:
+            return findings
+        held = {finding.id: finding for finding in get_findings(connection, late)}
+        return [self._merged(held[one.id], one) if one.id in held else one for one in findings]
+
+    def _merged(self, held: Finding, new: Finding) -> Finding:
+        merged = merge_late(held, new)
+        reason = sentence(merged, self._parameters.get(merged.parameter), self._config.language)
+        return replace(merged, reason=reason)
 
     def _is_due(self, name: str, every_s: float) -> bool:
         now = time.monotonic()
@@ -242,15 +288,6 @@ class Evaluator:
             return False
         self._due[name] = now + every_s
         return True
-
-
-def _merged_with_stored(connection: Connection, findings: list[Finding]) -> list[Finding]:
-    """Late findings gather by the hour: what is stored of the same hour is merged, never overwritten."""
-    late = [finding.id for finding in findings if finding.rule.endswith(":late")]
-    if not late:
-        return findings
-    held = {finding.id: finding for finding in get_findings(connection, late)}
-    return [merge_late(held[finding.id], finding) if finding.id in held else finding for finding in findings]
 
 
 def run(config: Config) -> int:

@@ -14,6 +14,7 @@ from qingquan.domain.works import Works
 from qingquan.services.snapshots import FileSnapshots, Snapshot
 from qingquan.store.reading_log.partition import partition_of
 from rules.engine import evaluate
+from rules.layout import NEVER
 from rules.plan import Plan, compile_plan
 from rules.ruleset import Ruleset
 from rules.state import State, adopt, new_state, pack, unpack
@@ -40,12 +41,30 @@ class Fold:
         self.plan = plan
         self.state = state
         self.covered = covered
+        self.touched = np.ones(len(plan.works), np.bool_)
+        """Works judged since somebody last looked and cleared it."""
 
     def replan(self, plan: Plan) -> None:
-        """Go on with another plan; what both know keeps its memory."""
+        """Go on with another plan; what both know keeps its memory.
+
+        Even where the arrays mean the same, names, equipment and what is expected may have changed.
+        """
         if plan.digest != self.plan.digest:
             self.state = adopt(self.plan.layout, self.state, plan)
-            self.plan = plan
+        self._begin(plan)
+
+    def resume(self, plan: Plan, state: State, covered: int) -> None:
+        """Go on from a state of this plan."""
+        self.state, self.covered = state, covered
+        self._begin(plan)
+
+    def _begin(self, plan: Plan) -> None:
+        self.plan = plan
+        self.touched = np.ones(len(plan.works), np.bool_)
+
+    def is_firing(self, timer: int) -> bool:
+        """Whether a timer's finding lasts."""
+        return bool(self.state.timers[0][timer]["firing"] != NEVER)
 
 
 class Folds:
@@ -103,13 +122,14 @@ class Folds:
         plan = self._compile(fold.partition)
         try:
             if plan.digest == snapshot.plan:
-                fold.plan, fold.state = plan, unpack(snapshot.packed, plan)
+                state = unpack(snapshot.packed, plan)
             else:
-                fold.plan, fold.state = plan, adopt(layout, unpack(snapshot.packed, layout), plan)
-        except ValueError as error:
+                state = adopt(layout, unpack(snapshot.packed, layout), plan)
+        except (ValueError, KeyError, TypeError) as error:
             _log.error("snapshot does not fit, rebuilding from the log", partition=fold.partition, why=str(error))
+            fold.replan(plan)
             return
-        fold.covered = snapshot.covered
+        fold.resume(plan, state, snapshot.covered)
 
     def go_back(self, covered: int) -> int:
         """Count nothing beyond ``covered`` as judged; the sequence up to which all folds are covered."""
@@ -121,6 +141,7 @@ class Folds:
         """Write a snapshot of every fold."""
         for fold in self.folds:
             snapshots.save(fold.partition, Snapshot(fold.plan.digest, fold.covered, pack(fold.state)), fold.plan.layout)
+        snapshots.keep_layouts({fold.plan.digest for fold in self.folds})
 
     def take(self, batch: ReadingBatch, covered: int, now: int) -> list[Finding]:
         """Judge a batch; findings opened, changed, closed or withdrawn. Afterwards all folds cover ``covered``."""
@@ -141,6 +162,7 @@ class Folds:
         evaluation, fold.state = evaluate(
             batch, slots, fold.state, fold.plan, self._tables.parameters, now, self._language
         )
+        fold.touched[fold.plan.series_facts["works"][slots[slots >= 0]]] = True
         for name, count in evaluation.counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
         return evaluation.findings

@@ -1,6 +1,7 @@
 """Silence is a state: which expected series have fallen silent, or never spoke, as findings that open and close."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from sqlalchemy import Connection
@@ -23,15 +24,16 @@ KINDS = (FindingKind.STALE, FindingKind.NEVER_SEEN)
 class Silence:
     """Keeps the open silence findings of each partition in line with the state of its series.
 
-    Opening needs a clock, so it is no part of the fold; closing follows from the series' next reading. The id rests on the last
-    reading's time, as in the fold, which reports the same silence when it sees both its ends.
+    Opening needs a clock, so it is no part of the fold; closing follows from the series' next fresh reading: an old one out of a
+    buffer says nothing about now. The id rests on the last reading's time, as in the fold, which reports the same silence when
+    it sees both its ends.
     """
 
     def __init__(self, parameters: Mapping[str, Parameter], language: str) -> None:
         self._parameters = parameters
         self._language = language
         self._open: dict[SeriesKey, Finding] = {}
-        self._expected_since: int | None = None
+        self._expected_since: dict[SeriesKey, int] = {}
 
     def restore(self, connection: Connection) -> None:
         """Take over what was open before a restart."""
@@ -41,20 +43,37 @@ class Silence:
         """Open silence findings of a partition's series."""
         return {key: finding for key, finding in self._open.items() if key in fold.plan.slot_of}
 
+    def hear(self, findings: Iterable[Finding]) -> None:
+        """Take note of the silences whose end the fold itself has reported."""
+        for finding in findings:
+            if finding.kind is FindingKind.STALE and finding.end is not None:
+                held = self._open.get(_key(finding))
+                if held is not None and held.id == finding.id:
+                    del self._open[_key(finding)]
+
+    def dropped(self, folds: Iterable[Fold]) -> list[Finding]:
+        """Withdraw the silences of series that nobody expects any more."""
+        expected = {key for fold in folds for key, is_expected in zip(fold.plan.series, fold.plan.expected, strict=True)
+                    if is_expected} if self._open else set()  # fmt: skip
+        gone = [self._open.pop(key) for key in list(self._open) if key not in expected]
+        return [replace(one, end=max(one.start, one.evidence_at), withdrawn=True) for one in gone]
+
     def changes(self, fold: Fold, now: int, works: Mapping[tuple[str, str], Works]) -> list[Finding]:
         """Silence findings that open or close as of ``now`` [ms]."""
-        if self._expected_since is None:
-            self._expected_since = now
-        return [*self._closed(fold), *self._opened(fold, now, works)]
+        return [*self._closed(fold, now), *self._opened(fold, now, works)]
 
-    def _closed(self, fold: Fold) -> list[Finding]:
+    def _closed(self, fold: Fold, now: int) -> list[Finding]:
         findings = []
-        last = fold.state.series[0]["last_t"]
+        last, stale = fold.state.series[0]["last_t"], fold.plan.series_facts["stale_ms"]
         for key, finding in self.of(fold).items():
-            newest = int(last[fold.plan.slot_of[key]])
-            if newest > finding.start or (finding.kind is FindingKind.NEVER_SEEN and newest != NEVER):
+            slot = fold.plan.slot_of[key]
+            newest = int(last[slot])
+            is_never_seen = finding.kind is FindingKind.NEVER_SEEN
+            is_heard = newest != NEVER if is_never_seen else newest > finding.start
+            if is_heard and (is_never_seen or now - newest <= int(stale[slot])):
                 del self._open[key]
-                findings.append(self._finding(fold, key, finding.start, newest, finding.kind))
+                end = max(newest, finding.start)
+                findings.append(self._finding(fold, key, finding.start, end, finding.kind))
         return findings
 
     def _opened(self, fold: Fold, now: int, works: Mapping[tuple[str, str], Works]) -> list[Finding]:
@@ -66,15 +85,15 @@ class Silence:
                 findings.append(self._finding(fold, key, int(series[slot]["last_t"]), None, FindingKind.STALE, now))
         for slot in np.flatnonzero((series["last_t"] == NEVER) & plan.expected).tolist():
             key = plan.series[slot]
-            since = self._since(works.get((key.county, key.works)))
+            since = self._since(key, works.get((key.county, key.works)), now)
             if key not in self._open and now - since > int(plan.series_facts[slot]["stale_ms"]):
                 findings.append(self._finding(fold, key, since, None, FindingKind.NEVER_SEEN, now))
         self._open |= {_key(finding): finding for finding in findings}
         return findings
 
-    def _since(self, works: Works | None) -> int:
-        """Since when a series is expected: commissioning, at the earliest when we began to listen."""
-        begun = self._expected_since or 0
+    def _since(self, key: SeriesKey, works: Works | None, now: int) -> int:
+        """Since when a series is expected: commissioning, at the earliest when we began to listen for it."""
+        begun = self._expected_since.setdefault(key, now)
         if works is None or works.commissioned_at is None:
             return begun
         return max(begun, to_ms(works.commissioned_at))

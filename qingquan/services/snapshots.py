@@ -6,6 +6,7 @@ rebuilds from the log and says so.
 """
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -21,7 +22,7 @@ from rules.plan import Layout
 
 __all__ = ["FileSnapshots", "Snapshot"]
 
-FORMAT = 1
+FORMAT = 2
 DIGEST_BYTES = 16
 
 _log = structlog.get_logger(__name__)
@@ -60,9 +61,14 @@ class FileSnapshots:
         if raw[:DIGEST_BYTES] != blake2b(body, digest_size=DIGEST_BYTES).digest():
             _log.error("snapshot damaged, rebuilding from the log", file=str(path))
             return None
-        made_by, plan, covered, packed = msgspec.msgpack.decode(body)
-        if made_by != FORMAT:
-            _log.error("snapshot of another version, rebuilding from the log", file=str(path), format=made_by)
+        try:
+            made_by, *rest = msgspec.msgpack.decode(body)
+            if made_by != FORMAT:
+                _log.error("snapshot of another version, rebuilding from the log", file=str(path), format=made_by)
+                return None
+            plan, covered, packed = rest
+        except (ValueError, TypeError) as error:  # msgspec's own errors are ValueErrors
+            _log.error("snapshot not understood, rebuilding from the log", file=str(path), why=str(error))
             return None
         return Snapshot(plan, covered, packed)
 
@@ -70,15 +76,22 @@ class FileSnapshots:
         """The layout of a plan a snapshot was made with."""
         try:
             works, series, timers, units, facts = msgspec.msgpack.decode(self._layout_path(plan).read_bytes())
-        except (FileNotFoundError, msgspec.DecodeError, ValueError):
+            return Layout(
+                tuple((county, name) for county, name in works),
+                tuple(SeriesKey(*key) for key in series),
+                tuple(tuple(key) for key in timers),
+                tuple(SeriesKey(*key) for key in units),
+                np.frombuffer(facts, WORKS_FACTS),
+            )
+        except (FileNotFoundError, ValueError, TypeError):
             return None
-        return Layout(
-            tuple((county, name) for county, name in works),
-            tuple(SeriesKey(*key) for key in series),
-            tuple(tuple(key) for key in timers),
-            tuple(SeriesKey(*key) for key in units),
-            np.frombuffer(facts, WORKS_FACTS),
-        )
+
+    def keep_layouts(self, plans: Collection[str]) -> None:
+        """Remove the layouts of all other plans: no snapshot refers to them any more."""
+        kept = {self._layout_path(plan) for plan in plans}
+        for path in self._folder.glob("layout-*"):
+            if path not in kept:
+                path.unlink(missing_ok=True)
 
     def _save_layout(self, plan: str, layout: Layout) -> None:
         path = self._layout_path(plan)

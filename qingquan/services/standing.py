@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from qingquan.domain.findings import DisinfectionState, Finding
 from qingquan.domain.readings import SeriesKey
@@ -11,6 +12,7 @@ from qingquan.domain.works import Disinfectant, Equipment, PointKind, Works
 from qingquan.services.folds import Fold
 from rules.engine import UNIT_STATES
 from rules.layout import LOCAL_BITS, NEVER
+from rules.plan import Plan
 
 __all__ = ["Standing"]
 
@@ -20,20 +22,21 @@ class Standing:
 
     def __init__(self) -> None:
         self._written: dict[tuple[str, str], WorksState] = {}
-        self._marks: dict[int, tuple[str, np.ndarray[tuple[int], np.dtype[np.int64]], frozenset[SeriesKey]]] = {}
+        self._quiet: dict[int, frozenset[SeriesKey]] = {}
+        self._aged: dict[int, tuple[Plan, npt.NDArray[np.int64], npt.NDArray[np.bool_]]] = {}
 
     def changed(self, fold: Fold, now: int, silent: Mapping[SeriesKey, Finding]) -> list[WorksState]:
-        """States of the works with new readings, or whose silence began or ended, since the last call."""
-        newest = fold.state.works["newest"].copy()
+        """States of the works judged, silent, heard again or gone stale since the last call, as far as they differ."""
         quiet = frozenset(silent)
-        digest, before, quiet_before = self._marks.get(fold.partition, ("", newest, frozenset()))
-        if digest != fold.plan.digest or len(before) != len(newest):
-            numbers = range(len(newest))
-        else:
-            touched = {fold.plan.works_number[(key.county, key.works)] for key in quiet ^ quiet_before}
-            touched |= set(np.flatnonzero(newest != before).tolist())
-            numbers = sorted(touched)  # type: ignore[assignment]
-        self._marks[fold.partition] = (fold.plan.digest, newest, quiet)
+        touched = fold.touched.copy()
+        fold.touched[:] = False
+        for key in quiet ^ self._quiet.get(fold.partition, frozenset()):
+            number = fold.plan.works_number.get((key.county, key.works))
+            if number is not None:
+                touched[number] = True
+        self._quiet[fold.partition] = quiet
+        touched |= self._newly_aged(fold, now)
+        numbers = np.flatnonzero(touched).tolist()
         by_works: dict[tuple[str, str], list[Finding]] = {}
         for finding in silent.values():
             by_works.setdefault((finding.county, finding.works), []).append(finding)
@@ -41,6 +44,15 @@ class Standing:
         fresh = [state for state in states if self._written.get((state.county, state.works)) != state]
         self._written |= {(state.county, state.works): state for state in fresh}
         return fresh
+
+    def _newly_aged(self, fold: Fold, now: int) -> npt.NDArray[np.bool_]:
+        """Works whose newest reading has become too old, or is fresh again, since the last call."""
+        plan, after, before = self._aged.get(fold.partition, (None, None, None))
+        if plan is not fold.plan or after is None:
+            after, before = np.array([works.stale_after_s * 1000 for works in fold.plan.works], np.int64), None
+        aged = now - (fold.state.works["newest"] >> LOCAL_BITS) > after
+        self._aged[fold.partition] = (fold.plan, after, aged)
+        return np.ones(len(aged), np.bool_) if before is None else aged != before
 
 
 def _state(fold: Fold, number: int, now: int, silent: Mapping[tuple[str, str], list[Finding]]) -> WorksState:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select, update
 
 from qingquan.store.sql.schema import counter, evaluator_progress
 from qingquan.store.sql.statements import insert_or_update
@@ -13,6 +13,7 @@ __all__ = [
     "add_counts",
     "applied_sequence",
     "counts",
+    "rewind_applied_sequences",
     "set_applied_sequence",
 ]
 
@@ -33,6 +34,13 @@ def set_applied_sequence(connection: Connection, partition: int, sequence: int) 
     row = {"partition": partition, "sequence": sequence}
     written = insert_or_update(connection, evaluator_progress, [row], key=["partition"], only_greater="sequence")
     return written > 0
+
+
+def rewind_applied_sequences(connection: Connection, sequence: int) -> None:
+    """Take back the evaluator's progress beyond ``sequence``: the log that stood there is gone, another has begun."""
+    table = evaluator_progress
+    ours = or_(table.c.partition >= 0, table.c.partition == SNAPSHOT_PARTITION)
+    connection.execute(update(table).where(ours, table.c.sequence > sequence).values(sequence=sequence))
 
 
 def add_counts(connection: Connection, increments: Mapping[str, int]) -> None:
