@@ -1,6 +1,6 @@
 """What is measured, and the legal bound on it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -73,7 +73,10 @@ class SupplyClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One row of a standard. ``min``/``max`` are in ``unit``; ``None`` = no bound on that side."""
+    """One row of a standard. ``min``/``max`` are in ``unit``; ``None`` = no bound on that side.
+
+    ``condition`` names a fact that must be known of the works for the row to apply (``""`` = none needed).
+    """
 
     id: str
     standard: str
@@ -94,6 +97,7 @@ class Limit:
     confidence: str
     source: str
     note_zh: str
+    condition: str = ""
 
     def is_in_force(self, on: date) -> bool:
         """Whether the row was in force on that day (both ends inclusive)."""
@@ -109,12 +113,19 @@ class Limit:
 
 
 def applicable_limits(
-    limits: Iterable[Limit], code: str, point_kind: str, *, small_limited: bool, standard: str = "GB 5749"
+    limits: Iterable[Limit],
+    code: str,
+    point_kind: str,
+    *,
+    small_limited: bool,
+    standard: str = "GB 5749",
+    conditions: Collection[str] = (),
 ) -> list[Limit]:
     """The rows that judge a parameter at a kind of point, one per period of force, oldest first.
 
     A relaxed row wins over the general one of the same period, but only where ``small_limited`` (small or dispersed
-    supply **and** source or treatment limited) holds; a row for the exact point kind wins over one for any point.
+    supply **and** source or treatment limited) holds; a row with a condition wins over those without, but only where
+    ``conditions`` (facts known of the works) holds it; a row for the exact point kind wins over one for any point.
     Disinfectant rows name outlet and network end only: network points are judged like the end.
     """
     if point_kind in UNJUDGED_POINTS:
@@ -126,11 +137,13 @@ def applicable_limits(
             continue
         if limit.supply is SupplyClass.SMALL_LIMITED and not small_limited:
             continue
+        if limit.condition and limit.condition not in conditions:
+            continue
         rival = best.get(limit.valid_from)
         if rival is None or _precedence(limit) > _precedence(rival):
             best[limit.valid_from] = limit
     return [best[day] for day in sorted(best)]
 
 
-def _precedence(limit: Limit) -> tuple[bool, bool]:
-    return limit.supply is SupplyClass.SMALL_LIMITED, limit.point != "any"
+def _precedence(limit: Limit) -> tuple[bool, bool, bool]:
+    return limit.supply is SupplyClass.SMALL_LIMITED, bool(limit.condition), limit.point != "any"
