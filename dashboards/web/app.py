@@ -14,6 +14,7 @@ from nicegui import ui
 from dashboards.web.api import build_api
 from dashboards.web.layout import LANGUAGE_COOKIE, STATIC, Console
 from dashboards.web.page_county import county_page, home_page
+from dashboards.web.page_errors import add_error_pages
 from dashboards.web.page_incidents import incident_page, incidents_page
 from dashboards.web.page_lab import lab_page
 from dashboards.web.page_messages import messages_page
@@ -62,6 +63,7 @@ def build_app(console: Console, lifespan: Lifespan | None = None) -> FastAPI:
         )
 
     _add_pages(console)
+    add_error_pages(console)
     ui.run_with(
         app, title="清泉", favicon=STATIC / "favicon.svg", language="zh-CN" if console.language == "zh" else "en-US",
         tailwind=False, show_welcome_message=False, reconnect_timeout=10.0,
@@ -87,7 +89,7 @@ def _add_pages(console: Console) -> None:
         await incidents_page(console, request)
 
     @ui.page("/incidents/{incident_id}")
-    async def incident(request: Request, incident_id: int) -> None:
+    async def incident(request: Request, incident_id: str) -> None:
         await incident_page(console, request, incident_id)
 
     @ui.page("/messages")

@@ -6,17 +6,18 @@ from dashboards.web.feed import STATE_ORDER, CountyView, WorksRow, row_rank
 from dashboards.web.layout import empty_state
 from dashboards.web.marks import glyph, severity_chip
 from dashboards.web.texts import Texts
-from dashboards.web.words import clock_time, duration, finding_short, incident_title, legal_limit, parameter_name
+from dashboards.web.words import clock_time, duration, finding_short, incident_title, legal_limit
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.findings import DisinfectionState, FindingKind
 from qingquan.domain.incidents import Incident, IncidentState
-from qingquan.domain.works import PointKind
+from qingquan.domain.works import Disinfectant, PointKind
 from qingquan.standards.loader import load_standards
 
 __all__ = ["changes", "headline", "incident_cards", "row_data", "rows_data", "tiles"]
 
 JsonRow = dict[str, object]
 SHOWN_INCIDENTS = 40
+RESIDUALS = {one.residual for one in Disinfectant} - {None}
 
 
 def rows_data(rows: list[WorksRow], t: Texts) -> list[JsonRow]:
@@ -32,7 +33,7 @@ def row_data(row: WorksRow, t: Texts) -> JsonRow:
     return {
         "id": works.id, "c": works.county, "n": works.name, "t": works.township, "s": str(state.disinfection), "r": row_rank(row),
         "si": state.since, "v": state.residual, "d": parameter.decimals if parameter else 2,
-        "p": parameter_name(state.residual_parameter, t) if state.residual_parameter else "",
+        "p": t(f"residual.{state.residual_parameter}") if state.residual_parameter in RESIDUALS else "",
         "vo": 0 if is_untrusted else _outside(row, state.residual_parameter, state.residual), "u": state.turbidity,
         "uo": _outside(row, "turbidity", state.turbidity), "a": state.as_of, "st": state.stale or is_untrusted,
         "w": finding_short(row.worst, t) if row.worst else "", "ws": row.worst.severity.word if row.worst else "",

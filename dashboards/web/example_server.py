@@ -15,9 +15,11 @@ from dashboards.web.example import ExampleData
 from dashboards.web.example_county import make_county
 from dashboards.web.feed import CountyFeed
 from dashboards.web.layout import Console
-from dashboards.web.ports import ConsoleActions
+from dashboards.web.ports import ConsoleActions, QuarantineQuery
 from qingquan.clock import Clock
 from qingquan.domain.findings import DisinfectionState
+from qingquan.store.sql.quarantine import QuarantineEntry
+from qingquan.store.sql.statements import Page
 
 __all__ = ["main"]
 
@@ -48,6 +50,16 @@ def _add_controls(app: FastAPI, data: ExampleData) -> None:
     async def put_state(works: str, state: DisinfectionState) -> dict[str, str]:
         data.put_state(replace(data.county.states[works], disinfection=state, since=data.county.now))
         return {"works": works, "state": state}
+
+    @app.post("/example/fault")
+    async def put_fault() -> dict[str, str]:
+        """From now on the quarantine page fails as a programming error would make it fail."""
+
+        def fault(query: QuarantineQuery) -> Page[QuarantineEntry]:  # noqa: ARG001
+            raise ZeroDivisionError("inner detail")
+
+        data.quarantine = fault  # type: ignore[method-assign]
+        return {"page": "/quarantine"}
 
 
 if __name__ == "__main__":

@@ -140,9 +140,10 @@ def _read(console: Console, incident_id: int) -> _Facts | None:
     )  # fmt: skip
 
 
-async def incident_page(console: Console, request: Request, incident_id: int) -> None:
+async def incident_page(console: Console, request: Request, given_id: str) -> None:
     """One incident: what, where, since when, how bad, who knows, who has it."""
     t = page_texts(request, console.language)
+    incident_id = int(given_id) if given_id.isascii() and given_id.isdigit() and len(given_id) < 16 else 0
     try:
         shown = await asyncio.to_thread(_read, console, incident_id)
     except StoreUnavailable:
@@ -152,7 +153,7 @@ async def incident_page(console: Console, request: Request, incident_id: int) ->
         return
     if shown is None:
         with frame(console, request, t, "incidents", t("page.not_found"), "narrow"):
-            html(empty_state(t("page.no_incident", id=incident_id)), "panel")
+            html(empty_state(t("page.no_incident", id=given_id)), "panel")
         return
     tz = shown.works.time_zone if shown.works else console.time_zone
     title = t("incident.title", id=incident_id)

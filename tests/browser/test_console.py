@@ -261,3 +261,25 @@ def test_the_language_link_leads_nowhere_else(url: str) -> None:
             urllib.request.build_opener(Kept).open(f"{url}/language/en?to={to}", timeout=5)
         assert (caught.value.code, caught.value.headers["location"]) == (303, "/")
         caught.value.close()
+
+
+def answered(url: str, path: str) -> tuple[int, str]:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(url + path, timeout=5)
+    with caught.value as answer:
+        return answer.code, answer.read().decode()
+
+
+def test_an_address_that_leads_nowhere_is_answered_in_our_words(url: str) -> None:
+    status, text = answered(url, "/nowhere")
+    assert status == 404
+    assert ZH["page.not_found_hint"] in text
+
+
+def test_a_page_that_fails_says_so_without_telling_its_insides(url: str) -> None:
+    post(url, "/example/fault")
+    status, text = answered(url, "/quarantine")
+    assert status == 500
+    assert ZH["page.failed_hint"] in text
+    assert "inner detail" not in text
+    assert "ZeroDivisionError" not in text

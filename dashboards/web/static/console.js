@@ -281,7 +281,7 @@ window.QQ = (() => {
     }
     for (const [name, members] of groups) {
       const middle = (key) => members.map((row) => row[key]).sort((a, b) => a - b)[members.length >> 1];
-      L.marker([middle("la"), middle("lo")], {
+      L.marker([Math.max(...members.map((row) => row.la)), middle("lo")], {
         interactive: false, keyboard: false, pane: "tilePane", icon: L.divIcon({ className: "town", html: `<span>${escape(name)}</span>`, iconSize: null }),
       }).addTo(map);
     }
