@@ -41,8 +41,11 @@ _EXAMPLES = (
 )  # fmt: skip
 
 
-def template_workbook(language: str = "zh") -> bytes:
-    """An xlsx file with the columns of `parse_lab`, in Chinese or English."""
+def template_workbook(language: str = "zh", rows: Sequence[Sequence[str | float]] = ()) -> bytes:
+    """An xlsx file with the columns of `parse_lab`, in Chinese or English.
+
+    ``rows`` are filled in already, cells in the order of the columns: bottles a laboratory is to expect, say.
+    """
     is_zh = language == "zh"
     stream = BytesIO()
     with Workbook(stream, {"in_memory": True}) as book:
@@ -57,6 +60,8 @@ def template_workbook(language: str = "zh") -> bytes:
         results.write_row(0, 0, titles, head)
         # As text, so that a spreadsheet makes neither dates nor rounded numbers of what is typed.
         results.set_column(0, len(COLUMNS) - 1, 16, text)
+        for line, cells in enumerate(rows, start=1):
+            results.write_row(line, 0, cells)
         place = [column.field for column in COLUMNS].index("parameter")
         results.data_validation(
             1, place, ROWS_PREPARED, place,
