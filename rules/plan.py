@@ -143,6 +143,11 @@ def _ms(day: date, zone: str) -> int:
     return int(datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC).timestamp() * 1000)
 
 
+def _beside(bound: float, margin: float) -> float:
+    """A bound moved by a margin, as people add decimals: 0.1 + 0.02 is 0.12, which a reading of 0.12 meets."""
+    return round(bound + margin, 9)
+
+
 def _span(limit: Limit, zone: str) -> tuple[int, int]:
     """When a row is in force [ms]: from the first midnight to the one after its last day, by the works' clock."""
     return _ms(limit.valid_from, zone), _ms(limit.valid_to + timedelta(1), zone) if limit.valid_to else ALWAYS
@@ -258,10 +263,21 @@ class _Build:
             (
                 len(self.works), first, len(self.timer_rows) - first, flow, *parameter.span_at(point.kind),
                 parameter.flat_tolerance, floor, round(parameter.flat_suspect_h * HOUR), round(parameter.flat_fail_h * HOUR),
-                stale, slot in feeding,
+                stale, slot in feeding, *self._quiet(parameter, first),
             )
         )  # fmt: skip
         return len(self.timer_rows) - first
+
+    def _quiet(self, parameter: Parameter, first: int) -> tuple[float, float]:
+        """From where to where a value makes none of the timers from ``first`` on begin, whatever edition is in force."""
+        low, high = parameter.range_min, parameter.range_max
+        for operation, bound, *_ in self.timer_rows[first:]:
+            assert isinstance(bound, float)
+            if operation == kernel.ABOVE:
+                high = min(high, bound)
+            elif operation == kernel.BELOW:
+                low = max(low, bound)
+        return low, high
 
     def _instrument_timers(self, key: SeriesKey, parameter: Parameter, stale: int) -> None:
         rules = self.ruleset.instrument
@@ -283,7 +299,7 @@ class _Build:
                     FindingKind.EXCEEDANCE, rule.severity, key, rule.id, bound,
                     f"{limit.standard} {limit.clause}" if limit else "", limit.id if limit else "",
                 ),
-                kernel.ABOVE if rule.is_above else kernel.BELOW, bound, bound + sign * rule.clear_margin,
+                kernel.ABOVE if rule.is_above else kernel.BELOW, bound, _beside(bound, sign * rule.clear_margin),
                 rule.for_ms, rule.clear_ms, rule.clear_samples,
                 *(_span(limit, works.time_zone) if limit else (-ALWAYS, ALWAYS)), stale,
             )  # fmt: skip
@@ -352,14 +368,14 @@ class _Build:
             self.unit_limit_rows.append(row)
             self.unit_limits.append(
                 (
-                    *span, low, low + rules.low_clear_margin[code], row.max if row.max is not None else np.inf,
+                    *span, low, _beside(low, rules.low_clear_margin[code]), row.max if row.max is not None else np.inf,
                 )
             )  # fmt: skip
         self.unit_points.append(key)
         self.unit_rows.append(
             (
                 len(self.works), first, residual, flow, doser, stock, sample_flow, rules.floor[code],
-                rules.floor[code] + rules.floor_begin_margin[code], rules.floor[code] + rules.floor_clear_margin[code], rules.very_high[code], rules.flow_min, rules.stock_empty,
+                _beside(rules.floor[code], rules.floor_begin_margin[code]), _beside(rules.floor[code], rules.floor_clear_margin[code]), rules.very_high[code], rules.flow_min, rules.stock_empty,
                 limit_first, len(rows),
             )
         )  # fmt: skip
