@@ -58,10 +58,9 @@ def test_exactly_the_required_ct_is_a_ratio_of_one_and_three_log() -> None:
 
 
 def test_segments_add_up_as_ratios_each_under_its_own_conditions() -> None:
-    cold = segment(GIARDIA, 1.0, 134.5, temperature=0.5, ph=7.5)  # 269/2... the table has 255 for 0.5 degC, pH 7.5, 1.0
-    warm = segment(GIARDIA, 1.0, 45.0)
-    expected = 134.5 / cold.required[0, 0] + 0.5
-    assert inactivation(3.0, [cold, warm]).ratio[0] == pytest.approx(expected)
+    cold = segment(GIARDIA, 1.0, 63.25, temperature=0.5)  # a quarter of 253
+    warm = segment(GIARDIA, 1.0, 45.0)  # half of 90
+    assert inactivation(3.0, [cold, warm]).ratio[0] == 0.75
 
 
 def test_one_segment_that_cannot_be_evaluated_leaves_the_sum_unevaluated() -> None:
