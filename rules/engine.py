@@ -103,11 +103,15 @@ def _run(
         state.units[0], state.series[0], state.timers[0],
     )  # fmt: skip
     ring = (state.ring_keys, state.ring_values, state.ring_flags)
+    order = np.empty(len(slots), np.int32)
+    if len(slots):
+        order[0] = 0
+        kernel.by_rank(plan.series_facts, slots, batch.observed_at, order)
     row, done = 0, False
     while not done:
         row, n, done = kernel.fold_batch(
             facts, plan.works_facts, state.works, live, older, newer, ring,
-            slots, batch.observed_at, batch.value, batch.flag, row, events, flags, late, counts,
+            slots, batch.observed_at, batch.value, batch.flag, order, row, events, flags, late, counts,
         )  # fmt: skip
         if n:
             yield events[:n]

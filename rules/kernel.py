@@ -27,7 +27,7 @@ from numba import njit
 
 from rules.layout import LOCAL_BITS, NEVER, UnitTimer
 
-__all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "fold_batch"]
+__all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "by_rank", "fold_batch"]
 
 OPENED, CLOSED, GAP, REFOLDED, CARRIED = 1, 2, 3, 4, 5
 ABOVE, BELOW, OUTSIDE, FLAT, UNIT = 1, 2, 3, 4, 5
@@ -39,6 +39,7 @@ T_LOW, T_MISSING, T_HIGH, T_VERY_HIGH, T_UNKNOWN = (
     UnitTimer.LOW, UnitTimer.MISSING, UnitTimer.HIGH, UnitTimer.VERY_HIGH, UnitTimer.UNKNOWN,
 )  # fmt: skip
 T_FLOOR, T_EQUIPMENT, T_BOTH, T_IDLE = UnitTimer.FLOOR, UnitTimer.EQUIPMENT, UnitTimer.BOTH, UnitTimer.IDLE
+UNIT_TIMERS = UnitTimer.COUNT
 RANK_MASK = (1 << LOCAL_BITS) - 1
 
 
@@ -174,7 +175,7 @@ def _flag(f, s, series_facts, series, t, value, device_flag):
 
 
 @compiled
-def _judge_series(p, works, i, t, value, device_flag, events, n):
+def _judge_series(p, works, ws, i, t, value, device_flag, events, n):
     (series_facts, timer_facts, _, _, _, series, timers) = p
     f = series_facts[i]
     s = series[i]
@@ -184,6 +185,12 @@ def _judge_series(p, works, i, t, value, device_flag, events, n):
     s.last_t = t
     s.last_value = value
     s.last_flag = flag
+    # The usual reading: nothing holds, nothing begins to. Its timers need not be fetched from memory.
+    may_be_stuck = f.flat_suspect_ms > 0 and t - s.flat_since >= f.flat_suspect_ms
+    if s.is_active == 0 and f.quiet_min <= value <= f.quiet_max and not may_be_stuck:
+        return n
+    ws.stirred = 1
+    s.is_active = 0
     for k in range(f.timer_first, f.timer_first + f.timer_count):
         r = timer_facts[k]
         if r.operation == ABOVE:
@@ -201,6 +208,8 @@ def _judge_series(p, works, i, t, value, device_flag, events, n):
             same = inside and abs(value - s.flat_value) <= f.flat_tolerance and value > f.flat_floor
             stuck = f.flat_suspect_ms > 0 and same and t - s.flat_since >= f.flat_suspect_ms
             n = _step_flat(timers, k, stuck, s.flat_since, t, value, works, events, n)
+        if timers[k].pending != NEVER:
+            s.is_active = 1
     return n
 
 
@@ -231,7 +240,7 @@ def _limits_in_force(unit_limits, u, t):
 
 
 @compiled
-def _judge_unit(p, works, unit, i, t, events, n):
+def _judge_unit(p, works, ws, unit, i, t, events, n):
     """Disinfection of one outlet: conditions with `for` times, then the one state it is in.
 
     LOW, MISSING, HIGH and their times: ruleset. Fault or loss: without sample flow, with a failed or stuck sensor the
@@ -261,6 +270,21 @@ def _judge_unit(p, works, unit, i, t, events, n):
     at_floor = HELD if not (is_evidence and is_flowing) else (TRUE if is_low_enough else FALSE)
     off = HELD if not is_flowing or not (knows_doser or knows_stock) else (TRUE if is_dosing_off else FALSE)
     both = FALSE if at_floor == FALSE or off == FALSE else (TRUE if at_floor == TRUE and off == TRUE else HELD)
+    low_bound, low_clear, high_bound = -np.inf, -np.inf, np.inf
+    if row >= 0:
+        low_bound, low_clear, high_bound = unit_limits[row].low, unit_limits[row].low_clear, unit_limits[row].high
+    low = HELD if row < 0 or not (is_evidence and is_flowing) else (TRUE if value < low_bound else FALSE)
+    high = HELD if row < 0 or not is_evidence else (TRUE if value > high_bound else FALSE)
+    very_high = HELD if not is_evidence else (TRUE if value > u.very_high else FALSE)
+    blind = HELD if not is_flowing else (FALSE if is_evidence else TRUE)
+    begins = at_floor == TRUE or off == TRUE or low == TRUE or high == TRUE or very_high == TRUE or blind == TRUE
+    if units[unit].is_active == 0 and is_flowing and not begins:
+        # The usual reading again: none of the timers holds anything, none begins to.
+        was = units[unit].state
+        _enter(units[unit], OK if is_evidence else (UNKNOWN if was == IDLE else was), t)
+        return n
+    ws.stirred = 1
+
     # Dosing may be off without a residual to believe; then none is kept as the lowest.
     believed = value if is_evidence else np.inf
     _note(timers[k + T_FLOOR], timer_facts[k + T_FLOOR].gap_ms, at_floor, t, value, -1)
@@ -270,18 +294,11 @@ def _judge_unit(p, works, unit, i, t, events, n):
         p, works, k, at_floor, off, is_evidence, is_flowing, value, is_sample, u.floor, u.floor_clear, t, events, n
     )
 
-    low_bound, low_clear, high_bound = -np.inf, -np.inf, np.inf
-    if row >= 0:
-        low_bound, low_clear, high_bound = unit_limits[row].low, unit_limits[row].low_clear, unit_limits[row].high
-    low = HELD if row < 0 or not (is_evidence and is_flowing) else (TRUE if value < low_bound else FALSE)
     n = _step(timer_facts, timers, k + T_LOW, low, value >= low_clear, is_sample, t, value, -1, works, events, n)
-    high = HELD if row < 0 or not is_evidence else (TRUE if value > high_bound else FALSE)
     n = _step(timer_facts, timers, k + T_HIGH, high, value <= high_bound, is_sample, t, value, 1, works, events, n)
-    very_high = HELD if not is_evidence else (TRUE if value > u.very_high else FALSE)
     n = _step(
         timer_facts, timers, k + T_VERY_HIGH, very_high, value <= u.very_high, is_sample, t, value, 1, works, events, n
     )
-    blind = HELD if not is_flowing else (FALSE if is_evidence else TRUE)
     n = _step(timer_facts, timers, k + T_UNKNOWN, blind, True, is_sample, t, value, 0, works, events, n)
     idle = timers[k + T_IDLE]
     _note(idle, timer_facts[k + T_IDLE].gap_ms, FALSE if is_flowing else TRUE, t, 0.0, 0)
@@ -301,10 +318,19 @@ def _judge_unit(p, works, unit, i, t, events, n):
         now = OK
     else:
         now = was if was != IDLE else UNKNOWN
-    if now != was:
-        units[unit].state = now
-        units[unit].since = t
+    _enter(units[unit], now, t)
+    units[unit].is_active = 0
+    for place in range(UNIT_TIMERS):
+        if timers[k + place].pending != NEVER:
+            units[unit].is_active = 1
     return n
+
+
+@compiled
+def _enter(state, now, t):
+    if state.state != now:
+        state.state = now
+        state.since = t
 
 
 @compiled
@@ -351,25 +377,26 @@ def _judge_missing(
 
 
 @compiled
-def _judge(p, works, w, key, value, device_flag, events, n):
+def _judge(p, works, w, ws, key, value, device_flag, events, n):
     first = n
     t = key >> LOCAL_BITS
     i = w.series_first + (key & RANK_MASK)
-    n = _judge_series(p, works, i, t, value, device_flag, events, n)
+    n = _judge_series(p, works, ws, i, t, value, device_flag, events, n)
     if p[0][i].feeds_unit:
         for unit in range(w.unit_first, w.unit_first + w.unit_count):
-            n = _judge_unit(p, works, unit, i, t, events, n)
+            n = _judge_unit(p, works, ws, unit, i, t, events, n)
     for e in range(first, n):
         events[e].at = key
     return n
 
 
 @compiled
-def _copy_works(w, to, source):
+def _copy_works(w, to, source, with_timers):
     for j in range(w.series_first, w.series_first + w.series_count):
         to[0][j] = source[0][j]
-    for j in range(w.timer_first, w.timer_first + w.timer_count):
-        to[1][j] = source[1][j]
+    if with_timers:
+        for j in range(w.timer_first, w.timer_first + w.timer_count):
+            to[1][j] = source[1][j]
     for j in range(w.unit_first, w.unit_first + w.unit_count):
         to[2][j] = source[2][j]
 
@@ -389,8 +416,10 @@ def _place_of(keys, first, last, key):
 @compiled
 def _advance_marks(w, ws, live, older, newer, mark):
     """Move both checkpoints up: the newer becomes the older, the live state the newer."""
-    _copy_works(w, older, newer)
-    _copy_works(w, newer, live)
+    _copy_works(w, older, newer, ws.stirred_before)
+    _copy_works(w, newer, live, ws.stirred)
+    ws.stirred_before = ws.stirred
+    ws.stirred = 0
     ws.older_mark = ws.newer_mark
     ws.newer_mark = mark
 
@@ -420,7 +449,9 @@ def _refold(p, works, w, ws, live, older, newer, ring, events, n):
     """Roll a works back to its older checkpoint and judge the ring again, in order, moving the checkpoints along."""
     (_, _, _, _, _, _, timers) = p
     keys, values, flags = ring
-    _copy_works(w, live, older)
+    _copy_works(w, live, older, True)
+    ws.stirred = 1
+    ws.stirred_before = 1
     n = _emit(events, n, REFOLDED, -1, works, NEVER, NEVER, NEVER, 0.0)
     events[n - 1].at = ws.older_mark
     for k in range(w.timer_first, w.timer_first + w.timer_count):
@@ -433,14 +464,14 @@ def _refold(p, works, w, ws, live, older, newer, ring, events, n):
     for j in range(w.ring_first, w.ring_first + ws.ring_count):
         key = keys[j]
         if not passed and key > ws.newer_mark:
-            _copy_works(w, newer, live)
+            _copy_works(w, newer, live, True)
             passed = True
         if passed and before != NEVER and _is_mark_due(w, ws, before):
             _advance_marks(w, ws, live, older, newer, before)
-        n = _judge(p, works, w, key, values[j], flags[j], events, n)
+        n = _judge(p, works, w, ws, key, values[j], flags[j], events, n)
         before = key
     if not passed:
-        _copy_works(w, newer, live)
+        _copy_works(w, newer, live, True)
     ws.dirty = 0
     _forget(w, ws, ring)
     return n
@@ -467,6 +498,27 @@ def _verdict(device_flag):
 
 
 @compiled
+def by_rank(series_facts, slots, observed_at, order):
+    """Sort ``order``, the row numbers, so that neighbours of one works and one time stand in the order of their ranks.
+
+    A device puts the parameters of one message in an order of its own. Judged in that order each message would be out of
+    order and roll its works back.
+    """
+    for row in range(1, len(slots)):
+        mine = slots[row]
+        at = row
+        while at > 0:
+            before = slots[order[at - 1]]
+            if before <= mine or mine < 0 or observed_at[order[at - 1]] != observed_at[row]:
+                break
+            if series_facts[before].works != series_facts[mine].works:
+                break
+            order[at] = order[at - 1]
+            at -= 1
+        order[at] = row
+
+
+@compiled
 def fold_batch(
     p,
     works_facts,
@@ -479,13 +531,14 @@ def fold_batch(
     observed_at,
     values,
     flags,
-    row,
+    order,
+    next_row,
     events,
     out_flags,
     late,
     counts,
 ):
-    """Judge rows from ``row`` on; stop early when the event buffer could overflow.
+    """Judge rows from ``order[next_row]`` on; stop early when the event buffer could overflow.
 
     Parameters
     ----------
@@ -496,6 +549,8 @@ def fold_batch(
     ring : tuple (keys int64, values float64, flags uint8)
     slots : (n,) int32
         Series slot of each row; negative = not of this fold, skipped.
+    order : (n,) int32
+        Row numbers in the order in which to judge, see `by_rank`.
     out_flags : (n,) uint8
         Filled with the flag of each row judged in order; 2 where it went another way.
     late : (n,) uint8
@@ -505,35 +560,36 @@ def fold_batch(
 
     Returns
     -------
-    (row, events, done)
-        Next row to judge, events written, and whether the batch and all roll-backs are through.
+    (next_row, events, done)
+        Place in ``order`` to go on at, events written, and whether the batch and all roll-backs are through.
     """
     n = 0
     size = len(slots)
     capacity = len(events)
-    while row < size:
+    while next_row < size:
+        row = order[next_row]
         i = slots[row]
         if i < 0:
-            row += 1
+            next_row += 1
             continue
         works = p[0][i].works
         w = works_facts[works]
         ws = works_states[works]
         if n + w.room > capacity:
-            return row, n, False
+            return next_row, n, False
         value = values[row]
         out_flags[row] = NOT_EVALUATED
         if np.isnan(value):
             out_flags[row] = MISSING
             counts[4] += 1
-            row += 1
+            next_row += 1
             continue
         t = observed_at[row]
         key = (t << LOCAL_BITS) | (i - w.series_first)
         if ws.ring_count >= w.ring_capacity:
             if ws.dirty:
                 if n + ws.ring_count * w.room + w.timer_count > capacity and n > 0:
-                    return row, n, False
+                    return next_row, n, False
                 n = _refold(p, works, w, ws, live, older, newer, ring, events, n)
             # A device faster than its register entry says: its window shortens rather than its memory grows.
             for _ in range(2):
@@ -545,7 +601,7 @@ def fold_batch(
                 if ws.newest != NEVER and _is_mark_due(w, ws, ws.newest):
                     _advance_marks(w, ws, live, older, newer, ws.newest)
                     _forget(w, ws, ring)
-                n = _judge(p, works, w, key, value, flags[row], events, n)
+                n = _judge(p, works, w, ws, key, value, flags[row], events, n)
                 out_flags[row] = p[5][i].last_flag
             _put(w, ws, ring, w.ring_first + ws.ring_count, key, value, flags[row])
             ws.newest = key
@@ -573,12 +629,12 @@ def fold_batch(
                 _put(w, ws, ring, at, key, value, flags[row])
                 ws.dirty = 1
                 counts[0] += 1
-        row += 1
+        next_row += 1
     for works in range(len(works_states)):
         ws = works_states[works]
         if ws.dirty:
             w = works_facts[works]
             if n + ws.ring_count * w.room + w.timer_count > capacity and n > 0:
-                return row, n, False
+                return next_row, n, False
             n = _refold(p, works, w, ws, live, older, newer, ring, events, n)
-    return row, n, True
+    return next_row, n, True

@@ -46,6 +46,8 @@ SERIES_FACTS = np.dtype(
         ("flat_fail_ms", np.int64),
         ("stale_ms", np.int64),
         ("feeds_unit", np.int8),
+        ("quiet_min", np.float64),  # no condition on the value alone holds from here
+        ("quiet_max", np.float64),  # to here
     ]
 )
 SERIES_STATE = np.dtype(
@@ -55,6 +57,7 @@ SERIES_STATE = np.dtype(
         ("flat_since", np.int64),
         ("flat_value", np.float64),
         ("last_flag", np.uint8),
+        ("is_active", np.uint8),  # whether any of its timers holds something
     ]
 )
 
@@ -129,7 +132,7 @@ UNIT_LIMIT = np.dtype(
         ("high", np.float64),
     ]
 )
-UNIT_STATE = np.dtype([("state", np.int8), ("since", np.int64)])
+UNIT_STATE = np.dtype([("state", np.int8), ("is_active", np.uint8), ("since", np.int64)])
 
 WORKS_FACTS = np.dtype(
     [
@@ -152,6 +155,8 @@ WORKS_STATE = np.dtype(
         ("newer_mark", np.int64),
         ("ring_count", np.int32),
         ("dirty", np.int8),
+        ("stirred", np.uint8),  # timers may differ between the newer checkpoint and the live state
+        ("stirred_before", np.uint8),  # … and between the older and the newer
     ]
 )
 EVENT = np.dtype(

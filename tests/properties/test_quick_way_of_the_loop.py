@@ -1,0 +1,84 @@
+"""The loop's short cuts change no verdict: skipped timers, checkpoints not copied, parameters in any order in a message."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qingquan.testing.engine import MINUTE, START, Account, Row, make_works, plan_of
+from rules import kernel
+
+PLAN = plan_of(
+    make_works("W1"),
+    make_works("W2", ("free_chlorine", "turbidity", "ph", "flow", "disinfectant_level", "sample_flow")),
+)
+MINUTES = 120
+
+LEVELS = {
+    "free_chlorine": [0.6, 0.6, 0.6, 0.31, 0.2, 0.07, 0.0, 2.5, 6.0, -1.0],
+    "turbidity": [0.4, 0.4, 1.2, 3.5, 6.0, 500.0],
+    "ph": [7.2, 7.2, 6.0, 9.0, 20.0],
+    "flow": [8.0, 8.0, 0.0],
+    "doser_running": [1.0, 1.0, 0.0],
+    "disinfectant_level": [60.0, 60.0, 0.0],
+    "sample_flow": [1.0, 1.0, 0.0],
+}
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Row]:
+    """Every series walks through levels that it keeps for some minutes, now and then silent."""
+    rows = []
+    for slot, key in enumerate(PLAN.series):
+        minute = 0
+        while minute < MINUTES:
+            level = draw(st.sampled_from(LEVELS[key.parameter]))
+            length = draw(st.integers(1, 50))
+            moves = draw(st.booleans())
+            if draw(st.integers(0, 9)):
+                rows += [
+                    Row(slot, START + m * MINUTE, level + 0.002 * (m % 7) * moves * (level > 0.3))
+                    for m in range(minute, min(minute + length, MINUTES))
+                ]
+            minute += length
+    return sorted(rows, key=lambda row: (row.observed_at, row.slot))
+
+
+def fed(rows: list[Row], size: int, *, by_the_long_way: bool = False) -> Account:
+    account = Account(PLAN)
+    for first in range(0, len(rows), size):
+        if by_the_long_way:
+            account.state.series[0]["is_active"] = 1
+            account.state.units[0]["is_active"] = 1
+            account.state.works["stirred"] = account.state.works["stirred_before"] = 1
+        account.feed(rows[first : first + size])
+    return account
+
+
+@settings(max_examples=25, deadline=None)
+@given(histories())
+def test_skipping_idle_timers_changes_nothing(rows: list[Row]) -> None:
+    quick, long = fed(rows, 97), fed(rows, 1, by_the_long_way=True)
+    assert quick.final() == long.final()
+    assert quick.flags == long.flags
+    for name in ("state", "since"):
+        assert quick.state.units[0][name].tolist() == long.state.units[0][name].tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(histories(), st.integers(0, 2**32 - 1))
+def test_parameters_may_stand_in_any_order_in_a_message(rows: list[Row], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rank = {slot: rng.random() for slot in range(len(PLAN.series))}
+    works = PLAN.series_facts["works"]
+    mixed = sorted(rows, key=lambda row: (row.observed_at, works[row.slot], rank[row.slot]))
+    assert fed(mixed, 97).final() == fed(rows, 97).final()
+
+
+def test_neighbours_of_one_works_and_time_are_sorted_and_nobody_else_moves() -> None:
+    first_of_w2 = int(np.flatnonzero(PLAN.series_facts["works"] == 1)[0])
+    slots = np.array([2, 0, 1, first_of_w2, 1, -1, 3, 0, 0], np.int32)
+    times = np.array([5, 5, 5, 5, 5, 5, 6, 6, 7], np.int64)
+    order = np.zeros(len(slots), np.int32)
+    kernel.by_rank(PLAN.series_facts, slots, times, order)
+    assert order.tolist() == [1, 2, 0, 3, 4, 5, 7, 6, 8]
+    assert sorted(order.tolist()) == list(range(len(slots)))
