@@ -1,5 +1,6 @@
 """Measurements on this machine."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -39,3 +40,50 @@ def bench_truth(
         table = run_truth(config, works, hours, seed, scenario, progress)
     print(table.to_json() if as_json else table_text(table))
     raise typer.Exit(PROBLEMS if table.missed else 0)
+
+
+@bench.command("evaluate")
+def bench_evaluate(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
+    """评判引擎 · The engine alone: compiled loop, decoding, memory."""
+    from qingquan.services.bench.evaluate import run_evaluate
+    from qingquan.services.bench.short import shown
+
+    print(shown(run_evaluate(settings(config_file), say=_said), as_json))
+
+
+@bench.command("ingest")
+def bench_ingest(
+    works: Annotated[int, typer.Option("--works", min=1, max=100_000)] = 58_400,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="messages of each works")] = 11,
+    step_s: Annotated[float, typer.Option("--step", min=0.1, help="event time between them [s]")] = 60.0,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """全程吞吐 · End to end over MQTT: until everything is judged and recorded, nothing lost."""
+    from qingquan.services.bench.ingest import run_ingest
+    from qingquan.services.bench.short import shown
+
+    result = run_ingest(settings(config_file), works, rounds, step_ms=round(step_s * 1000), say=_said)
+    print(shown(result, as_json))
+    raise typer.Exit(PROBLEMS if result["lost"] else 0)
+
+
+@bench.command("latency")
+def bench_latency(
+    works: Annotated[int, typer.Option("--works", min=1, max=90_000)] = 5_840,
+    alarms: Annotated[int, typer.Option("--alarms", min=1)] = 120,
+    seconds: Annotated[float, typer.Option("--seconds", min=1.0)] = 30.0,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """告警时延 · From publishing to the alert in the outbox, under 5,000 readings/s."""
+    from qingquan.services.bench.latency import run_latency
+    from qingquan.services.bench.short import shown
+
+    result = run_latency(settings(config_file), works, alarms, seconds, say=_said)
+    print(shown(result, as_json))
+    raise typer.Exit(PROBLEMS if result["lost"] else 0)
+
+
+def _said(line: str) -> None:
+    print(f"  … {line}", file=sys.stderr, flush=True)
