@@ -7,7 +7,7 @@ finding needs to say (rule, clause, bound) is looked up here by timer number.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
@@ -29,6 +29,7 @@ from rules.layout import (
     WORKS_FACTS,
     UnitTimer,
 )
+from rules.meanings import Meanings, MeaningTable, TimerKeys, TimerMeaning
 from rules.ruleset import Rule, Ruleset
 
 __all__ = ["Layout", "Plan", "TimerMeaning", "compile_plan"]
@@ -40,26 +41,12 @@ UNIT_SIGNALS = ("flow", "doser_running", "disinfectant_level", "sample_flow")
 
 
 @dataclass(frozen=True, slots=True)
-class TimerMeaning:
-    """What a timer says when it fires. ``bound`` is NaN where the edition in force decides (units)."""
-
-    kind: FindingKind
-    severity: Severity
-    key: SeriesKey
-    rule: str
-    bound: float
-    clause: str
-    limit_id: str = ""
-    speaks: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Layout:
     """What the numbers of a state mean: enough to carry it over to another plan."""
 
     works: tuple[tuple[str, str], ...]
     series: tuple[SeriesKey, ...]
-    timer_keys: tuple[tuple[str, ...], ...]
+    timer_keys: Sequence[tuple[str, ...]]
     unit_points: tuple[SeriesKey, ...]
     works_facts: npt.NDArray[np.void]
 
@@ -70,8 +57,7 @@ class Plan:
 
     works: tuple[Works, ...]
     series: tuple[SeriesKey, ...]
-    meanings: tuple[TimerMeaning, ...]
-    timer_keys: tuple[tuple[str, ...], ...]
+    meanings: Meanings
     unit_points: tuple[SeriesKey, ...]
     unit_limit_rows: tuple[Limit, ...]
     series_facts: npt.NDArray[np.void]
@@ -82,6 +68,11 @@ class Plan:
     ring_size: int
     expected: npt.NDArray[np.bool_]
     ruleset: Ruleset
+
+    @cached_property
+    def timer_keys(self) -> TimerKeys:
+        """Name of a timer by number, the same over changes of the plan."""
+        return TimerKeys(self.meanings)
 
     @cached_property
     def slot_of(self) -> dict[SeriesKey, int]:
@@ -105,7 +96,10 @@ class Plan:
         h = blake2b(digest_size=16)
         for array in (self.series_facts, self.timer_facts, self.unit_facts, self.unit_limits, self.works_facts):
             h.update(array.tobytes())
-        h.update(repr((self.series, self.timer_keys, self.ruleset.version)).encode())
+        h.update(self.meanings.meaning.tobytes())
+        h.update(self.meanings.series.tobytes())
+        names = [(one.kind.value, one.rule, one.limit_id) for one in self.meanings.distinct]
+        h.update(repr((self.series, names, self.ruleset.version)).encode())
         return h.hexdigest()
 
 
@@ -139,6 +133,7 @@ def compile_plan(
     return build.finish()
 
 
+@lru_cache(maxsize=4096)
 def _ms(day: date, zone: str) -> int:
     return int(datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC).timestamp() * 1000)
 
@@ -163,8 +158,8 @@ class _Build:
         self.series: list[SeriesKey] = []
         self.expected: list[bool] = []
         self.series_rows: list[tuple[object, ...]] = []
-        self.meanings: list[TimerMeaning] = []
-        self.timer_keys: list[tuple[str, ...]] = []
+        self.meanings = MeaningTable()
+        self._chosen: dict[tuple[str, PointKind, bool], list[Limit]] = {}
         self.timer_rows: list[tuple[object, ...]] = []
         self.unit_points: list[SeriesKey] = []
         self.unit_rows: list[tuple[object, ...]] = []
@@ -172,6 +167,7 @@ class _Build:
         self.unit_limits: list[tuple[object, ...]] = []
         self.works_rows: list[tuple[object, ...]] = []
         self.ring_size = 0
+        self._series_number = NO_SLOT
         self._by_code: dict[str, list[Limit]] = {}
         for limit in limits:
             self._by_code.setdefault(limit.code, []).append(limit)
@@ -248,6 +244,7 @@ class _Build:
         """Add a series with its timers; how many those are."""
         parameter = self.parameters[key.parameter]
         slot, first = len(self.series), len(self.timer_rows)
+        self._series_number = slot
         self.series.append(key)
         self.expected.append(is_expected)
         stale = works.stale_after_s * 1000
@@ -263,14 +260,14 @@ class _Build:
             (
                 len(self.works), first, len(self.timer_rows) - first, flow, *parameter.span_at(point.kind),
                 parameter.flat_tolerance, floor, round(parameter.flat_suspect_h * HOUR), round(parameter.flat_fail_h * HOUR),
-                stale, slot in feeding, *self._quiet(parameter, first),
+                stale, slot in feeding, *self._quiet(*parameter.span_at(point.kind), first),
             )
         )  # fmt: skip
         return len(self.timer_rows) - first
 
-    def _quiet(self, parameter: Parameter, first: int) -> tuple[float, float]:
-        """From where to where a value makes none of the timers from ``first`` on begin, whatever edition is in force."""
-        low, high = parameter.range_min, parameter.range_max
+    def _quiet(self, low: float, high: float, first: int) -> tuple[float, float]:
+        """From where to where, within the instrument's range, a value makes none of the timers from ``first`` on begin,
+        whatever edition of the standard is in force."""
         for operation, bound, *_ in self.timer_rows[first:]:
             assert isinstance(bound, float)
             if operation == kernel.ABOVE:
@@ -316,21 +313,25 @@ class _Build:
         return [(bound, row) for row in rows if (bound := side(row)) is not None]
 
     def _limits(self, works: Works, parameter: str, kind: PointKind) -> list[Limit]:
-        return applicable_limits(
-            self._by_code.get(parameter, []), parameter, kind,
-            small_limited=works.is_small_supply and works.source_limited, standard=self.ruleset.standard,
-        )  # fmt: skip
+        small_limited = works.is_small_supply and works.source_limited
+        found = self._chosen.get((parameter, kind, small_limited))
+        if found is None:
+            found = self._chosen[parameter, kind, small_limited] = applicable_limits(
+                self._by_code.get(parameter, []), parameter, kind,
+                small_limited=small_limited, standard=self.ruleset.standard,
+            )  # fmt: skip
+        return found
 
     def _timer(self, meaning: TimerMeaning, operation: int, bound: float, clear: float, for_ms: int, clear_ms: int,
                samples: int, valid_from: int, valid_to: int, gap: int) -> None:  # fmt: skip
-        self.meanings.append(meaning)
-        self.timer_keys.append((*meaning.key, meaning.kind, meaning.rule, meaning.limit_id))
+        self.meanings.add(meaning, self._series_number)
         self.timer_rows.append((operation, bound, clear, for_ms, clear_ms, samples, valid_from, valid_to, gap))
 
     def _add_unit(self, works: Works, slots: tuple[int, ...]) -> None:
         rules = self.ruleset.disinfection
         residual, flow, doser, stock, sample_flow = slots
         key = self.series[residual]
+        self._series_number = residual
         code, stale = key.parameter, works.stale_after_s * 1000
         first = len(self.timer_rows)
         times = {
@@ -381,9 +382,10 @@ class _Build:
         )  # fmt: skip
 
     def finish(self) -> Plan:
+        series = tuple(self.series)
         return Plan(
-            works=tuple(self.works), series=tuple(self.series), meanings=tuple(self.meanings),
-            timer_keys=tuple(self.timer_keys), unit_points=tuple(self.unit_points), unit_limit_rows=tuple(self.unit_limit_rows),
+            works=tuple(self.works), series=series, meanings=self.meanings.finish(series),
+            unit_points=tuple(self.unit_points), unit_limit_rows=tuple(self.unit_limit_rows),
             series_facts=np.array(self.series_rows, SERIES_FACTS), timer_facts=np.array(self.timer_rows, TIMER_FACTS),
             unit_facts=np.array(self.unit_rows, UNIT_FACTS), unit_limits=np.array(self.unit_limits, UNIT_LIMIT),
             works_facts=np.array(self.works_rows, WORKS_FACTS), ring_size=self.ring_size,
