@@ -32,7 +32,7 @@ def rules_check(
 def rules_explain(
     works: Annotated[str, typer.Option("--works", help="id, or county/id")],
     parameter: Annotated[str, typer.Option("--parameter", help="code, or name in Chinese or English")],
-    at: Annotated[str, typer.Option("--at", help="ISO 8601 (without offset: time at the works), or now")] = "now",
+    at: Annotated[str, typer.Option("--at", help="ISO 8601 (without offset: China Standard Time), or now")] = "now",
     profile: Annotated[str | None, typer.Option("--profile", help="default: what binds in the county that day")] = None,
     point: Annotated[str | None, typer.Option("--point", help="sampling point; default: the outlet")] = None,
     as_json: AsJson = False,

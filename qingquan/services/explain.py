@@ -17,7 +17,7 @@ from qingquan.services.explain_words import Told, sentence
 from qingquan.standards.laboratory import load_laboratory, name_key
 from qingquan.standards.loader import load_standards
 from qingquan.standards.profiles import ProfileTables, load_profiles
-from qingquan.store.sql.engine import open_database, reading
+from qingquan.store.sql.engine import check_schema, open_database, reading
 from qingquan.store.sql.register import load_works
 from rules.lab import FITTING_RESIDUALS
 
@@ -25,6 +25,7 @@ __all__ = ["Explanation", "explain", "explanation_json", "explanation_of", "mome
 
 ANNEX = "gb5749-2022-annex-a"
 WORKS_ZONE = "Asia/Shanghai"
+YEARS = range(1900, 2200)
 # Where water is judged first when nobody says where.
 _POINT_ORDER = (PointKind.OUTLET, PointKind.NETWORK_END, PointKind.NETWORK, PointKind.TREATMENT, PointKind.SOURCE)
 
@@ -73,9 +74,12 @@ def explain(
     ------
     WrongUse
         If works, parameter, profile or point is unknown; says what is known.
+    ConfigurationError
+        If the database has not the schema of this version.
     """
     engine = open_database(config.sql_url)
     try:
+        check_schema(engine)
         with reading(engine) as connection:
             county, _, name = works.rpartition("/")
             entry = works_named(load_works(connection, county or None), name or works, works)
@@ -85,7 +89,7 @@ def explain(
 
 
 def moment_of(text: str, config: Config) -> int:
-    """ms since epoch of what was written: ``now``, or ISO 8601; without offset it is time in the configured zone.
+    """ms since epoch of what was written: ``now``, or ISO 8601; without offset it is China Standard Time.
 
     Raises
     ------
@@ -96,6 +100,8 @@ def moment_of(text: str, config: Config) -> int:
         return config.clock.now_ms()
     try:
         written = datetime.fromisoformat(text)
+        if written.year not in YEARS:
+            raise ValueError(f"year {written.year}")
     except ValueError:
         raise WrongUse(f"--at {text}: allowed: ISO 8601 (2026-05-01, 2026-05-01T08:00+08:00), now") from None
     return to_ms(written if written.tzinfo else written.replace(tzinfo=ZoneInfo(WORKS_ZONE)))

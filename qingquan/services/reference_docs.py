@@ -7,12 +7,15 @@ with the product. A test compares the pages in the repository with what would be
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, Field, fields
+from datetime import date
 
 from dashboards.grafana.build import rendered as grafana_files
 from qingquan.config import ENVIRONMENT_PREFIX, Config
 from qingquan.domain.parameters import Limit, LimitKind, Parameter
+from qingquan.domain.profiles import Criterion, Profile, Standing
 from qingquan.packages import TREE
 from qingquan.standards.loader import LIMIT_TABLES, load_standards
+from qingquan.standards.profiles import ProfileTables, load_profiles
 
 __all__ = ["reference_files", "write_reference"]
 
@@ -92,11 +95,79 @@ door converts.
 
 {_table(("code", "参数", "name", "kind", "unit", "range", "flat tolerance", "suspect / fail after [h]", "source"), map(_parameter_row, tables.parameters.values()))}
 {limits}
+{_profiles(load_profiles())}
 ## Units understood at the door
 
 canonical = value × factor + offset
 
 {units}"""
+
+
+def _profiles(tables: ProfileTables) -> str:
+    """Profiles, the rows of those that only inform, and the numbers of those that evaluate."""
+    listed = _table(
+        (
+            "profile",
+            "名称",
+            "name",
+            "standing",
+            "region",
+            "judges by",
+            "relaxed for",
+            "in force",
+            "confidence",
+            "source",
+            "备注",
+        ),
+        [_profile_row(one) for one in tables.profiles.values()],
+    )
+    informing = "\n".join(
+        f"## For reference: {one.name_en}\n\nNever a compliance limit.\n\n{_limit_table(tables.rows[one.id])}"
+        for one in tables.profiles.values()
+        if one.standing is Standing.REFERENCE
+    )
+    criteria = _table(
+        (
+            "identifier",
+            "profile",
+            "criterion",
+            "grade",
+            "supply",
+            "condition",
+            "measure",
+            "value",
+            "confidence",
+            "source",
+            "备注",
+        ),
+        [_criterion_row(one) for one in tables.criteria],
+    )
+    return f"""## Profiles
+
+What binds, what programmes evaluate by, what only informs; see [standards](standards.md).
+
+{listed}
+## Evaluation criteria
+
+{criteria}
+{informing}"""
+
+
+def _profile_row(one: Profile) -> tuple[str, ...]:
+    since = "" if one.valid_from == date.min else one.valid_from.isoformat()
+    until = one.valid_to.isoformat() if one.valid_to else ""
+    return (
+        f"`{one.id}`", one.name_zh, one.name_en, one.standing.value, one.region or "everywhere", one.standard or "(not held)",
+        one.relaxation.value, f"{since} – {until}".strip() if since else "", one.confidence, one.source, one.note_zh,
+    )  # fmt: skip
+
+
+def _criterion_row(one: Criterion) -> tuple[str, ...]:
+    value = "" if one.value is None else f"{'≥' if one.is_minimum else '≤'} {one.value:g} {one.unit}"
+    return (
+        f"`{one.id}`", one.profile, one.criterion, one.grade, one.supply, one.condition, one.measure, value,
+        one.confidence, one.source, one.note_zh,
+    )  # fmt: skip
 
 
 def _parameter_row(p: Parameter) -> tuple[str, ...]:
@@ -113,6 +184,7 @@ def _limit_table(limits: Sequence[Limit]) -> str:
         "name",
         "point",
         "supply",
+        "condition",
         "limit",
         "unit",
         "clause",
@@ -124,10 +196,11 @@ def _limit_table(limits: Sequence[Limit]) -> str:
 
 
 def _limit_row(row: Limit) -> tuple[str, ...]:
+    since = "" if row.valid_from == date.min else row.valid_from.isoformat()
     until = row.valid_to.isoformat() if row.valid_to else ""
     return (
-        f"`{row.id}`", row.name_zh, row.name_en, row.point, row.supply.value, _bounds(row), row.unit, row.clause,
-        f"{row.valid_from.isoformat()} – {until}".rstrip(), row.confidence, row.note_zh,
+        f"`{row.id}`", row.name_zh, row.name_en, row.point, row.supply.value, row.condition, _bounds(row), row.unit, row.clause,
+        f"{since} – {until}".strip() if since else "", row.confidence, row.note_zh,
     )  # fmt: skip
 
 

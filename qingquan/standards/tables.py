@@ -38,6 +38,7 @@ def table_rows(
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[Placed[T]] = []
     head: list[str] | None = None
+    known = len(faults)
     try:
         for cells in reader:
             place = f"{name}:{reader.line_num}"
@@ -57,6 +58,8 @@ def table_rows(
         faults.append(f"{name}:{reader.line_num}: not valid CSV: {error}")
     if head is None:
         faults.append(f"{name}:1: the table is empty")
+    elif not rows and len(faults) == known:
+        faults.append(f"{name}:1: the table has no rows")
     return rows
 
 

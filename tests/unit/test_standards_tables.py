@@ -9,6 +9,7 @@ import pytest
 
 from qingquan.domain.parameters import Limit, LimitKind, SupplyClass, applicable_limits
 from qingquan.errors import ConfigurationError
+from qingquan.standards.limit_rows import LIMIT_COLUMNS
 from qingquan.standards.loader import LIMIT_TABLES, STANDARDS_TABLES, limit_for, load_standards, standards_from
 from qingquan.standards.tables import packaged_table
 
@@ -242,7 +243,12 @@ def test_a_broken_table_is_refused_by_file_and_line(name: str, change: Callable[
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", ":1: the table is empty"), ('id,"unclosed', "not valid CSV"), ("\ufeffid", "unknown column '\\ufeffid'")],
+    [
+        ("", ":1: the table is empty"),
+        (",".join(LIMIT_COLUMNS) + "\n", ":1: the table has no rows"),
+        ('id,"unclosed', "not valid CSV"),
+        ("\ufeffid", "unknown column '\\ufeffid'"),
+    ],
 )
 def test_what_is_no_table_at_all_is_refused(text: str, said: str) -> None:
     assert any(said in fault for fault in faults_of({**tables(), NEW: text}))
