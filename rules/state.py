@@ -169,6 +169,13 @@ def resume(state: State, plan: Plan, timer: int, start: int, evidence: int, extr
         if one["firing"] == NEVER:
             one["evidence"], one["extreme"] = evidence, extreme
         one["pending"] = one["firing"] = start
+    # The loop leaves timers alone that hold nothing; this one holds something now, at both checkpoints too.
+    state.works[works]["stirred"] = state.works[works]["stirred_before"] = 1
+    for slots, facts in ((state.series, plan.series_facts), (state.units, plan.unit_facts)):
+        owner = int(np.searchsorted(facts["timer_first"], timer, side="right")) - 1
+        for states in slots:
+            if owner >= 0:
+                states[owner]["is_active"] = 1
 
 
 def pack(state: State) -> dict[str, Any]:
