@@ -101,9 +101,8 @@ def mixed_residuals(
     Returns
     -------
     (n,) int8
-        `MixedState`. One residual beyond its limit is HIGH whatever the other. With one value missing, water is OK by the
-        other alone only if the missing one may be left open: it may not, as its upper limit is then unproven, so the
-        state is UNKNOWN; likewise it is never LOW on one value.
+        `MixedState`. One residual beyond its limit is HIGH whatever the other. With one of them missing the state is UNKNOWN:
+        not OK, as the missing one may be beyond its limit, and not LOW, as it may suffice.
     """
     values = ((chlorine_dioxide, chlorine_dioxide_row), (free_chlorine, free_chlorine_row))
     is_high = np.logical_or(*(value > (np.inf if row.max is None else row.max) for value, row in values))
