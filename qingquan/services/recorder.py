@@ -207,6 +207,7 @@ class _Summary:
         self._report_due = time.monotonic() + REPORT_S
         self._purge_due = time.monotonic() + PURGE_EVERY_S
         self._shown = -1
+        self._showing: asyncio.Task[None] | None = None
         self._counts = dict.fromkeys(("messages", "stored", "duplicates", "conflicts"), 0)
 
     def add(self, messages: int, result: AppendResult) -> None:
@@ -223,14 +224,23 @@ class _Summary:
         if covered != self._shown:
             _log.info("recorded", covered=covered, **self._counts)
             self._counts = dict.fromkeys(self._counts, 0)
-            try:
-                await asyncio.to_thread(self._recorder.show_progress, covered)
-                self._shown = covered
-            except StoreUnavailable as error:
-                _log.warning("progress_not_shown", error=str(error))
+            if self._showing is None or self._showing.done():
+                self._showing = asyncio.create_task(self._show(covered))
+        if is_last and self._showing is not None:
+            await self._showing
+            if covered != self._shown:
+                await self._show(covered)
         if self._reserve is not None and now >= self._purge_due:
             self._purge_due = now + PURGE_EVERY_S
             await self._purge(covered, self._reserve)
+
+    async def _show(self, covered: int) -> None:
+        """In the background: a database that others keep busy must not hold up the recording."""
+        try:
+            await asyncio.to_thread(self._recorder.show_progress, covered)
+            self._shown = covered
+        except StoreUnavailable as error:
+            _log.warning("progress_not_shown", error=str(error))
 
     async def _purge(self, covered: int, reserve: int) -> None:
         try:

@@ -14,7 +14,11 @@ from rules.engine import UNIT_STATES
 from rules.layout import LOCAL_BITS, NEVER
 from rules.plan import Plan
 
-__all__ = ["Standing"]
+__all__ = ["MOST_AT_ONCE", "Standing"]
+
+MOST_AT_ONCE = 256
+"""Works of one partition written in one call. After an outage a province's works all change at once: their rows must not hold
+up the judging, nor keep the database from others."""
 
 
 class Standing:
@@ -23,6 +27,7 @@ class Standing:
     def __init__(self) -> None:
         self._written: dict[tuple[str, str], WorksState] = {}
         self._quiet: dict[int, frozenset[SeriesKey]] = {}
+        self._turn: dict[int, int] = {}
         self._aged: dict[int, tuple[Plan, npt.NDArray[np.int64], npt.NDArray[np.bool_]]] = {}
 
     def changed(self, fold: Fold, now: int, silent: Mapping[SeriesKey, Finding]) -> list[WorksState]:
@@ -36,7 +41,7 @@ class Standing:
                 touched[number] = True
         self._quiet[fold.partition] = quiet
         touched |= self._newly_aged(fold, now)
-        numbers = np.flatnonzero(touched).tolist()
+        numbers = self._first_of(fold, np.flatnonzero(touched))
         by_works: dict[tuple[str, str], list[Finding]] = {}
         for finding in silent.values():
             by_works.setdefault((finding.county, finding.works), []).append(finding)
@@ -44,6 +49,19 @@ class Standing:
         fresh = [state for state in states if self._written.get((state.county, state.works)) != state]
         self._written |= {(state.county, state.works): state for state in fresh}
         return fresh
+
+    def _first_of(self, fold: Fold, numbers: npt.NDArray[np.int64]) -> list[int]:
+        """As many as fit into one call: works with findings first, then the others by turns; the rest stays touched."""
+        if len(numbers) <= MOST_AT_ONCE:
+            return [int(number) for number in numbers]
+        after = np.searchsorted(numbers, self._turn.get(fold.partition, 0))
+        turns = [int(number) for number in np.roll(numbers, -after)]
+        spoken_of = fold.state.said.keys()
+        chosen = sorted(turns, key=lambda number: number not in spoken_of)[:MOST_AT_ONCE]
+        self._turn[fold.partition] = chosen[-1] + 1
+        fold.touched[numbers] = True
+        fold.touched[chosen] = False
+        return chosen
 
     def _newly_aged(self, fold: Fold, now: int) -> npt.NDArray[np.bool_]:
         """Works whose newest reading has become too old, or is fresh again, since the last call."""
