@@ -24,7 +24,7 @@ from qingquan.services.folds import Folds, Tables
 from qingquan.services.rulesets import load_ruleset
 from qingquan.standards.loader import load_standards
 from rules.engine import evaluate
-from rules.plan import compile_plan
+from rules.plan import Plan, compile_plan
 from rules.state import new_state
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "from_messages",
     "memory_mb",
     "naive_loop",
+    "plan_of",
     "rule_loop",
     "run_evaluate",
 ]
@@ -72,21 +73,28 @@ class MessageFigure:
 
 
 def rule_loop(
-    works: int, config: Config, *, rounds: int | None = None, repeats: int = REPEATS, in_order: bool = False
+    works: int,
+    config: Config,
+    *,
+    rounds: int | None = None,
+    repeats: int = REPEATS,
+    in_order: bool = False,
+    plan: Plan | None = None,
 ) -> LoopFigure:
     """`rules.engine.evaluate` on prepared columns: ``repeats`` times so many rounds, after a warm-up.
 
-    ``in_order``: devices report in the order of the register, which is kinder to the processor's caches.
+    ``in_order``: devices report in the order of the register, which is kinder to the processor's caches. ``plan``: that of
+    these works, where it is at hand.
     """
-    tables = load_standards()
     load = Load(works, START_MS)
     if in_order:
         load.order = np.arange(works)
-    plan = compile_plan(load.register, tables.parameters, tables.limits, load_ruleset(config))
+    parameters = load_standards().parameters
+    plan = plan or plan_of(works, config)
     state = new_state(plan)
     slots = load.slots(plan)
     # Every repeat crosses checkpoints, which come every ten minutes of event time.
-    rounds = rounds or max(20, 2_000_000 // (works * len(PARAMETERS)))
+    rounds = rounds or max(20, 1_000_000 // (works * len(PARAMETERS)))
     seconds, findings, number = [], 0, 0
     for repeat in range(repeats + 1):
         count = WARM_ROUNDS if repeat == 0 else rounds
@@ -94,7 +102,7 @@ def rule_loop(
         for _ in range(count):
             batch = load.batch(number, slots)
             began = time.perf_counter()
-            evaluation, state = evaluate(batch, slots, state, plan, tables.parameters, load.at(number))
+            evaluation, state = evaluate(batch, slots, state, plan, parameters, load.at(number))
             spent += time.perf_counter() - began
             findings += len(evaluation.findings)
             number += 1
@@ -102,6 +110,12 @@ def rule_loop(
     each = rounds * len(slots)
     middle = statistics.median(seconds[1:])
     return LoopFigure(works, each, round(each / middle), round(middle / each * 1e9, 1), findings)
+
+
+def plan_of(works: int, config: Config) -> Plan:
+    """The plan of a load of so many works."""
+    tables = load_standards()
+    return compile_plan(Load(works, START_MS).register, tables.parameters, tables.limits, load_ruleset(config))
 
 
 def naive_loop(works: int, *, rounds: int = 1) -> float:
@@ -220,8 +234,9 @@ def run_evaluate(
     loops, in_order, messages = [], [], []
     for works in sizes:
         say(f"规则循环 rule loop, {works} works")
-        loops.append(rule_loop(works, config, rounds=rounds, repeats=repeats))
-        in_order.append(rule_loop(works, config, rounds=rounds, repeats=repeats, in_order=True))
+        plan = plan_of(works, config)
+        loops.append(rule_loop(works, config, rounds=rounds, repeats=repeats, plan=plan))
+        in_order.append(rule_loop(works, config, rounds=rounds, repeats=repeats, in_order=True, plan=plan))
     for works in sizes:
         say(f"原始报文 raw messages, {works} works")
         messages.append(from_messages(works, config, rounds=rounds, repeats=repeats))
