@@ -17,7 +17,7 @@ from rules import kernel
 from rules.late import late_findings
 from rules.layout import EVENT, LOCAL_BITS, NEVER
 from rules.plan import Plan
-from rules.reasons import sentence
+from rules.reasons import SILENT_OVER, sentence
 from rules.state import Said, State
 
 __all__ = ["COUNTS", "UNIT_STATES", "Evaluation", "evaluate", "open_findings", "stale_series"]
@@ -290,6 +290,7 @@ def silence(
         rule=SILENCE_RULE,
         rule_version=plan.ruleset.version,
         reason="",
+        evidence={SILENT_OVER: int(plan.series_facts[plan.slot_of[series]]["stale_ms"])} if end is None else {},
     )
     return replace(finding, reason=sentence(finding, parameters.get(series.parameter), language))
 

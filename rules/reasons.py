@@ -3,7 +3,10 @@
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.parameters import Parameter
 
-__all__ = ["sentence"]
+__all__ = ["SILENT_OVER", "sentence"]
+
+SILENT_OVER = "silent_over_ms"
+"""Key of a lasting silence's evidence: how long a series must say nothing to be called silent [ms]."""
 
 
 def sentence(finding: Finding, parameter: Parameter | None, language: str = "zh") -> str:
@@ -29,12 +32,11 @@ class _Facts:
         # House rules have no clause of a standard to cite.
         self.clause = "" if not finding.clause else f" ({finding.clause})" if english else f"（{finding.clause}）"
         until = finding.end if finding.end is not None else finding.evidence_at
-        minutes = max(0, round((until - finding.start) / 60_000))
-        hours = minutes / 60
-        if english:
-            self.duration = f"{minutes} min" if minutes < 180 else f"{hours:.1f} h"
-        else:
-            self.duration = f"{minutes}分钟" if minutes < 180 else f"{hours:.1f}小时"
+        self.duration = _span(until - finding.start, english)
+        # While it lasts only the threshold is certain: how long by now depends on who reads it when.
+        over = _span(int(finding.evidence.get(SILENT_OVER, 0)), english)
+        closed = self.duration if english else f"持续{self.duration}"
+        self.silence = closed if finding.end is not None else f"more than {over}" if english else f"已超过{over}"
         above = finding.extreme is None or finding.limit is None or finding.extreme > finding.limit
         self.side = ("above" if above else "below") if english else ("高于" if above else "低于")
 
@@ -67,6 +69,13 @@ class _Facts:
         return f"{value:.{decimals}f}{self.unit}" if self.unit != "%" else f"{value:.0f}%"
 
 
+def _span(ms: int, english: bool) -> str:
+    minutes = max(0, round(ms / 60_000))
+    if minutes < 180:
+        return f"{minutes} min" if english else f"{minutes}分钟"
+    return f"{minutes / 60:.1f} h" if english else f"{minutes / 60:.1f}小时"
+
+
 _CHINESE = {
     FindingKind.OUT_OF_RANGE: "{f.name}读数{f.extreme}超出仪表量程，已持续{f.duration}，读数不作评判依据",
     FindingKind.FLAT_LINE: "{f.name}读数停在{f.extreme}不变，已持续{f.duration}，疑似传感器卡滞",
@@ -75,7 +84,7 @@ _CHINESE = {
     FindingKind.DISINFECTION_MISSING: "消毒缺失：{f.loss}，持续{f.duration}",
     FindingKind.DISINFECTION_HIGH: "出厂水{f.name}最高{f.extreme}，高于{f.limit}，持续{f.duration}{f.clause}",
     FindingKind.DISINFECTION_UNKNOWN: "出厂水{f.name}无可信读数，消毒状态未知，已持续{f.duration}",
-    FindingKind.STALE: "{f.name}无数据，已持续{f.duration}",
+    FindingKind.STALE: "{f.name}无数据，{f.silence}",
     FindingKind.NEVER_SEEN: "{f.name}自登记以来从未收到数据",
     FindingKind.LAB_EXCEEDANCE: "化验结果{f.name}{f.extreme}，{f.side}限值{f.limit}{f.clause}",
 }
@@ -87,7 +96,7 @@ _ENGLISH = {
     FindingKind.DISINFECTION_MISSING: "Disinfection missing: {f.loss}, for {f.duration}",
     FindingKind.DISINFECTION_HIGH: "{f.name} at the outlet up to {f.extreme}, above {f.limit}, for {f.duration}{f.clause}",
     FindingKind.DISINFECTION_UNKNOWN: "No trustworthy {f.name} at the outlet for {f.duration}; disinfection is unknown",
-    FindingKind.STALE: "No data of {f.name} for {f.duration}",
+    FindingKind.STALE: "No data of {f.name} for {f.silence}",
     FindingKind.NEVER_SEEN: "{f.name} has never sent data since it was registered",
     FindingKind.LAB_EXCEEDANCE: "Laboratory result of {f.name} is {f.extreme}, {f.side} the limit {f.limit}{f.clause}",
 }

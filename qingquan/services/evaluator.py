@@ -58,6 +58,8 @@ WAIT_S = 0.1
 TICK_S = 1.0
 REGISTER_POLL_S = 3.0
 REFRESH_S = 10.0
+# Under load the evidence of a lasting finding is told in such steps, at rest to the last reading.
+EVIDENCE_STEP_MS = 600_000
 # After a start devices need a moment to reconnect; their silence until then is ours, not theirs.
 SILENCE_HOLD_S = 10.0
 LONGEST_PAUSE_S = 5.0
@@ -97,7 +99,7 @@ class Evaluator:
         self._pending: dict[str, int] = {}
         self._newest_received = 0
         self._due = dict.fromkeys(("tick", "register", "refresh", "snapshot"), 0.0)
-        self._refreshed: dict[str, tuple[float | None, int, bool]] = {}
+        self._told: dict[str, Finding] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Judge until told to stop; then finish the batch, snapshot and return."""
@@ -209,7 +211,8 @@ class Evaluator:
             beat(self._config, "evaluator")
             # What the database has heard of already is judged again silently; until then the state is one of the past.
             if self._covered >= self._applied:
-                await self._tick(now, past_hold and (is_idle or self._lag_ms() < self._allowed_lag_ms()))
+                judge_silence = past_hold and (is_idle or self._lag_ms() < self._allowed_lag_ms())
+                await self._tick(now, judge_silence, is_idle)
         if self._is_due("snapshot", self._config.snapshot_interval_s):
             began = time.monotonic()
             await self._snapshot()
@@ -229,13 +232,14 @@ class Evaluator:
     def _allowed_lag_ms(self) -> int:
         return round(5000 * self._config.clock_speed)
 
-    async def _tick(self, now: int, judge_silence: bool) -> None:
+    async def _tick(self, now: int, judge_silence: bool, is_idle: bool) -> None:
         findings = self._reconciled() + self._silence.dropped(self._folds.folds)
-        if judge_silence:
-            for fold in self._folds.folds:
+        for fold in self._folds.folds:
+            self._silence.listen(fold, now)
+            if judge_silence:
                 findings += self._silence.changes(fold, now, self._works)
-        if self._is_due("refresh", REFRESH_S):
-            findings += self._news_of_lasting(now)
+        if is_idle or self._is_due("refresh", REFRESH_S):
+            findings += self._news_of_lasting(now, 1 if is_idle else EVIDENCE_STEP_MS)
         if findings or self._pending:
             await self._commit(findings)
         states = [
@@ -256,17 +260,18 @@ class Evaluator:
         self._is_reconciled = True
         return reconciled(self._folds.folds, stored)
 
-    def _news_of_lasting(self, now: int) -> list[Finding]:
-        """Open findings whose extreme has moved, whose evidence has aged on, or that have become live."""
+    def _news_of_lasting(self, now: int, step_ms: int) -> list[Finding]:
+        """Open findings whose extreme has moved, whose evidence has aged on by ``step_ms``, or that have become live."""
         news = []
-        lasting = {}
+        told = {}
         for fold in self._folds.folds:
             for finding in open_findings(fold.state, fold.plan, self._parameters, now, self._config.language):
-                stamp = (finding.extreme, finding.evidence_at // 600_000, finding.late)
-                lasting[finding.id] = stamp
-                if self._refreshed.get(finding.id) != stamp:
+                held = self._told.get(finding.id)
+                if held is None or _is_news(finding, held, step_ms):
                     news.append(finding)
-        self._refreshed = lasting
+                    held = finding
+                told[finding.id] = held
+        self._told = told
         return news
 
     def _merged_with_stored(self, connection: Connection, findings: list[Finding]) -> list[Finding]:
@@ -288,6 +293,13 @@ class Evaluator:
             return False
         self._due[name] = now + every_s
         return True
+
+
+def _is_news(finding: Finding, told: Finding, step_ms: int) -> bool:
+    """Whether a lasting finding is to be told again."""
+    if (finding.extreme, finding.late) != (told.extreme, told.late):
+        return True
+    return abs(finding.evidence_at - told.evidence_at) >= step_ms
 
 
 def run(config: Config) -> int:

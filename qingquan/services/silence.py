@@ -1,9 +1,10 @@
 """Silence is a state: which expected series have fallen silent, or never spoke, as findings that open and close."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import Connection
 
 from qingquan.clock import to_ms
@@ -17,6 +18,11 @@ from rules.engine import silence, stale_series
 from rules.layout import NEVER
 
 __all__ = ["Silence"]
+
+# What a device uploads from its buffer is old, but it is not silent while it does so.
+SETTLED_MS = 30_000
+
+Times = npt.NDArray[np.int64]
 
 KINDS = (FindingKind.STALE, FindingKind.NEVER_SEEN)
 
@@ -34,6 +40,7 @@ class Silence:
         self._language = language
         self._open: dict[SeriesKey, Finding] = {}
         self._expected_since: dict[SeriesKey, int] = {}
+        self._arrivals: dict[int, _Arrivals] = {}
 
     def restore(self, connection: Connection) -> None:
         """Take over what was open before a restart."""
@@ -42,6 +49,20 @@ class Silence:
     def of(self, fold: Fold) -> dict[SeriesKey, Finding]:
         """Open silence findings of a partition's series."""
         return {key: finding for key, finding in self._open.items() if key in fold.plan.slot_of}
+
+    def listen(self, fold: Fold, now: int) -> None:
+        """Note which series something has come for since the last call: `changes` opens no silence for them yet.
+
+        To be called before `changes`, and often; who judges a finished file need not.
+        """
+        last = fold.state.series[0]["last_t"]
+        held = self._arrivals.get(fold.partition)
+        if held is None or held.digest != fold.plan.digest:
+            self._arrivals[fold.partition] = _Arrivals(fold.plan.digest, now, last.copy(), np.full(len(last), NEVER))
+            return
+        # Counted from when it may have come at the earliest, so that rare looks keep nothing from being called silent.
+        held.at[last != held.last] = held.looked_at
+        held.last, held.looked_at = last.copy(), now
 
     def hear(self, findings: Iterable[Finding]) -> None:
         """Take note of the silences whose end the fold itself has reported."""
@@ -79,9 +100,11 @@ class Silence:
     def _opened(self, fold: Fold, now: int, works: Mapping[tuple[str, str], Works]) -> list[Finding]:
         plan, series = fold.plan, fold.state.series[0]
         findings = []
+        arrivals = self._arrivals.get(fold.partition)
         for slot in stale_series(fold.state, plan, now).tolist():
             key = plan.series[slot]
-            if key not in self._open:
+            is_settled = arrivals is None or now - int(arrivals.at[slot]) >= SETTLED_MS
+            if key not in self._open and is_settled:
                 findings.append(self._finding(fold, key, int(series[slot]["last_t"]), None, FindingKind.STALE, now))
         for slot in np.flatnonzero((series["last_t"] == NEVER) & plan.expected).tolist():
             key = plan.series[slot]
@@ -103,6 +126,16 @@ class Silence:
     ) -> Finding:
         never_seen = kind is FindingKind.NEVER_SEEN
         return silence(fold.plan, key, start, end, self._parameters, self._language, never_seen=never_seen, now=now)
+
+
+@dataclass(slots=True)
+class _Arrivals:
+    """Newest reading of each series of a partition at the last look, and when [ms] something last came for it."""
+
+    digest: str
+    looked_at: int
+    last: Times
+    at: Times
 
 
 def _key(finding: Finding) -> SeriesKey:
