@@ -25,7 +25,7 @@ demo: setup
 	@exec $(RUN) -m qingquan up --demo
 
 test: setup-dev
-	@$(RUN) -m pytest -q
+	@$(RUN) -m pytest -q -n 4 --dist loadfile
 
 check: setup-dev
 	@$(RUN) -m ruff check .
