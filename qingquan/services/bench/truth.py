@@ -227,5 +227,6 @@ def _row(kind: str, outcomes: Sequence[Outcome], false_missing: int) -> KindRow:
         found=len(delays),
         in_time=sum(one.is_in_time for one in mine) if kind in LOSSES else None,
         median_delay_min=round(statistics.median(delays), 1) if delays else None,
+        longest_delay_min=round(max(delays), 1) if delays else None,
         false_missing=false_missing,
     )

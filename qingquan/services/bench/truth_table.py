@@ -21,8 +21,8 @@ KIND_WORDS = {
     "wrong_clock": "时钟错误 wrong clock",
 }
 HEAD = (
-    ("故障", "注入", "失效", "判出", "及时", "中位时延", "误报缺失"),
-    ("fault", "injected", "lost", "found", "in time", "median delay", "false MISSING"),
+    ("故障", "注入", "失效", "判出", "及时", "中位时延", "最长时延", "误报缺失"),
+    ("fault", "injected", "lost", "found", "in time", "median delay", "longest", "false MISSING"),
 )
 NOTHING = "-"
 
@@ -40,6 +40,7 @@ class KindRow:
     found: int
     in_time: int | None
     median_delay_min: float | None
+    longest_delay_min: float | None
     false_missing: int
 
 
@@ -81,12 +82,15 @@ def table_text(table: TruthTable) -> str:
 
 
 def _cells(row: KindRow) -> tuple[str, ...]:
-    delay = NOTHING if row.median_delay_min is None else f"{row.median_delay_min:g} min"
     return (
         KIND_WORDS[row.kind], str(row.injected), str(row.lost) if row.lost else NOTHING, str(row.found),
-        NOTHING if row.in_time is None else str(row.in_time), delay,
+        NOTHING if row.in_time is None else str(row.in_time), _minutes(row.median_delay_min), _minutes(row.longest_delay_min),
         str(row.false_missing) if row.false_missing else NOTHING,
     )  # fmt: skip
+
+
+def _minutes(delay: float | None) -> str:
+    return NOTHING if delay is None else f"{delay:g} min"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
