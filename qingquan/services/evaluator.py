@@ -156,7 +156,8 @@ class Evaluator:
         if split:
             self._judge(messages[:split])
         if split < len(messages):
-            findings = self._judge(messages[split:], counted=True)
+            # What the database holds open lasts for these readings already: they may be the ones that end it.
+            findings = self._reconciled() + self._judge(messages[split:], counted=True)
             if findings:
                 await self._commit(findings)
 

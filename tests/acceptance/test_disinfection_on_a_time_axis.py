@@ -1,4 +1,4 @@
-"""What the engine says of a works' disinfection, minute by minute. `qingquan.testing.story` explains how a story is written."""
+"""What the engine says of a works' disinfection, minute by minute. `qingquan.testing.told` explains how a story is written."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -8,7 +8,7 @@ import pytest
 from qingquan.domain.findings import FindingKind
 from qingquan.domain.works import Disinfectant, PointKind, SamplingPoint, Works
 from qingquan.testing.engine import make_works
-from qingquan.testing.story import told
+from qingquan.testing.told import told
 
 FULL = ("free_chlorine", "turbidity", "flow", "doser_running", "disinfectant_level", "sample_flow")
 
