@@ -24,7 +24,7 @@ from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.outbox import list_messages
-from qingquan.store.sql.progress import applied_sequence, counts
+from qingquan.store.sql.progress import SNAPSHOT_PARTITION, applied_sequence, counts, set_applied_sequence
 from qingquan.store.sql.register import save_works
 from qingquan.store.sql.state import load_works_states
 from qingquan.testing.engine import MINUTE, make_works
@@ -109,7 +109,7 @@ class Stage:
         """Messages of devices, and readings."""
         with reading(self.engine) as connection:
             totals = counts(connection)
-        return totals["evaluated.messages"] - totals["evaluated.canaries"], totals["evaluated.readings"]
+        return totals["evaluated.messages"] - totals.get("evaluated.canaries", 0), totals["evaluated.readings"]
 
     def state(self, name: str = "A") -> DisinfectionState | None:
         with reading(self.engine) as connection:
@@ -220,6 +220,23 @@ def test_a_finding_older_than_what_is_left_of_the_log_still_ends(stage: Stage) -
     play(story())
     assert stage.finding(LOW).start == stage.now - 60 * MINUTE
     assert [one.state for one in stage.incidents()] == [IncidentState.RESOLVED]
+
+
+def test_another_log_that_begins_anew_is_judged_from_its_beginning(stage: Stage) -> None:
+    async def story() -> None:
+        async with stage.evaluating(killed=True):
+            await stage.until(lambda: stage.applied() < 1000, "progress taken back")
+            await stage.judged(await stage.publish(range(-40, -5), free_chlorine=0.2))
+        async with stage.evaluating():
+            await stage.judged(await stage.publish(range(-5, 1), free_chlorine=0.2))
+
+    stage.register(works())
+    with writing(stage.engine) as connection:
+        for partition in (0, SNAPSHOT_PARTITION):
+            set_applied_sequence(connection, partition, 1000)
+    play(story())
+    assert stage.finding(LOW).start == stage.now - 40 * MINUTE
+    assert stage.counted() == (41, 82)
 
 
 def test_a_works_registered_while_we_run_is_judged_from_then_on(stage: Stage) -> None:
