@@ -116,6 +116,32 @@ def evaluate(
     raise typer.Exit(PROBLEMS if done.refused_rows or done.refused_cells else 0)
 
 
+@app.command()
+def detect(
+    file: Path,
+    mapping: MappingFile,
+    out: Annotated[Path, typer.Option("--out", help="a row per row: time, score, event, contributors (CSV)")],
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """在数据文件中检测水质突变（仅供参考） · Event detection over any CSV, row by row, advisory; no servers."""
+    from ingest.mapping import load_mapping
+    from qingquan.services.event_detection import detect_file
+
+    settings(config_file)
+    with Progress[int](lambda rows: f"{rows} 行 rows") as progress:
+        done = detect_file(file, load_mapping(mapping), out, progress=progress)
+    if as_json:
+        print(json.dumps(asdict(done)))
+    else:
+        print(
+            "{rows} 行 rows（拒收 refused {refused_rows} 行 rows, {refused_cells} 格 cells）| 突变 events {events} | "
+            "突变行 event rows {event_rows}".format(**asdict(done))
+        )
+        print(out)
+    raise typer.Exit(PROBLEMS if done.refused_rows or done.refused_cells else 0)
+
+
 def _speed(text: str | None) -> float | Literal["max"] | None:
     if text is None:
         return None
