@@ -251,8 +251,8 @@ def _autocorrelation_factor(rest: Values) -> float:
         return 1.0
     lags = np.arange(1, n // 2)
     correlation = np.array([float(ranks[:-lag] @ ranks[lag:]) / power for lag in lags])
-    # Only lags before the correlation first drops into noise: later ones are noise themselves.
-    silent = np.flatnonzero(correlation < 1.96 / np.sqrt(n))
+    # Lags before the correlation first vanishes, significant or not: dropping the weak ones made intervals too narrow.
+    silent = np.flatnonzero(correlation <= 0.0)
     kept = slice(0, int(silent[0]) if len(silent) else len(lags))
     weight = (n - lags) * (n - lags - 1.0) * (n - lags - 2.0)
     return 1.0 + 2.0 / (n * (n - 1.0) * (n - 2.0)) * float(weight[kept] @ correlation[kept])
