@@ -4,7 +4,7 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO, cast
 
 import structlog
 import typer
@@ -21,6 +21,16 @@ DataFolder = Annotated[str | None, typer.Option("--data", help="data folder (def
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
+class _StandardError:
+    """Whatever standard error is when a line is written: a test that captures it puts another one there."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def settings(path: Path | None = None, **overrides: Any) -> Config:
     """Settings from file, environment and command line; logging goes to standard error from then on."""
     config = load_config(path, **overrides)
@@ -33,7 +43,7 @@ def settings(path: Path | None = None, **overrides: Any) -> Config:
             structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.LogfmtRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[config.log_level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
         cache_logger_on_first_use=True,
     )
     return config
