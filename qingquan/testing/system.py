@@ -71,8 +71,11 @@ class System:
         deadline = time.monotonic() + timeout_s
         while not condition():
             self.watch()
-            assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s; {self.last_words()}"
+            assert time.monotonic() < deadline, self._too_slow(what, timeout_s)
             time.sleep(POLL_S)
+
+    def _too_slow(self, what: str, timeout_s: float) -> str:
+        return f"{what}: not within {timeout_s:g} s; evaluated up to {self.evaluated()}; {self.last_words()}"
 
     def last_words(self) -> dict[str, str]:
         """Last line of each service's log."""
