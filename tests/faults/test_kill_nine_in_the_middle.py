@@ -75,6 +75,8 @@ duration_min = 25
 """,
     "kills.toml",
 )
+pytestmark = pytest.mark.slow
+
 SILENCES = (FindingKind.STALE, FindingKind.NEVER_SEEN)
 UNDER_WAY = (MessageState.QUEUED, MessageState.SENDING)
 

@@ -18,6 +18,8 @@ from qingquan.testing.system import System, running_system, system_settings
 from simulators.county import county
 from simulators.scenario import parse_scenario
 
+pytestmark = pytest.mark.slow
+
 WORKS, SEED, SPEED = 12, 7, 90.0
 BEGUN_MIN = 30
 LOCKED_S = 15.0
