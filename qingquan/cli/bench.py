@@ -1,6 +1,8 @@
 """Measurements on this machine."""
 
+import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -83,6 +85,38 @@ def bench_latency(
     result = run_latency(settings(config_file), works, alarms, seconds, say=_said)
     print(shown(result, as_json))
     raise typer.Exit(PROBLEMS if result["lost"] else 0)
+
+
+@bench.command("events")
+def bench_events(
+    works: Annotated[int, typer.Option("--works", min=1, max=600_000)] = 5_840,
+    rounds: Annotated[int, typer.Option("--rounds", min=3, help="readings of each series")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """突变检测速度 · Event detection alone: readings a second on one core, bytes of state."""
+    from qingquan.services.bench.events import run_events
+
+    facts = run_events(works, rounds)
+    print(json.dumps(facts) if as_json else "\n".join(f"{name} {value:,}" for name, value in facts.items()))
+
+
+@bench.command("accuracy")
+def bench_accuracy(
+    data: Annotated[Path | None, typer.Option("--data", help="folder of recorded data with labels")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="page to write (default: docs/accuracy.md)")] = None,
+) -> None:
+    """准确度 · Event detection against expert labels; writes docs/accuracy.md, or says which data are missing."""
+    from qingquan.services.bench.accuracy.page import DATA, PAGE, run_accuracy
+
+    done = run_accuracy(data or DATA, out or PAGE, _said)
+    if done.written is None:
+        print(f"未测 skipped: {done.skipped}")
+        raise typer.Exit(0 if data is None else PROBLEMS)
+    for year, one in done.frozen.items():
+        print(
+            f"{year}: F1 {one.f1:.3f} | {one.found}/{one.episodes} | {one.false_per_week:.2f}/week | AP {one.average_precision:.2f}"
+        )
+    print(done.written)
 
 
 def _said(line: str) -> None:

@@ -72,9 +72,6 @@ def detect_file(
     if out.exists() and file.exists() and out.samefile(file):
         raise WrongUse(f"--out {out}: is the file that is read")
     plan, places = detector_plan(mapping)
-    lines = [n for n, one in enumerate(mapping.columns) if one.parameter.code == LINE]
-    switches = [n for n, one in enumerate(mapping.columns) if one.parameter.code == SWITCH]
-    state, operations = new_state(plan), new_operations(1 + len(switches))
     rows = refused_rows = refused_cells = event_rows = events = 0
     was_event = False
     # Written beside and moved into place at the end: a faulty file leaves no half table behind.
@@ -84,26 +81,35 @@ def detect_file(
         with part.open("w", newline="", encoding="utf-8") as sink:
             writer = csv.writer(sink, lineterminator="\n")
             writer.writerow(EVENT_COLUMNS)
-            for chunk in read_rows(file, mapping):
-                flows = np.c_[total_flow(chunk.values[:, lines]), chunk.values[:, switches]]
-                excused = excused_rows(chunk.observed_at, flows, operations)
-                values = np.ascontiguousarray(chunk.values[:, places])
-                verdicts = step(DetectorRows.of_one_works(chunk.observed_at, values, excused), state, plan)
+            for chunk, verdicts in _judged(file, mapping, plan, places):
                 writer.writerows(_written(chunk, verdicts, plan))
-                starts = verdicts.event & ~np.r_[was_event, verdicts.event[:-1]][: len(verdicts.event)]
-                was_event = bool(verdicts.event[-1]) if len(verdicts.event) else was_event
                 whole = sum(one.column == "" for one in chunk.refused)
-                rows += chunk.rows
-                refused_rows += whole
+                rows, refused_rows = rows + chunk.rows, refused_rows + whole
                 refused_cells += len(chunk.refused) - whole
                 event_rows += int(verdicts.event.sum())
-                events += int(starts.sum())
+                edges = np.diff(np.r_[was_event, verdicts.event].astype(np.int8))
+                events += int((edges == 1).sum())
+                was_event = was_event if not len(verdicts.event) else bool(verdicts.event[-1])
                 if progress is not None:
                     progress(rows)
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
     return FileDetection(rows, refused_rows, refused_cells, event_rows, events)
+
+
+def _judged(
+    file: Path, mapping: Mapping, plan: DetectorPlan, places: list[int]
+) -> Iterator[tuple[RowChunk, RowVerdicts]]:
+    """The chunks of a file in their order, each with what its rows are."""
+    lines = [n for n, one in enumerate(mapping.columns) if one.parameter.code == LINE]
+    switches = [n for n, one in enumerate(mapping.columns) if one.parameter.code == SWITCH]
+    state, operations = new_state(plan), new_operations(1 + len(switches))
+    for chunk in read_rows(file, mapping):
+        flows = np.c_[total_flow(chunk.values[:, lines]), chunk.values[:, switches]]
+        excused = excused_rows(chunk.observed_at, flows, operations)
+        values = np.ascontiguousarray(chunk.values[:, places])
+        yield chunk, step(DetectorRows.of_one_works(chunk.observed_at, values, excused), state, plan)
 
 
 def _called(column: MappedColumn, columns: list[MappedColumn]) -> str:

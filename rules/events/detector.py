@@ -14,7 +14,9 @@ from rules.events.kernel import fold_rows
 from rules.events.layout import FACTS, SERIES, TRACK
 from rules.events.settings import VOTE, EventSetting, setting_rows
 
-__all__ = ["DetectorPlan", "DetectorRows", "DetectorState", "RowVerdicts", "SeriesFloor", "new_state", "step"]
+__all__ = [
+    "THRESHOLD", "DetectorPlan", "DetectorRows", "DetectorState", "RowVerdicts", "SeriesFloor", "new_state", "scores_by_setting", "step",
+]  # fmt: skip
 
 THRESHOLD = 1.0
 """Score from which a row is an event: reached when a majority of the settings alarms."""

@@ -7,7 +7,9 @@ Every series is followed by itself, under several settings at once (a *track* ea
 whose steps are clipped so that an event can hardly move it, and a scale, the running 0.8 quantile of |reading - baseline|, never
 below the floor of the instrument. The deviation is ``z = |reading - baseline| / (sensitivity * scale)``.
 
-* *Normal*: the baseline follows. An event starts once z has been at least ``start`` for two readings and ``confirm_s``.
+* *Normal*: the baseline follows. An event starts once z has been at least ``start`` for two readings and ``confirm_s``; with another
+  series in agreement it counts at once, alone it counts from the third minute on. Instruments slower than ``SLOW_S`` are taken at one
+  reading less.
 * *Event*: the baseline stands still; a reading with z >= ``leave`` is an alarm. The event ends when z has been lower for ``leave_s``.
   It times out after ``hold_s * z ** hold_power`` (at most ``hold_max_s``): a weak lasting shift is soon a new level, a strong
   one is held for hours.
@@ -56,6 +58,8 @@ FASTEST_RATE = 0.005
 LONE_S = 105
 YOUNG_S = 45
 """An event of one series alone counts from ``LONE_S`` on (three readings a minute apart): one spike touches two means."""
+SLOW_S = 300.0
+"""From this interval on an event may last for one reading only: it then starts at the first, which counts if another series agrees."""
 COMPANION = 0.5
 """Score from which another series corroborates."""
 COMPANIONS, BEST = 0, 1
@@ -115,7 +119,8 @@ def _turn(k, mode, t):
 def _judge(k, p, t, x, z, spacing, may_start, held):
     """Move a track to its next mode. Returns the score of the reading, at least 1 for an alarm."""
     if k.mode == NORMAL:
-        if _run(k, t, z >= p.start and may_start) < p.confirm_s:
+        lasted = _run(k, t, z >= p.start and may_start)
+        if lasted < p.confirm_s and (k.run == 0 or spacing < SLOW_S):
             return min(z, NO_ALARM)
         _turn(k, EVENT, t)
         return max(z, np.float32(1.0))

@@ -1,0 +1,1 @@
+"""Measured accuracy: recorded data with labels of others in, `docs/accuracy.md` out."""
