@@ -338,9 +338,3 @@ def test_everything_outlives_a_restart(reopen: Callable[[], SeriesStore]) -> Non
 def test_closing_twice_does_nothing(store: SeriesStore) -> None:
     store.close()
     store.close()
-
-
-def test_a_server_of_influxdb_2_was_among_them(request: pytest.FixtureRequest) -> None:
-    if INFLUX2_URL not in os.environ:
-        pytest.skip(f"{INFLUX2_URL} and _TOKEN name no InfluxDB 2 server: its write door ran before a 1.x server only")
-    assert request.getfixturevalue("influx2_bucket")
