@@ -99,7 +99,9 @@ class FileSnapshots:
             facts = layout.works_facts.tobytes()
             _replace(
                 path,
-                msgspec.msgpack.encode([layout.works, layout.series, list(layout.timer_keys), layout.unit_points, facts]),
+                msgspec.msgpack.encode(
+                    [layout.works, layout.series, list(layout.timer_keys), layout.unit_points, facts]
+                ),
             )
 
     def _path(self, partition: int) -> Path:

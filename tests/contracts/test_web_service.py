@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from qingquan.testing.alerts import example_works
 
 from qingquan.store.sql.engine import open_database, upgrade, writing
 from qingquan.store.sql.register import save_works
+from qingquan.testing.alerts import example_works
 
 ROOT = Path(__file__).parents[2]
 
