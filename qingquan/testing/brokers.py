@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from qingquan.store.reading_log.binary import server_binary
+from qingquan.testing.ports import free_port
 
 __all__ = ["Mosquitto", "OutsideBroker", "PlainNats"]
 
@@ -19,7 +20,7 @@ class OutsideBroker:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @staticmethod
     def missing() -> str:
@@ -81,9 +82,3 @@ class PlainNats(OutsideBroker):
 
 def _mosquitto() -> str:
     return shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin") or ""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

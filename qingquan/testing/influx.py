@@ -8,7 +8,6 @@ answers. To run against one, set ``QINGQUAN_TEST_INFLUX2_URL`` and ``QINGQUAN_TE
 import gzip
 import http.client
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -18,6 +17,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
+
+from qingquan.testing.ports import free_port
 
 __all__ = ["SHIM_TOKEN", "Shim", "influx_server", "influx_shim", "influxd_path"]
 
@@ -57,9 +58,9 @@ def influx_server(folder: Path, port: int = 0) -> Iterator[str]:
     if program is None:
         raise RuntimeError("influxd is not installed")
     folder.mkdir(parents=True, exist_ok=True)
-    port = port or _free_port()
+    port = port or free_port()
     config = folder / "influxdb.conf"
-    config.write_text(_CONFIG.format(folder=folder, port=port, rpc=_free_port()))
+    config.write_text(_CONFIG.format(folder=folder, port=port, rpc=free_port()))
     with (folder / "influxd.log").open("ab") as log:
         server = subprocess.Popen([program, "-config", str(config)], stdout=log, stderr=log)
     try:
@@ -157,12 +158,6 @@ def _handler(shim: Shim, server_url: str) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, timeout_s: float = 30) -> None:

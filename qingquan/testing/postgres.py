@@ -7,7 +7,6 @@ import atexit
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -15,6 +14,8 @@ from functools import cache
 from pathlib import Path
 
 from sqlalchemy import create_engine, make_url, text
+
+from qingquan.testing.ports import free_port
 
 __all__ = ["PostgresMissing", "PostgresServer", "fresh_database", "postgres_server"]
 
@@ -35,7 +36,7 @@ class PostgresServer:
     def __init__(self, binaries: Path) -> None:
         self._binaries = binaries
         self._folder = Path(tempfile.mkdtemp(prefix="qingquan-postgres-"))
-        self._port = _free_port()
+        self._port = free_port()
         self._user = "postgres" if os.geteuid() == 0 else None
         if self._user:
             account = pwd.getpwnam(self._user)
@@ -119,9 +120,3 @@ def fresh_database() -> str:
     finally:
         engine.dispose()
     return make_url(base).set(database=name).render_as_string(hide_password=False)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -23,10 +23,10 @@ from qingquan.domain.works import Works
 from qingquan.services.gateway_double import demonstration_settings
 from qingquan.services.supervisor import Child, Supervisor
 from qingquan.store.reading_log import ReadingLog, resolve_log_config
-from qingquan.store.reading_log.credentials import free_port
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.progress import applied_sequence
 from qingquan.store.sql.register import save_works
+from qingquan.testing.ports import free_port
 from qingquan.testing.servers import log_settings
 from qingquan.wiring import environment_of
 

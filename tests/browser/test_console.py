@@ -1,6 +1,5 @@
 """The console in a browser, over the example county served by a process of its own."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 
 from dashboards.web.screenshots import CHROMIUM_ARGUMENTS, chromium_path, pages_of
 from dashboards.web.texts import load_texts
+from qingquan.testing.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 WORKS = 660
@@ -25,12 +25,6 @@ pytestmark = [
     pytest.mark.debian,
     pytest.mark.skipif(chromium_path() is None, reason="chromium is not installed (Debian package chromium)"),
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from qingquan.config import Config
 from qingquan.services import doctor
 from qingquan.services.doctor import Check, State, examine, lines
-from qingquan.store.reading_log.credentials import free_port
 from qingquan.store.sql.engine import head_revision, upgrade
+from qingquan.testing.ports import free_port
 from qingquan.testing.servers import running_reading_log
 
 

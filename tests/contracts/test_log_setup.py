@@ -18,6 +18,7 @@ from qingquan.config import Config
 from qingquan.errors import ConfigurationError
 from qingquan.packages import TREE
 from qingquan.services.log_setup import main, set_up
+from qingquan.testing.ports import free_port
 
 # The locked wheel puts it beside the interpreter.
 SERVER = Path(sys.executable).with_name("nats-server")
@@ -27,17 +28,9 @@ LOG_PASSWORD = "12ab34"
 MQTT_PASSWORD = "5e20"
 
 
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    log_port, mqtt_port = free_ports(2)
+    log_port, mqtt_port = free_port(), free_port()
     return Config(
         data_dir=str(tmp_path / "log"), log_url=f"nats://127.0.0.1:{log_port}", log_user="services", log_password=LOG_PASSWORD,
         mqtt_host="127.0.0.1", mqtt_port=mqtt_port, mqtt_user="devices", mqtt_password=MQTT_PASSWORD,
@@ -48,7 +41,7 @@ def config(tmp_path: Path) -> Config:
 @contextmanager
 def compose_server(config: Config, folder: Path) -> Iterator[None]:
     """nats-server with deploy/nats/nats.conf, its addresses and store moved to this test's own."""
-    (health,) = free_ports(1)
+    health = free_port()
     text = (TREE / "deploy/nats/nats.conf").read_text(encoding="utf-8")
     for there, here in (
         ("0.0.0.0:4222", config.log_url.removeprefix("nats://")),

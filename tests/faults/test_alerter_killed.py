@@ -22,7 +22,7 @@ from qingquan.store.sql.outbox import list_messages
 from qingquan.testing.alerts import example_finding, example_works, register_of
 from qingquan.testing.gateways import RunningDouble, running_double
 
-WAIT_S = 30.0
+WAIT_S = 90.0
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import os
