@@ -44,7 +44,6 @@ def settings(path: Path | None = None, **overrides: Any) -> Config:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[config.log_level]),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _StandardError())),
-        cache_logger_on_first_use=True,
     )
     return config
 
