@@ -48,7 +48,7 @@ def test_no_message_is_missing_after_the_broker_was_away_in_the_middle_of_a_run(
     restarting = threading.Thread(target=restart)
     restarting.start()
     try:
-        done = run(config, 200, "calm", 240.0, 5, hours=0.6, window=20, is_lean=is_lean, report=lambda _: None)
+        done = run(config, 200, "calm", 80.0, 5, hours=0.2, window=20, is_lean=is_lean, report=lambda _: None)
         restarting.join()
         assert done.reconnects > 0
         assert done.given_up == 0
