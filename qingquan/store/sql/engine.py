@@ -6,6 +6,7 @@ and cannot write. Both raise `StoreUnavailable` when the database does not answe
 """
 
 import sqlite3
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,8 +163,22 @@ def _open_sqlite(url: URL) -> Engine:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver's own way of starting transactions is switched off: it begins late, and never IMMEDIATE.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", f"busy_timeout = {BUSY_TIMEOUT_MS}", "foreign_keys = ON"):
+    for pragma in (f"busy_timeout = {BUSY_TIMEOUT_MS}", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+    _enter_wal(connection)
+
+
+def _enter_wal(connection: sqlite3.Connection) -> None:
+    """Switch a new file to write-ahead logging; it stays so. SQLite's busy timeout does not cover the switch itself."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _begin_sqlite(connection: Connection) -> None:
