@@ -38,6 +38,7 @@ OK, LOW, LOST, HIGH, UNKNOWN, IDLE = 0, 1, 2, 3, 4, 6
 T_LOW, T_MISSING, T_HIGH, T_VERY_HIGH, T_UNKNOWN = (
     UnitTimer.LOW, UnitTimer.MISSING, UnitTimer.HIGH, UnitTimer.VERY_HIGH, UnitTimer.UNKNOWN,
 )  # fmt: skip
+T_STANDING = UnitTimer.STANDING
 T_FLOOR, T_EQUIPMENT, T_BOTH, T_IDLE = UnitTimer.FLOOR, UnitTimer.EQUIPMENT, UnitTimer.BOTH, UnitTimer.IDLE
 UNIT_TIMERS = UnitTimer.COUNT
 RANK_MASK = (1 << LOCAL_BITS) - 1
@@ -151,9 +152,20 @@ def _is_trusted(series_facts, series, slot, t):
 
 
 @compiled
+def _is_maintained(f, series, t):
+    """Whether people work on the instruments of the series' point: said so, and not longer ago than that may last."""
+    slot = f.maintenance_slot
+    return slot >= 0 and series[slot].last_value >= 0.5 and t - series[slot].last_t <= f.maintenance_most_ms
+
+
+@compiled
 def _flag(f, s, series_facts, series, t, value, device_flag):
     """QARTOD flag of a reading: device's own verdict, instrument range, flat line (gap-aware, only while water flows)."""
     is_outside = value < f.range_min or value > f.range_max
+    if _is_maintained(f, series, t):
+        s.flat_since = t
+        s.flat_value = value
+        return FAIL if is_outside or device_flag == FAIL else SUSPECT
     flat = PASS
     if f.flat_suspect_ms > 0:
         moved = s.last_t == NEVER or abs(value - s.flat_value) > f.flat_tolerance or t - s.last_t > f.stale_ms
@@ -182,12 +194,13 @@ def _judge_series(p, works, ws, i, t, value, device_flag, events, n):
     if s.last_t != NEVER and t - s.last_t > f.stale_ms:
         n = _emit(events, n, GAP, i, works, s.last_t, t, t, value)
     flag = _flag(f, s, series_facts, series, t, value, device_flag)
+    maintained = _is_maintained(f, series, t)
     s.last_t = t
     s.last_value = value
     s.last_flag = flag
     # The usual reading: nothing holds, nothing begins to. Its timers need not be fetched from memory.
     may_be_stuck = f.flat_suspect_ms > 0 and t - s.flat_since >= f.flat_suspect_ms
-    if s.is_active == 0 and f.quiet_min <= value <= f.quiet_max and not may_be_stuck:
+    if s.is_active == 0 and (maintained or (f.quiet_min <= value <= f.quiet_max and not may_be_stuck)):
         return n
     ws.stirred = 1
     s.is_active = 0
@@ -201,7 +214,8 @@ def _judge_series(p, works, ws, i, t, value, device_flag, events, n):
             n = _step(timer_facts, timers, k, condition, value >= r.clear_bound, True, t, value, -1, works, events, n)
         elif r.operation == OUTSIDE:
             outside = value < f.range_min or value > f.range_max
-            n = _step(timer_facts, timers, k, TRUE if outside else FALSE, True, True, t, value, 0, works, events, n)
+            condition = HELD if maintained else (TRUE if outside else FALSE)
+            n = _step(timer_facts, timers, k, condition, True, True, t, value, 0, works, events, n)
         else:
             # Beyond the instrument's range it is out of range, whether it moves or not.
             inside = value >= f.range_min and value <= f.range_max
@@ -240,48 +254,119 @@ def _limits_in_force(unit_limits, u, t):
 
 
 @compiled
+def _is_standing(u, unit, series_facts, series, t):
+    """Whether the water in the measuring cell seems to stand, told by the other instruments on its sample line.
+
+    In a standing cell the residual is used up while particles settle (the turbidity falls steadily) and the water takes on the
+    room's temperature and loses carbon dioxide (the pH drifts). Lost dosing does neither. Turbidity together with one of the two
+    counts as a sign; each alone happens in flowing water. The doubt ends after ``standing_most_ms`` without a sound residual.
+    """
+    if u.turbidity_slot < 0 or unit.sound_at == NEVER or t - unit.sound_at > u.standing_most_ms:
+        return False
+    if not _is_trusted(series_facts, series, u.turbidity_slot, t):
+        return False
+    if not series[u.turbidity_slot].last_value <= u.standing_turbidity * unit.sound_turbidity:
+        return False
+    knows_ph = _is_trusted(series_facts, series, u.ph_slot, t)
+    if knows_ph and abs(series[u.ph_slot].last_value - unit.sound_ph) >= u.standing_ph:
+        return True
+    knows_temperature = _is_trusted(series_facts, series, u.temperature_slot, t)
+    drift = abs(series[u.temperature_slot].last_value - unit.sound_temperature) if knows_temperature else 0.0
+    return knows_temperature and drift >= u.standing_temperature
+
+
+@compiled
+def _note_sound(u, unit, series, t):
+    """Remember the sample line as it is while the residual is within its limits."""
+    if u.turbidity_slot < 0:
+        return
+    unit.sound_at = t
+    unit.sound_turbidity = series[u.turbidity_slot].last_value
+    # What is not there compares as no drift at all.
+    unit.sound_ph = series[u.ph_slot].last_value if u.ph_slot >= 0 else np.nan
+    unit.sound_temperature = series[u.temperature_slot].last_value if u.temperature_slot >= 0 else np.nan
+
+
+@compiled
+def _both(mine, other):
+    """Three-valued and."""
+    if mine == FALSE or other == FALSE:
+        return FALSE
+    return TRUE if mine == TRUE and other == TRUE else HELD
+
+
+@compiled
 def _judge_unit(p, works, ws, unit, i, t, events, n):
     """Disinfection of one outlet: conditions with `for` times, then the one state it is in.
 
     LOW, MISSING, HIGH and their times: ruleset. Fault or loss: without sample flow, with a failed or stuck sensor the
     residual is no evidence; then only the equipment can show a loss, and otherwise the state is unknown, never good.
+
+    A generator of chlorine dioxide with chlorine has a unit for each of its residuals, partners of each other: each must stay
+    below its own limit, and one of them suffices as a residual (GB 5749-2022 Table 2).
     """
     (series_facts, timer_facts, unit_facts, unit_limits, units, series, timers) = p
     u = unit_facts[unit]
     residual = series[u.residual_slot]
+    k = u.timer_first
+    row = _limits_in_force(unit_limits, u, t)
+    low_bound, low_clear, high_bound = -np.inf, -np.inf, np.inf
+    if row >= 0:
+        low_bound, low_clear, high_bound = unit_limits[row].low, unit_limits[row].low_clear, unit_limits[row].high
+    value = residual.last_value
+    maintained = _is_maintained(series_facts[u.residual_slot], series, t)
     has_sample = (
         not _is_trusted(series_facts, series, u.sample_flow_slot, t) or series[u.sample_flow_slot].last_value >= 0.5
     )
-    is_evidence = _is_trusted(series_facts, series, u.residual_slot, t) and has_sample
+    is_readable = _is_trusted(series_facts, series, u.residual_slot, t) and has_sample and not maintained
     knows_flow = _is_trusted(series_facts, series, u.flow_slot, t)
     is_flowing = not knows_flow or series[u.flow_slot].last_value > u.flow_min
+    is_short = value < low_bound or value <= u.floor_begin
+    is_standing = is_readable and is_short and _is_standing(u, units[unit], series_facts, series, t)
+    is_evidence = is_readable and not is_standing
+    if is_evidence and not is_short and is_flowing and i == u.residual_slot:
+        _note_sound(u, units[unit], series, t)
     knows_doser = _is_trusted(series_facts, series, u.doser_slot, t)
     knows_stock = _is_trusted(series_facts, series, u.stock_slot, t)
     is_dosing_off = (knows_doser and series[u.doser_slot].last_value < 0.5) or (
         knows_stock and series[u.stock_slot].last_value <= u.stock_empty
     )
     is_sample = i == u.residual_slot and is_evidence
-    value = residual.last_value
-    k = u.timer_first
-    row = _limits_in_force(unit_limits, u, t)
 
     # Within the instrument's precision the floor begins and is not left; only a reading at the floor makes it speak.
     is_low_enough = value <= u.floor_begin
     at_floor = HELD if not (is_evidence and is_flowing) else (TRUE if is_low_enough else FALSE)
     off = HELD if not is_flowing or not (knows_doser or knows_stock) else (TRUE if is_dosing_off else FALSE)
-    both = FALSE if at_floor == FALSE or off == FALSE else (TRUE if at_floor == TRUE and off == TRUE else HELD)
-    low_bound, low_clear, high_bound = -np.inf, -np.inf, np.inf
-    if row >= 0:
-        low_bound, low_clear, high_bound = unit_limits[row].low, unit_limits[row].low_clear, unit_limits[row].high
     low = HELD if row < 0 or not (is_evidence and is_flowing) else (TRUE if value < low_bound else FALSE)
     high = HELD if row < 0 or not is_evidence else (TRUE if value > high_bound else FALSE)
     very_high = HELD if not is_evidence else (TRUE if value > u.very_high else FALSE)
-    blind = HELD if not is_flowing else (FALSE if is_evidence else TRUE)
+    is_back = is_evidence and value >= u.floor_clear
+    is_enough = value >= low_clear
+    is_proven = is_evidence
+    if u.partner >= 0:
+        # The partner's cell stands on the same sample line: what is no evidence here is none there.
+        other = unit_facts[u.partner]
+        other_value = series[other.residual_slot].last_value
+        other_row = _limits_in_force(unit_limits, other, t)
+        is_other_evidence = _is_trusted(series_facts, series, other.residual_slot, t) and has_sample
+        is_other_evidence = is_other_evidence and not maintained and not is_standing
+        knows_other = is_other_evidence and is_flowing
+        at_floor = _both(at_floor, HELD if not knows_other else (TRUE if other_value <= other.floor_begin else FALSE))
+        knows_other_low = knows_other and other_row >= 0
+        is_other_low = knows_other_low and other_value < unit_limits[other_row].low
+        low = _both(low, HELD if not knows_other_low else (TRUE if is_other_low else FALSE))
+        is_back = is_back or (is_other_evidence and other_value >= other.floor_clear)
+        is_enough = is_enough or (knows_other_low and other_value >= unit_limits[other_row].low_clear)
+        is_proven = is_evidence and is_other_evidence
+        is_sample = is_sample or (i == other.residual_slot and is_other_evidence)
+    both = FALSE if at_floor == FALSE or off == FALSE else (TRUE if at_floor == TRUE and off == TRUE else HELD)
+    blind = HELD if not is_flowing or is_standing or maintained else (FALSE if is_proven else TRUE)
+    standing = TRUE if is_standing and is_flowing else (FALSE if is_evidence else HELD)
     begins = at_floor == TRUE or off == TRUE or low == TRUE or high == TRUE or very_high == TRUE or blind == TRUE
-    if units[unit].is_active == 0 and is_flowing and not begins:
+    if units[unit].is_active == 0 and is_flowing and not begins and standing != TRUE:
         # The usual reading again: none of the timers holds anything, none begins to.
         was = units[unit].state
-        _enter(units[unit], OK if is_evidence else (UNKNOWN if was == IDLE else was), t)
+        _enter(units[unit], OK if is_proven else (UNKNOWN if was == IDLE or maintained else was), t)
         return n
     ws.stirred = 1
 
@@ -291,15 +376,16 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
     _note(timers[k + T_EQUIPMENT], timer_facts[k + T_EQUIPMENT].gap_ms, off, t, believed, -1)
     _note(timers[k + T_BOTH], timer_facts[k + T_BOTH].gap_ms, both, t, value, -1)
     n = _judge_missing(
-        p, works, k, at_floor, off, is_evidence, is_flowing, value, is_sample, u.floor, u.floor_clear, t, events, n
+        p, works, k, at_floor, off, is_evidence, is_flowing and is_back, value, is_sample, u.floor, t, events, n
     )
 
-    n = _step(timer_facts, timers, k + T_LOW, low, value >= low_clear, is_sample, t, value, -1, works, events, n)
+    n = _step(timer_facts, timers, k + T_LOW, low, is_enough, is_sample, t, value, -1, works, events, n)
     n = _step(timer_facts, timers, k + T_HIGH, high, value <= high_bound, is_sample, t, value, 1, works, events, n)
     n = _step(
         timer_facts, timers, k + T_VERY_HIGH, very_high, value <= u.very_high, is_sample, t, value, 1, works, events, n
     )
     n = _step(timer_facts, timers, k + T_UNKNOWN, blind, True, is_sample, t, value, 0, works, events, n)
+    n = _step(timer_facts, timers, k + T_STANDING, standing, True, is_sample, t, value, -1, works, events, n)
     idle = timers[k + T_IDLE]
     _note(idle, timer_facts[k + T_IDLE].gap_ms, FALSE if is_flowing else TRUE, t, 0.0, 0)
 
@@ -310,11 +396,11 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
         now = IDLE
     elif timers[k + T_HIGH].firing != NEVER or timers[k + T_VERY_HIGH].firing != NEVER:
         now = HIGH
-    elif timers[k + T_UNKNOWN].firing != NEVER:
+    elif timers[k + T_UNKNOWN].firing != NEVER or timers[k + T_STANDING].firing != NEVER or maintained:
         now = UNKNOWN
     elif timers[k + T_LOW].firing != NEVER:
         now = LOW
-    elif is_evidence:
+    elif is_proven:
         now = OK
     else:
         now = was if was != IDLE else UNKNOWN
@@ -334,9 +420,7 @@ def _enter(state, now, t):
 
 
 @compiled
-def _judge_missing(
-    p, works, k, at_floor, off, is_evidence, is_flowing, value, is_sample, floor, floor_clear, t, events, n
-):
+def _judge_missing(p, works, k, at_floor, off, is_evidence, is_back, value, is_sample, floor, t, events, n):
     """MISSING by any of: residual at the floor, dosing off, both together (sooner), each with its own `for`."""
     (_, timer_facts, _, _, _, _, timers) = p
     s = timers[k + T_MISSING]
@@ -366,7 +450,7 @@ def _judge_missing(
             s.extreme = lowest if lowest < np.inf else np.nan
             n = _emit(events, n, OPENED, k + T_MISSING, works, start, NEVER, t, s.extreme)
     else:
-        is_clear = is_evidence and is_flowing and off != TRUE and value >= floor_clear
+        is_clear = is_back and off != TRUE
         if _try_clear(s, is_clear, is_sample, t, f.clear_ms, f.clear_samples):
             n = _emit(events, n, CLOSED, k + T_MISSING, works, s.firing, s.clear_since, s.evidence, s.extreme)
             _reset(s)

@@ -46,6 +46,8 @@ SERIES_FACTS = np.dtype(
         ("flat_fail_ms", np.int64),
         ("stale_ms", np.int64),
         ("feeds_unit", np.int8),
+        ("maintenance_slot", np.int32),  # says that people work on the instruments of this point
+        ("maintenance_most_ms", np.int64),  # what is forgotten to be ended ends by itself
         ("quiet_min", np.float64),  # no condition on the value alone holds from here
         ("quiet_max", np.float64),  # to here
     ]
@@ -96,12 +98,13 @@ class UnitTimer:
     HIGH = 2
     VERY_HIGH = 3
     UNKNOWN = 4
-    FLOOR = 5
-    EQUIPMENT = 6
-    BOTH = 7
-    IDLE = 8
-    COUNT = 9
-    FINDINGS = 5  # the first five speak to people; the rest only feed MISSING and the state
+    STANDING = 5
+    FLOOR = 6
+    EQUIPMENT = 7
+    BOTH = 8
+    IDLE = 9
+    COUNT = 10
+    FINDINGS = 6  # the first six speak to people; the rest only feed MISSING and the state
 
 
 UNIT_FACTS = np.dtype(
@@ -113,6 +116,15 @@ UNIT_FACTS = np.dtype(
         ("doser_slot", np.int32),
         ("stock_slot", np.int32),
         ("sample_flow_slot", np.int32),
+        ("partner", np.int32),  # the unit of the other residual of a mixed generator at this outlet; NO_SLOT = none
+        # Other instruments on the same sample line, asked only where no switch tells of the sample flow.
+        ("turbidity_slot", np.int32),
+        ("ph_slot", np.int32),
+        ("temperature_slot", np.int32),
+        ("standing_turbidity", np.float64),  # share of its last sound value
+        ("standing_ph", np.float64),
+        ("standing_temperature", np.float64),  # [degC]
+        ("standing_most_ms", np.int64),
         ("floor", np.float64),
         ("floor_begin", np.float64),  # up to here a reading counts into a stretch at the floor
         ("floor_clear", np.float64),
@@ -132,7 +144,18 @@ UNIT_LIMIT = np.dtype(
         ("high", np.float64),
     ]
 )
-UNIT_STATE = np.dtype([("state", np.int8), ("is_active", np.uint8), ("since", np.int64)])
+UNIT_STATE = np.dtype(
+    [
+        ("state", np.int8),
+        ("is_active", np.uint8),
+        ("since", np.int64),
+        # The sample line when the residual was last within its limits.
+        ("sound_at", np.int64),
+        ("sound_turbidity", np.float64),
+        ("sound_ph", np.float64),
+        ("sound_temperature", np.float64),
+    ]
+)
 
 WORKS_FACTS = np.dtype(
     [

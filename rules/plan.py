@@ -38,6 +38,9 @@ ALWAYS = 2**62
 HOUR = 3_600_000
 # Disinfection is judged where the water leaves the works; a signal may come from another point of the works.
 UNIT_SIGNALS = ("flow", "doser_running", "disinfectant_level", "sample_flow")
+# Instruments that usually hang on the sample line of the residual's analyser.
+SAMPLE_LINE = ("turbidity", "ph", "temperature")
+MAINTENANCE = "maintenance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ class _Build:
         self.works_rows: list[tuple[object, ...]] = []
         self.ring_size = 0
         self._series_number = NO_SLOT
+        self._slots: dict[SeriesKey, int] = {}
         self._by_code: dict[str, list[Limit]] = {}
         for limit in limits:
             self._by_code.setdefault(limit.code, []).append(limit)
@@ -178,13 +182,16 @@ class _Build:
         if len(rows) > 1 << LOCAL_BITS:
             raise ValueError(f"works {works.county}/{works.id} has {len(rows)} series; at most {1 << LOCAL_BITS}")
         slots = {key: series_first + rank for rank, (key, _, _) in enumerate(rows)}
+        self._slots = slots
         units = self._units_of(works, slots)
         feeding = {slot for unit in units for slot in unit if slot != NO_SLOT}
+        if units:
+            feeding |= {slot for key, slot in slots.items() if key.parameter == MAINTENANCE}
         timers = [self._add_series(works, key, point, is_expected, slots, feeding) for key, point, is_expected in rows]
         # One reading: its gap, its own timers, and those of the units it feeds.
         room = 1 + max(timers, default=0) + len(units) * UnitTimer.FINDINGS
-        for unit in units:
-            self._add_unit(works, unit)
+        for number, unit in enumerate(units):
+            self._add_unit(works, unit, self._partner_of(number, units))
         window = works.lateness_s * 1000
         # Two windows and a little: both checkpoints stand a window apart.
         capacity = round(2.2 * window / (works.cadence_s * 1000) * len(rows)) + 8 * len(rows) + 16
@@ -209,21 +216,27 @@ class _Build:
         rows += [(key, points[key.point], False) for key in extra if key.point in points and key not in known]
         # Signals that explain a residual come before it at the same time, so that it is judged knowing them.
         order = {ParameterKind.STATE: 0, ParameterKind.OPERATION: 1, ParameterKind.QUALITY: 2}
-        residual = works.disinfectant.residual
+        residuals = works.disinfectant.residuals
         return sorted(
             (row for row in rows if row[0].parameter in self.parameters),
-            key=lambda row: (row[0].parameter == residual, order[self.parameters[row[0].parameter].kind], row[0]),
+            key=lambda row: (row[0].parameter in residuals, order[self.parameters[row[0].parameter].kind], row[0]),
         )
 
     def _units_of(self, works: Works, slots: Mapping[SeriesKey, int]) -> list[tuple[int, ...]]:
-        residual = works.disinfectant.residual
         units = []
         for point in works.points:
-            key = SeriesKey(works.county, works.id, point.id, residual or "")
-            if point.kind is PointKind.OUTLET and key in slots:
+            if point.kind is PointKind.OUTLET:
                 signals = tuple(self._signal(works, point, name, slots) for name in UNIT_SIGNALS)
-                units.append((slots[key], *signals))
+                keys = [SeriesKey(works.county, works.id, point.id, code) for code in works.disinfectant.residuals]
+                units += [(slots[key], *signals) for key in keys if key in slots]
         return units
+
+    def _sample_line(self, key: SeriesKey, has_switch: bool) -> tuple[int, ...]:
+        """What else hangs on the sample line of a residual's analyser; nothing is asked where a switch tells of the flow."""
+        here = [
+            NO_SLOT if has_switch else self._slots.get(key._replace(parameter=code), NO_SLOT) for code in SAMPLE_LINE
+        ]
+        return tuple(here)
 
     def _signal(self, works: Works, point: SamplingPoint, name: str, slots: Mapping[SeriesKey, int]) -> int:
         """The series of a signal at the outlet itself, else anywhere in the works (the cell's own flow: only there)."""
@@ -254,13 +267,16 @@ class _Build:
             if wanted == key.parameter and point.kind in rule.points:
                 self._rule_timers(works, point, key, rule, stale)
         flow = self._signal(works, point, "flow", slots) if parameter.kind is ParameterKind.QUALITY else NO_SLOT
-        is_residual = key.parameter == works.disinfectant.residual
+        is_residual = key.parameter in works.disinfectant.residuals
+        maintenance = (
+            slots.get(key._replace(parameter=MAINTENANCE), NO_SLOT) if key.parameter != MAINTENANCE else NO_SLOT
+        )
         floor = self.ruleset.disinfection.floor.get(key.parameter, 0.0) if is_residual else -np.inf
         self.series_rows.append(
             (
                 len(self.works), first, len(self.timer_rows) - first, flow, *parameter.span_at(point.kind),
                 parameter.flat_tolerance, floor, round(parameter.flat_suspect_h * HOUR), round(parameter.flat_fail_h * HOUR),
-                stale, slot in feeding, *self._quiet(*parameter.span_at(point.kind), first),
+                stale, slot in feeding, maintenance, self.ruleset.instrument.maintenance_most_ms, *self._quiet(*parameter.span_at(point.kind), first),
             )
         )  # fmt: skip
         return len(self.timer_rows) - first
@@ -327,7 +343,13 @@ class _Build:
         self.meanings.add(meaning, self._series_number)
         self.timer_rows.append((operation, bound, clear, for_ms, clear_ms, samples, valid_from, valid_to, gap))
 
-    def _add_unit(self, works: Works, slots: tuple[int, ...]) -> None:
+    def _partner_of(self, number: int, units: Sequence[tuple[int, ...]]) -> int:
+        """Number of the unit that judges the other residual of the same outlet; `NO_SLOT` where there is none."""
+        point = self.series[units[number][0]].point
+        others = [n for n, unit in enumerate(units) if n != number and self.series[unit[0]].point == point]
+        return len(self.unit_rows) - number + others[0] if others else NO_SLOT
+
+    def _add_unit(self, works: Works, slots: tuple[int, ...], partner: int) -> None:
         rules = self.ruleset.disinfection
         residual, flow, doser, stock, sample_flow = slots
         key = self.series[residual]
@@ -340,6 +362,7 @@ class _Build:
             UnitTimer.HIGH: (FindingKind.DISINFECTION_HIGH, "high", rules.high_for_ms),
             UnitTimer.VERY_HIGH: (FindingKind.DISINFECTION_HIGH, "very_high", rules.very_high_for_ms),
             UnitTimer.UNKNOWN: (FindingKind.DISINFECTION_UNKNOWN, "unknown", rules.unknown_for_ms),
+            UnitTimer.STANDING: (FindingKind.DISINFECTION_UNKNOWN, "standing", rules.standing_for_ms),
             UnitTimer.FLOOR: (FindingKind.DISINFECTION_MISSING, "", rules.missing_floor_for_ms),
             UnitTimer.EQUIPMENT: (FindingKind.DISINFECTION_MISSING, "", rules.missing_equipment_for_ms),
             UnitTimer.BOTH: (FindingKind.DISINFECTION_MISSING, "", rules.missing_both_for_ms),
@@ -375,7 +398,9 @@ class _Build:
         self.unit_points.append(key)
         self.unit_rows.append(
             (
-                len(self.works), first, residual, flow, doser, stock, sample_flow, rules.floor[code],
+                len(self.works), first, residual, flow, doser, stock, sample_flow, partner,
+                *self._sample_line(key, sample_flow != NO_SLOT), rules.standing_turbidity, rules.standing_ph,
+                rules.standing_temperature, rules.standing_most_ms, rules.floor[code],
                 _beside(rules.floor[code], rules.floor_begin_margin[code]), _beside(rules.floor[code], rules.floor_clear_margin[code]), rules.very_high[code], rules.flow_min, rules.stock_empty,
                 limit_first, len(rows),
             )

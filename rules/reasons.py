@@ -16,7 +16,8 @@ def sentence(finding: Finding, parameter: Parameter | None, language: str = "zh"
     answered in Chinese.
     """
     facts = _Facts(finding, parameter, language)
-    text = (_ENGLISH if language == "en" else _CHINESE)[finding.kind]
+    by_rule, by_kind = (_ENGLISH_BY_RULE, _ENGLISH) if language == "en" else (_CHINESE_BY_RULE, _CHINESE)
+    text = by_rule.get(finding.rule) or by_kind[finding.kind]
     return text.format(f=facts)
 
 
@@ -76,6 +77,14 @@ def _span(ms: int, english: bool) -> str:
     return f"{minutes / 60:.1f} h" if english else f"{minutes / 60:.1f}小时"
 
 
+_CHINESE_BY_RULE = {
+    "disinfection-standing": "出厂水{f.name}降至{f.extreme}，同时浊度沉降、pH或水温漂移，疑似取样水断流，消毒状态未知，已持续{f.duration}；"
+    "请检查取样管路并人工测定余量",
+}
+_ENGLISH_BY_RULE = {
+    "disinfection-standing": "{f.name} at the outlet down to {f.extreme} while turbidity settles and pH or temperature drifts: the "
+    "sample water probably stands; disinfection is unknown for {f.duration}; check the sample line and measure by hand",
+}
 _CHINESE = {
     FindingKind.OUT_OF_RANGE: "{f.name}读数{f.extreme}超出仪表量程，已持续{f.duration}，读数不作评判依据",
     FindingKind.FLAT_LINE: "{f.name}读数停在{f.extreme}不变，已持续{f.duration}，疑似传感器卡滞",

@@ -15,11 +15,12 @@ LIMIT_BOUNDS = ("limit.min", "limit.max")
 MINUTE = 60_000
 # Beyond any bound or time [min] that means something; shuts out TOML's inf and nan and what no int64 of ms can hold.
 LARGEST = 1e12
-SEVERITY_WORDS = ("low", "missing", "high", "very_high", "unknown")
+SEVERITY_WORDS = ("low", "missing", "high", "very_high", "unknown", "standing")
 DISINFECTION_KEYS = (
     "low_for_min", "low_clear_margin_mg_l", "floor_mg_l", "floor_begin_margin_mg_l", "floor_clear_margin_mg_l",
     "missing_floor_for_min", "missing_equipment_for_min", "missing_both_for_min", "high_for_min", "very_high_mg_l",
-    "very_high_for_min", "unknown_for_min", "idle_for_min", "clear_for_min", "clear_samples", "flow_min_m3_h",
+    "very_high_for_min", "unknown_for_min", "standing_for_min", "standing_most_min", "standing_turbidity_share", "standing_ph",
+    "standing_temperature_degc", "idle_for_min", "clear_for_min", "clear_samples", "flow_min_m3_h",
     "stock_empty_percent", "severity",
 )  # fmt: skip
 DEFAULTS = ("for_min", "clear_for_min", "clear_samples")
@@ -58,6 +59,11 @@ class DisinfectionRules:
     very_high: Mapping[str, float]
     very_high_for_ms: int
     unknown_for_ms: int
+    standing_for_ms: int
+    standing_most_ms: int
+    standing_turbidity: float
+    standing_ph: float
+    standing_temperature: float
     idle_for_ms: int
     clear_ms: int
     clear_samples: int
@@ -73,6 +79,7 @@ class InstrumentRules:
     out_of_range_for_ms: int
     out_of_range_severity: Severity
     flat_line_severity: Severity
+    maintenance_most_ms: int
     silence_severity: Severity
     never_seen_severity: Severity
 
@@ -264,6 +271,11 @@ def _disinfection(table: Mapping[str, Any], read: _Reader) -> DisinfectionRules:
         very_high=read.by_residual(table, path, "very_high_mg_l"),
         very_high_for_ms=read.minutes(table, path, "very_high_for_min"),
         unknown_for_ms=read.minutes(table, path, "unknown_for_min"),
+        standing_for_ms=read.minutes(table, path, "standing_for_min"),
+        standing_most_ms=read.minutes(table, path, "standing_most_min"),
+        standing_turbidity=read.number(table, path, "standing_turbidity_share"),
+        standing_ph=read.number(table, path, "standing_ph"),
+        standing_temperature=read.number(table, path, "standing_temperature_degc"),
         idle_for_ms=read.minutes(table, path, "idle_for_min"),
         clear_ms=read.minutes(table, path, "clear_for_min"),
         clear_samples=read.count(table, path, "clear_samples"),
@@ -280,12 +292,17 @@ def _disinfection(table: Mapping[str, Any], read: _Reader) -> DisinfectionRules:
 
 
 def _instrument(table: Mapping[str, Any], silence: Mapping[str, Any], read: _Reader) -> InstrumentRules:
-    read.only(table, "instrument.", ("out_of_range_for_min", "out_of_range_severity", "flat_line_severity"))
+    read.only(
+        table,
+        "instrument.",
+        ("out_of_range_for_min", "out_of_range_severity", "flat_line_severity", "maintenance_most_min"),
+    )
     read.only(silence, "silence.", ("severity", "never_seen_severity"))
     return InstrumentRules(
         out_of_range_for_ms=read.minutes(table, "instrument", "out_of_range_for_min"),
         out_of_range_severity=read.severity(table, "instrument", "out_of_range_severity"),
         flat_line_severity=read.severity(table, "instrument", "flat_line_severity"),
+        maintenance_most_ms=read.minutes(table, "instrument", "maintenance_most_min"),
         silence_severity=read.severity(silence, "silence", "severity"),
         never_seen_severity=read.severity(silence, "silence", "never_seen_severity"),
     )

@@ -61,6 +61,7 @@ def new_state(plan: Plan) -> State:
     units = np.zeros(len(plan.unit_facts), UNIT_STATE)
     units["state"] = UNKNOWN
     units["since"] = NEVER
+    units["sound_at"] = NEVER
     works = np.zeros(len(plan.works), WORKS_STATE)
     for name in ("newest", "older_mark", "newer_mark"):
         works[name] = NEVER

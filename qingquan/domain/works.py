@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
-__all__ = ["Contact", "Disinfectant", "Equipment", "PointKind", "Role", "SamplingPoint", "Works"]
+__all__ = ["Contact", "Disinfectant", "Equipment", "Evidence", "PointKind", "Role", "SamplingPoint", "Works"]
 
 
 class Disinfectant(StrEnum):
@@ -22,6 +23,13 @@ class Disinfectant(StrEnum):
     def residual(self) -> str | None:
         """Parameter code of the residual that proves disinfection; ``None`` where the water carries none."""
         return _RESIDUAL[self]
+
+    @property
+    def residuals(self) -> tuple[str, ...]:
+        """All residuals the treatment leaves in the water; of a mixed generator's two, one suffices (GB 5749-2022 Table 2)."""
+        if self is Disinfectant.MIXED_CLO2_CL2:
+            return ("chlorine_dioxide", "free_chlorine")
+        return () if self.residual is None else (self.residual,)
 
 
 _RESIDUAL = {
@@ -50,6 +58,13 @@ class PointKind(StrEnum):
     OUTLET = "outlet"
     NETWORK = "network"
     NETWORK_END = "network_end"
+
+
+Evidence = Literal["sensor", "hand"]
+"""What shows that a works disinfects: an instrument that reports by itself, or a person who measures and logs."""
+
+# No log by noon of the day after, on two days running: at most so long after the last one [s].
+HAND_STALE_S = 84 * 3600
 
 
 class Role(StrEnum):
@@ -85,7 +100,7 @@ class Works:
 
     ``county`` is the 6-digit GB/T 2260 code. ``cadence_s`` is the expected time between two readings [s],
     ``upload_interval_s`` the expected time between two uploads [s]. ``time_zone`` (IANA) applies to device
-    times without offset. ``longitude``/``latitude`` are CGCS2000 degrees.
+    times without offset. ``evidence`` says whether instruments or people measure the residual. ``longitude``/``latitude`` are CGCS2000 degrees.
     """
 
     county: str
@@ -108,6 +123,12 @@ class Works:
     simulated: bool = False
     note: str = ""
     tags: dict[str, str] = field(default_factory=dict)
+    evidence: Evidence = "sensor"
+
+    @property
+    def is_hand_logged(self) -> bool:
+        """Whether people measure the residual (DPD) and log it, instead of an instrument."""
+        return self.evidence == "hand"
 
     @property
     def is_small_supply(self) -> bool:
@@ -121,5 +142,10 @@ class Works:
 
     @property
     def stale_after_s(self) -> int:
-        """Silence after which a series is stale [s]: 3 missed intervals, at least 15 min, plus one upload."""
+        """Silence after which a series is stale [s]: 3 missed intervals, at least 15 min, plus one upload.
+
+        Of a hand-logged works: the longest that a log may be overdue, 3 days and a half.
+        """
+        if self.is_hand_logged:
+            return HAND_STALE_S
         return max(900, 3 * self.cadence_s) + (self.upload_interval_s if self.upload_interval_s > self.cadence_s else 0)
