@@ -104,6 +104,7 @@ def _works_row(entry: Works) -> dict[str, Any]:
         "simulated": entry.simulated,
         "note": entry.note,
         "tags": entry.tags,
+        "evidence": entry.evidence,
     }
 
 
@@ -172,4 +173,5 @@ def _works(row: Row[Any], points: dict[_Key, list[SamplingPoint]], contacts: dic
         simulated=row.simulated,
         note=row.note,
         tags=without_missing(row.tags),
+        evidence=row.evidence,
     )

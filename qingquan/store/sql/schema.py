@@ -76,6 +76,7 @@ works = Table(
     Column("simulated", Boolean, nullable=False),
     Column("note", FreeText, nullable=False),
     Column("tags", DOCUMENT, nullable=False),
+    Column("evidence", Text, nullable=False, server_default=text("'sensor'")),
 )
 
 point = Table(

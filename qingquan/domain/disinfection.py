@@ -1,0 +1,92 @@
+"""What is known of a works' disinfection beside its readings: contact, dosing, deliveries, measurements by hand; and the advice."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+__all__ = [
+    "HAND_METHODS", "Advice", "Delivery", "DisinfectionFacts", "HandMeasurement", "HandMethod", "Segment",
+]  # fmt: skip
+
+
+class HandMethod(StrEnum):
+    """How a person measured a residual."""
+
+    DPD_COLOUR = "dpd_colour"
+    DPD_PHOTOMETER = "dpd_photometer"
+    OTHER = "other"
+
+
+HAND_METHODS = tuple(HandMethod)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of the contact zone: volume in use [m3], baffling factor (0 to 1), peak hourly flow [m3/h]."""
+
+    name: str
+    volume_m3: float
+    baffling_factor: float
+    peak_flow_m3_h: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Disinfectant that came in: when [ms], available chlorine [g/L], how much [L]."""
+
+    delivered_at: int
+    strength_g_l: float
+    amount_l: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DisinfectionFacts:
+    """Facts of one works that a computation about disinfection needs; ``None`` = not known, and said so.
+
+    ``giardia_log``, ``virus_log`` wanted inactivation; ``tank_volume_l`` of the solution tank when full [L];
+    ``pump_capacity_l_h`` of the dosing pump [L/h]; ``store_temperature_c`` mean of the store [degC];
+    ``network_end_hours`` travel time of the water from outlet to network end [h].
+    """
+
+    giardia_log: float | None = None
+    virus_log: float | None = None
+    tank_volume_l: float | None = None
+    pump_capacity_l_h: float | None = None
+    store_temperature_c: float | None = None
+    network_end_hours: float | None = None
+    segments: tuple[Segment, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HandMeasurement:
+    """A residual that a person measured and logged. Times are ms since epoch, UTC; ``value`` in the parameter's unit.
+
+    ``sequence`` is its place in the reading log, ``None`` until the log has it. ``source`` is where it was entered: page, api or a
+    file's name.
+    """
+
+    county: str
+    works: str
+    point: str
+    parameter: str
+    observed_at: int
+    value: float
+    method: HandMethod
+    person: str
+    entered_at: int
+    entered_by: str = ""
+    source: str = ""
+    note: str = ""
+    sequence: int | None = None
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What was computed about a works' disinfection as of ``computed_at`` [ms]; the sections as JSON has them."""
+
+    county: str
+    works: str
+    computed_at: int
+    document: dict[str, Any] = field(default_factory=dict)
