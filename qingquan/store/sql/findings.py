@@ -3,14 +3,14 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, or_, select
 
 from qingquan.domain.findings import Finding, FindingKind, Severity
 from qingquan.store.sql.columns import finite_or_none, without_missing
 from qingquan.store.sql.schema import finding as table
 from qingquan.store.sql.statements import Page, insert_or_update, page_of, region
 
-__all__ = ["get_finding", "get_findings", "list_findings", "open_findings", "upsert_findings"]
+__all__ = ["findings_during", "get_finding", "get_findings", "list_findings", "open_findings", "upsert_findings"]
 
 
 def upsert_findings(connection: Connection, findings: Iterable[Finding], at_ms: int) -> int:
@@ -43,6 +43,21 @@ def open_findings(
         _finding(row)
         for row in connection.execute(select(table).where(*where).order_by(table.c.started_at, table.c.id))
     ]
+
+
+def findings_during(
+    connection: Connection, county: str, works: Collection[str], kinds: Collection[FindingKind], start: int, end: int
+) -> list[Finding]:
+    """Findings of these works of one county that held at some time in start <= t < end, oldest first; none withdrawn."""
+    query = select(table).where(
+        table.c.county == county,
+        table.c.works.in_(works),
+        table.c.kind.in_([str(kind) for kind in kinds]),
+        table.c.started_at < end,
+        or_(table.c.ended_at.is_(None), table.c.ended_at > start),
+        ~table.c.withdrawn,
+    )
+    return [_finding(row) for row in connection.execute(query.order_by(table.c.started_at, table.c.id))]
 
 
 def list_findings(
