@@ -40,7 +40,7 @@ __all__ = [
 
 SILENT = "silent"
 SILENCES = (FindingKind.STALE, FindingKind.NEVER_SEEN)
-INSTRUMENT_FAULTS = (FindingKind.OUT_OF_RANGE, FindingKind.FLAT_LINE)
+INSTRUMENT_FAULTS = (FindingKind.OUT_OF_RANGE, FindingKind.NOT_EVALUATED, FindingKind.FLAT_LINE)
 
 
 class Step(StrEnum):
@@ -128,8 +128,12 @@ def cause_of(finding: Finding) -> str:
         return "instrument"
     if finding.kind is FindingKind.EXCEEDANCE:
         return f"exceedance:{finding.parameter}"
+    if finding.kind is FindingKind.COMPOUND:
+        return f"rule:{finding.rule}"
     if finding.kind is FindingKind.LAB_EXCEEDANCE:
         return f"lab:{finding.parameter}"
+    if finding.kind is FindingKind.RESIDUAL_FALLING:
+        return "forecast"
     return "disinfection"
 
 
@@ -352,4 +356,6 @@ def _summed_up(incident: Incident, findings: Sequence[Finding]) -> Incident:
         "clause": worst.clause,
         "reason": worst.reason,
     }
+    # What the adviser has worked out meanwhile stays until it says otherwise.
+    summary |= {name: text for name, text in incident.summary.items() if name.startswith("verdict")}
     return replace(incident, kind=worst.kind, summary=summary)

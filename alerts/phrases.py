@@ -13,7 +13,7 @@ K = FindingKind
 class Phrase:
     """``fact`` states the finding where it has a value and a limit, ``bare`` where it has none.
 
-    Both may name ``{point} {name} {value} {limit} {since}``. ``verdict`` is what it looks like, ``action`` the next step,
+    Both may name ``{point} {name} {value} {limit} {since} {title}``. ``verdict`` is what it looks like, ``action`` the next step,
     ``over`` what is told when it has ended, ``found`` states what has a value where none is allowed. Actions stay within 35 characters, the longest SMS variable.
     """
 
@@ -54,6 +54,15 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
         K.OUT_OF_RANGE: Phrase(
             "{point}{name}读数{value}超出仪表量程", "{point}{name}读数超出仪表量程", "仪表可能故障",
             "请检查探头和接线，用便携仪表比对", "{point}{name}读数恢复正常"),
+        K.RESIDUAL_FALLING: Phrase(
+            "{point}{name}降至{value}，预计将低于{limit}", "{point}{name}持续下降", "预报，尚未超限",
+            "请检查药箱余量和投加量，提前补药", "{point}{name}已不再下降"),
+        K.COMPOUND: Phrase(
+            "{point}{title}", "{point}{title}", "",
+            "请到现场核对运行情况，并取样复测", "{point}运行已恢复正常"),
+        K.NOT_EVALUATED: Phrase(
+            "{point}规则无法评判：{title}", "{point}规则无法评判：{title}", "水质状况不明",
+            "请检查相关仪表、供电和网络", "{point}规则已可评判"),
         K.LAB_EXCEEDANCE: Phrase(
             "{point}化验{name}{value}，{relation}限值{limit}", "{point}化验{name}不合格", "",
             "请按规定复检并查明原因", "{point}{name}复检合格", found="{point}化验检出{name}{value}"),
@@ -86,6 +95,15 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
         K.OUT_OF_RANGE: Phrase(
             "{point} {name} {value}: outside instrument range", "{point} {name}: outside instrument range", "instrument fault",
             "check probe and wiring", "{point} {name} is back in range"),
+        K.RESIDUAL_FALLING: Phrase(
+            "{point} {name} down to {value}, heading below {limit}", "{point} {name} keeps falling", "forecast",
+            "check stock and dose in time", "{point} {name} no longer falls"),
+        K.COMPOUND: Phrase(
+            "{point} {title}", "{point} {title}", "",
+            "check on site, sample again", "{point} is back to normal"),
+        K.NOT_EVALUATED: Phrase(
+            "{point} rule cannot be evaluated: {title}", "{point} rule cannot be evaluated: {title}",
+            "state of the water unknown", "check instruments, power, network", "{point} rule works again"),
         K.LAB_EXCEEDANCE: Phrase(
             "{point} lab {name} {value}, {relation} limit {limit}", "{point} lab {name} failed", "",
             "sample again and find the cause", "{point} {name}: repeat sample passed", found="{point} lab found {name} {value}"),

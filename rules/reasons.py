@@ -3,10 +3,18 @@
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.parameters import Parameter
 
-__all__ = ["SILENT_OVER", "sentence"]
+__all__ = ["CAUSE", "CAUSES", "SILENT_OVER", "TITLE", "sentence"]
 
 SILENT_OVER = "silent_over_ms"
 """Key of a lasting silence's evidence: how long a series must say nothing to be called silent [ms]."""
+
+
+TITLE = "title"
+"""Key of the evidence of a rule of several conditions: what it says."""
+CAUSE = "cause"
+"""Key of the evidence of `NOT_EVALUATED`: a key of `CAUSES`."""
+CAUSES = {1: "silent", 2: "suspect", 3: "coverage", 4: "division_by_zero"}
+"""Words for the causes that `rules.compound` tells by number."""
 
 
 def sentence(finding: Finding, parameter: Parameter | None, language: str = "zh") -> str:
@@ -42,6 +50,17 @@ class _Facts:
         self.side = ("above" if above else "below") if english else ("高于" if above else "低于")
 
     @property
+    def title(self) -> str:
+        """What a rule of several conditions says."""
+        return str(self._finding.evidence.get(TITLE, self._finding.rule))
+
+    @property
+    def cause(self) -> str:
+        """Why a rule cannot be evaluated."""
+        found = str(self._finding.evidence.get(CAUSE, ""))
+        return _CAUSES["en" if self._english else "zh"].get(found, found)
+
+    @property
     def loss(self) -> str:
         """What shows the loss: the water itself, or dosing that stands still while some residual is left."""
         extreme, limit = self._finding.extreme, self._finding.limit
@@ -70,6 +89,18 @@ class _Facts:
         return f"{value:.{decimals}f}{self.unit}" if self.unit != "%" else f"{value:.0f}%"
 
 
+_CAUSES = {
+    "zh": {
+        "silent": "所需信号没有数据", "suspect": "所需信号不可信（仪表异常或超量程）", "coverage": "有效读数太少",
+        "division_by_zero": "除数为零",
+    },
+    "en": {
+        "silent": "a signal it needs is silent", "suspect": "a signal it needs cannot be trusted",
+        "coverage": "too few of the expected readings came", "division_by_zero": "division by zero",
+    },
+}  # fmt: skip
+
+
 def _span(ms: int, english: bool) -> str:
     minutes = max(0, round(ms / 60_000))
     if minutes < 180:
@@ -95,6 +126,9 @@ _CHINESE = {
     FindingKind.DISINFECTION_UNKNOWN: "出厂水{f.name}无可信读数，消毒状态未知，已持续{f.duration}",
     FindingKind.STALE: "{f.name}无数据，{f.silence}",
     FindingKind.NEVER_SEEN: "{f.name}自登记以来从未收到数据",
+    FindingKind.RESIDUAL_FALLING: "出厂水{f.name}持续下降，现为{f.extreme}，将低于{f.limit}",
+    FindingKind.COMPOUND: "{f.title}，已持续{f.duration}",
+    FindingKind.NOT_EVALUATED: "规则“{f.title}”无法评判：{f.cause}，已持续{f.duration}；无法评判不等于合格",
     FindingKind.LAB_EXCEEDANCE: "化验结果{f.name}{f.extreme}，{f.side}限值{f.limit}{f.clause}",
 }
 _ENGLISH = {
@@ -107,5 +141,8 @@ _ENGLISH = {
     FindingKind.DISINFECTION_UNKNOWN: "No trustworthy {f.name} at the outlet for {f.duration}; disinfection is unknown",
     FindingKind.STALE: "No data of {f.name} for {f.silence}",
     FindingKind.NEVER_SEEN: "{f.name} has never sent data since it was registered",
+    FindingKind.RESIDUAL_FALLING: "{f.name} at the outlet keeps falling, now {f.extreme}; it will fall below {f.limit}",
+    FindingKind.COMPOUND: "{f.title}, for {f.duration}",
+    FindingKind.NOT_EVALUATED: "Rule \"{f.title}\" cannot be evaluated: {f.cause}, for {f.duration}; that is not a pass",
     FindingKind.LAB_EXCEEDANCE: "Laboratory result of {f.name} is {f.extreme}, {f.side} the limit {f.limit}{f.clause}",
 }

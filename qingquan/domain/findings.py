@@ -40,6 +40,9 @@ class FindingKind(StrEnum):
     STALE = "stale"
     NEVER_SEEN = "never_seen"
     LAB_EXCEEDANCE = "lab_exceedance"
+    COMPOUND = "compound"
+    NOT_EVALUATED = "not_evaluated"
+    RESIDUAL_FALLING = "residual_falling"
 
 
 class DisinfectionState(StrEnum):

@@ -15,7 +15,9 @@ from rules.state import resume
 __all__ = ["JUDGED_KINDS", "reconciled"]
 
 JUDGED_KINDS = tuple(
-    kind for kind in FindingKind if kind not in (FindingKind.STALE, FindingKind.NEVER_SEEN, FindingKind.LAB_EXCEEDANCE)
+    kind
+    for kind in FindingKind
+    if kind not in (FindingKind.STALE, FindingKind.NEVER_SEEN, FindingKind.LAB_EXCEEDANCE, FindingKind.RESIDUAL_FALLING)
 )
 """Kinds that the fold opens and closes."""
 
