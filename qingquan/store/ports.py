@@ -13,6 +13,7 @@ __all__ = [
     "AGGREGATES",
     "AppendResult",
     "LatestReading",
+    "Readings",
     "RecordedCounts",
     "SeriesReader",
     "SeriesRows",
@@ -89,6 +90,17 @@ class RecordedCounts:
     messages: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Readings of several series at once, for judging: rows first[i] .. first[i + 1] are those of the i-th key asked for,
+    oldest first. ``flag`` is 3 (suspect) at least where another value came for the same time."""
+
+    first: npt.NDArray[np.int64]
+    observed_at: npt.NDArray[np.int64]
+    value: npt.NDArray[np.float64]
+    flag: npt.NDArray[np.uint8]
+
+
 class SeriesReader(Protocol):
     """What may be asked of a time-series store, from any process.
 
@@ -119,6 +131,10 @@ class SeriesReader(Protocol):
 
     def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:
         """The other values that came for a time already held."""
+        ...
+
+    def readings(self, keys: Sequence[SeriesKey], start: int, end: int) -> Readings:
+        """Readings of several series with start <= observed_at < end, in the order of the keys; none for a key unknown."""
         ...
 
     def counts(self) -> RecordedCounts:

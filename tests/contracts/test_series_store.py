@@ -320,6 +320,24 @@ def test_a_step_or_an_aggregate_that_makes_no_sense_is_refused(
         store.range(CHLORINE, T0, T0 + HOUR, step, aggregates)
 
 
+def test_readings_of_several_series_come_at_once_in_the_order_asked_for(store: SeriesStore) -> None:
+    append(store, [Row(key, T0 + i, float(i), 1) for key in (CHLORINE, TURBIDITY) for i in (2, 0, 1)])
+    append(store, [Row(NEIGHBOUR, T0, nan, 9)], covered=2)
+    found = store.readings([TURBIDITY, ABROAD, NEIGHBOUR, CHLORINE], T0, T0 + 2)
+    assert found.first.tolist() == [0, 2, 2, 3, 5]
+    assert found.observed_at.tolist() == [T0, T0 + 1, T0, T0, T0 + 1]
+    np.testing.assert_array_equal(found.value, [0.0, 1.0, nan, 0.0, 1.0])
+    assert found.flag.tolist() == [1, 1, 9, 1, 1]
+    assert store.readings([], T0, T0 + 2).first.tolist() == [0]
+
+
+def test_readings_for_judging_are_suspect_where_another_value_came(store: SeriesStore) -> None:
+    append(store, [Row(CHLORINE, T0 + i, 0.4, 4 if i == 2 else 1) for i in range(4)], covered=1)
+    append(store, [Row(CHLORINE, T0 + i, 0.9, 1) for i in (1, 2)], covered=2)
+    append(store, [Row(TURBIDITY, T0 + 3, 0.9, 1)], covered=3)
+    assert store.readings([CHLORINE], T0, T0 + 9).flag.tolist() == [1, 3, 4, 1]
+
+
 def test_everything_outlives_a_restart(reopen: Callable[[], SeriesStore]) -> None:
     rows = [Row(CHLORINE, T0, 0.4, 1), Row(CHLORINE, T0, 0.9, 1), Row(TURBIDITY, T0 + 1, nan, 9)]
     store = reopen()

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qingquan.domain.flags import Flag
-from qingquan.store.ports import AGGREGATES
+from qingquan.store.ports import AGGREGATES, Readings, Trend
 
-__all__ = ["aggregated", "check_aggregation", "is_usable"]
+__all__ = ["aggregated", "check_aggregation", "doubted", "is_usable", "joined"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -40,6 +40,27 @@ def check_aggregation(step_ms: int | None, aggregates: Sequence[str]) -> None:
 def is_usable(value: Floats, flag: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     """Which readings count in aggregates: neither missing nor failed."""
     return np.logical_not(np.isnan(value) | np.isin(flag, (Flag.FAIL, Flag.MISSING)))
+
+
+def doubted(flag: npt.NDArray[np.uint8], is_conflicted: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Flags, raised to 3 (suspect) where another value came for the same time."""
+    is_good = np.isin(flag, (Flag.PASS, Flag.NOT_EVALUATED))
+    return np.where(is_conflicted & is_good, np.uint8(Flag.SUSPECT), flag)
+
+
+def joined(trends: Sequence[Trend], conflicts: Sequence[Ints]) -> Readings:
+    """Raw trends one behind the other, with the times of each one's conflicts."""
+    sizes = [len(trend.observed_at) for trend in trends]
+    flags = [
+        doubted(trend.columns["flag"].astype(np.uint8), np.isin(trend.observed_at, others))
+        for trend, others in zip(trends, conflicts, strict=True)
+    ]
+    return Readings(
+        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        np.concatenate([np.empty(0, np.int64), *(trend.observed_at for trend in trends)]),
+        np.concatenate([np.empty(0), *(trend.columns["value"] for trend in trends)]),
+        np.concatenate([np.empty(0, np.uint8), *flags]),
+    )
 
 
 def aggregated(

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from qingquan.domain.readings import SeriesKey
 from qingquan.errors import StoreUnavailable
-from qingquan.store.ports import AppendResult, LatestReading, RecordedCounts, SeriesRows, Trend
+from qingquan.store.ports import AppendResult, LatestReading, Readings, RecordedCounts, SeriesRows, Trend
 from qingquan.store.series.buckets import check_aggregation
+from qingquan.store.series.duckdb_bulk import readings_of
 from qingquan.store.series.identity import Held, Settled, canonical_bits, settle, stretches
 from qingquan.store.series.index import SeriesIndex
 
@@ -142,6 +143,14 @@ class DuckdbSeriesStore:
     def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:
         """See `SeriesStore.conflicts`."""
         return self._raw("conflict", key, start, end)
+
+    def readings(self, keys: Sequence[SeriesKey], start: int, end: int) -> Readings:
+        """See `SeriesStore.readings`."""
+        with self._access() as connection:
+            numbers = [self._index.id(key) for key in keys]
+            cursor = connection.cursor()
+        with _translated(lambda: None), cursor:
+            return readings_of(cursor, numbers, start, end)
 
     def counts(self) -> RecordedCounts:
         """See `SeriesStore.counts`."""

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from qingquan.domain.flags import Flag
 from qingquan.domain.readings import SeriesKey
 from qingquan.errors import StoreUnavailable
-from qingquan.store.ports import AppendResult, LatestReading, RecordedCounts, SeriesRows, Trend
-from qingquan.store.series.buckets import aggregated, check_aggregation
+from qingquan.store.ports import AppendResult, LatestReading, Readings, RecordedCounts, SeriesRows, Trend
+from qingquan.store.series.buckets import aggregated, check_aggregation, joined
 from qingquan.store.series.identity import Held, settle
 from qingquan.store.series.index import SeriesIndex
 from qingquan.store.series.influx_door import InfluxDoor
@@ -38,6 +38,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _HOUR_MS = 3_600_000
+_SERIES_AT_ONCE = 50
 _TOTALS = ("messages", "readings", "duplicates", "conflicts")
 
 
@@ -165,16 +166,23 @@ class InfluxSeriesStore:
 
     def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:
         """See `SeriesStore.conflicts`."""
-        name = key.parameter
-        [answer] = self._query(
-            [
-                f"SELECT {identifier(name + '_flag')}, {identifier(name)}"  # noqa: S608 - quoted by us
-                f" FROM conflict WHERE {_during(key, start, end)}"
-            ]
-        )
-        at, (flag, value) = _columns(answer, 2)
-        is_ours = ~np.isnan(flag)  # a line may be of another parameter
-        return Trend(key, at[is_ours], {"value": value[is_ours], "flag": flag[is_ours]})
+        [answer] = self._query([_conflicts_of(key, start, end)])
+        return _conflict_trend(key, answer)
+
+    def readings(self, keys: Sequence[SeriesKey], start: int, end: int) -> Readings:
+        """See `SeriesStore.readings`. Three statements a series, `_SERIES_AT_ONCE` series a request."""
+        trends: list[Trend] = []
+        conflicts: list[Ints] = []
+        for first in range(0, len(keys), _SERIES_AT_ONCE):
+            part = keys[first : first + _SERIES_AT_ONCE]
+            answers = self._query(
+                [text for key in part for text in (*_raw_of(key, start, end), _conflicts_of(key, start, end))]
+            )
+            for number, key in enumerate(part):
+                values, flags, others = answers[3 * number : 3 * number + 3]
+                trends.append(_raw_trend(key, values, flags))
+                conflicts.append(_conflict_trend(key, others).observed_at)
+        return joined(trends, conflicts)
 
     def counts(self) -> RecordedCounts:
         """See `SeriesStore.counts`."""
@@ -277,18 +285,8 @@ class InfluxSeriesStore:
         return [name.removesuffix("_sequence") for name in names if name.endswith("_sequence")]
 
     def _raw(self, key: SeriesKey, start: int, end: int) -> Trend:
-        asked = f"WHERE {_during(key, start, end)}"
-        name = identifier(key.parameter)
-        values, flags = self._query(
-            [f"SELECT {name} FROM reading {asked}", f"SELECT {name} FROM flag {asked}"]  # noqa: S608 - quoted by us
-        )
-        value_at, (value,) = _columns(values, 1)
-        flag_at, (flag,) = _columns(flags, 1)
-        at = np.union1d(value_at, flag_at)
-        columns = {"value": np.full(len(at), np.nan), "flag": np.full(len(at), float(Flag.PASS))}
-        columns["value"][np.searchsorted(at, value_at)] = value
-        columns["flag"][np.searchsorted(at, flag_at)] = flag
-        return Trend(key, at, columns)
+        values, flags = self._query(_raw_of(key, start, end))
+        return _raw_trend(key, values, flags)
 
     def _repaired(self, trend: Trend, spoilt: Ints, start: int, end: int, step_ms: int) -> Trend:
         """Buckets that hold failed readings, aggregated here from the readings: InfluxQL cannot join flags to values."""
@@ -319,6 +317,36 @@ class InfluxSeriesStore:
 
 def _during(key: SeriesKey, start: int, end: int) -> str:
     return f"{is_at(key.county, key.works, key.point)} AND time >= {start}ms AND time < {end}ms"
+
+
+def _raw_of(key: SeriesKey, start: int, end: int) -> tuple[str, str]:
+    asked = f"WHERE {_during(key, start, end)}"
+    name = identifier(key.parameter)
+    return f"SELECT {name} FROM reading {asked}", f"SELECT {name} FROM flag {asked}"  # noqa: S608 - quoted by us
+
+
+def _conflicts_of(key: SeriesKey, start: int, end: int) -> str:
+    name = key.parameter
+    return (
+        f"SELECT {identifier(name + '_flag')}, {identifier(name)}"  # noqa: S608 - quoted by us
+        f" FROM conflict WHERE {_during(key, start, end)}"
+    )
+
+
+def _raw_trend(key: SeriesKey, values: list[dict[str, Any]], flags: list[dict[str, Any]]) -> Trend:
+    value_at, (value,) = _columns(values, 1)
+    flag_at, (flag,) = _columns(flags, 1)
+    at = np.union1d(value_at, flag_at)
+    columns = {"value": np.full(len(at), np.nan), "flag": np.full(len(at), float(Flag.PASS))}
+    columns["value"][np.searchsorted(at, value_at)] = value
+    columns["flag"][np.searchsorted(at, flag_at)] = flag
+    return Trend(key, at, columns)
+
+
+def _conflict_trend(key: SeriesKey, answer: list[dict[str, Any]]) -> Trend:
+    at, (flag, value) = _columns(answer, 2)
+    is_ours = ~np.isnan(flag)  # a line may be of another parameter
+    return Trend(key, at[is_ours], {"value": value[is_ours], "flag": flag[is_ours]})
 
 
 def _by_point(answer: list[dict[str, Any]], parameter: str) -> dict[SeriesKey, list[Any]]:

@@ -11,8 +11,8 @@ from math import isnan
 import numpy as np
 
 from qingquan.domain.readings import SeriesKey
-from qingquan.store.ports import AppendResult, LatestReading, RecordedCounts, SeriesRows, Trend
-from qingquan.store.series.buckets import aggregated, check_aggregation
+from qingquan.store.ports import AppendResult, LatestReading, Readings, RecordedCounts, SeriesRows, Trend
+from qingquan.store.series.buckets import aggregated, check_aggregation, joined
 
 __all__ = ["MemorySeriesStore"]
 
@@ -75,6 +75,12 @@ class MemorySeriesStore:
     def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:
         """See `SeriesStore.conflicts`."""
         return _trend(key, sorted(self._conflicts.get(key, []), key=lambda r: r.observed_at), start, end)
+
+    def readings(self, keys: Sequence[SeriesKey], start: int, end: int) -> Readings:
+        """See `SeriesStore.readings`."""
+        return joined(
+            [self.range(key, start, end) for key in keys], [self.conflicts(key, start, end).observed_at for key in keys]
+        )
 
     def counts(self) -> RecordedCounts:
         """See `SeriesStore.counts`."""

@@ -27,7 +27,7 @@ from starlette.routing import Route
 
 from qingquan.domain.readings import SeriesKey
 from qingquan.errors import StoreUnavailable
-from qingquan.store.ports import LatestReading, RecordedCounts, SeriesReader, Trend
+from qingquan.store.ports import LatestReading, Readings, RecordedCounts, SeriesReader, Trend
 from qingquan.store.series.buckets import check_aggregation
 
 __all__ = ["RemoteSeriesStore", "serving_series"]
@@ -71,6 +71,12 @@ class RemoteSeriesStore:
         """See `SeriesReader.conflicts`."""
         return _trend(key, self._asked("conflicts", {**key._asdict(), "start": str(start), "end": str(end)}))
 
+    def readings(self, keys: Sequence[SeriesKey], start: int, end: int) -> Readings:
+        """See `SeriesReader.readings`."""
+        body = msgspec.msgpack.encode([list(map(tuple, keys)), start, end])
+        first, observed_at, value, flag = self._asked("readings", {}, body)
+        return Readings(_array(first, "<i8"), _array(observed_at, "<i8"), _array(value, "<f8"), _array(flag, "u1"))
+
     def counts(self) -> RecordedCounts:
         """See `SeriesReader.counts`."""
         return RecordedCounts(**self._asked("counts", {}))
@@ -79,27 +85,27 @@ class RemoteSeriesStore:
         """See `SeriesReader.close`."""
         self._is_closed = True
 
-    def _asked(self, what: str, parameters: Mapping[str, str]) -> Any:
+    def _asked(self, what: str, parameters: Mapping[str, str], body: bytes | None = None) -> Any:
         if self._is_closed:
             raise StoreUnavailable(f"{self._path}: this reader was closed")
         try:
-            status, body = self._answer(f"/series/{what}?{urlencode(parameters)}")
+            status, answer = self._answer(f"/series/{what}?{urlencode(parameters)}", body)
         except (OSError, http.client.HTTPException) as error:
             raise StoreUnavailable(f"recorder at {self._path} does not answer: {error}") from error
         if status == _REFUSED:
-            raise ValueError(body.decode(errors="replace"))
+            raise ValueError(answer.decode(errors="replace"))
         if status != 200:
-            raise StoreUnavailable(f"recorder at {self._path}: {status}: {body[:200].decode(errors='replace')}")
+            raise StoreUnavailable(f"recorder at {self._path}: {status}: {answer[:200].decode(errors='replace')}")
         try:
-            return msgspec.msgpack.decode(body)
+            return msgspec.msgpack.decode(answer)
         except msgspec.DecodeError as error:
             raise StoreUnavailable(f"recorder at {self._path} answered nonsense: {error}") from error
 
-    def _answer(self, target: str) -> tuple[int, bytes]:
+    def _answer(self, target: str, body: bytes | None) -> tuple[int, bytes]:
         """One connection per request: on a Unix socket it costs nothing, and a restarted recorder leaves none dead."""
         with closing(_UnixConnection("recorder", timeout=self._timeout_s)) as connection:
             connection.address = _address(self._path)
-            connection.request("GET", target)
+            connection.request("GET" if body is None else "POST", target, body)
             answer = connection.getresponse()
             return answer.status, answer.read()
 
@@ -190,7 +196,23 @@ def _app(store: SeriesReader) -> Starlette:
 
         return answered
 
-    return Starlette(routes=[Route(f"/series/{name}", endpoint(answer)) for name, answer in answers.items()])
+    async def readings(request: Request) -> Response:
+        """Keys stand in the body: a county's are too many for an address."""
+        try:
+            keys, start, end = msgspec.msgpack.decode(
+                await request.body(), type=tuple[list[tuple[str, str, str, str]], int, int]
+            )
+            found = await asyncio.to_thread(store.readings, [SeriesKey(*key) for key in keys], start, end)
+        except (msgspec.MsgspecError, ValueError) as error:
+            return Response(str(error), _REFUSED)
+        except StoreUnavailable as error:
+            return Response(str(error), _UNAVAILABLE)
+        parts = ((found.first, "<i8"), (found.observed_at, "<i8"), (found.value, "<f8"), (found.flag, "u1"))
+        body = msgspec.msgpack.encode([column.astype(kind).tobytes() for column, kind in parts])
+        return Response(body, media_type="application/msgpack")
+
+    routes = [Route(f"/series/{name}", endpoint(answer)) for name, answer in answers.items()]
+    return Starlette(routes=[*routes, Route("/series/readings", readings, methods=["POST"])])
 
 
 def _key(asked: Mapping[str, str]) -> SeriesKey:
