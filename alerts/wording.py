@@ -243,6 +243,7 @@ def _fact(notice: Notice, style: Style, *, with_point: bool = True) -> str:
         value=value,
         limit=limit,
         relation=words.get(relation, ""),
+        title=finding.evidence.get("title", finding.rule),
     )
     return re.sub(r" +([:,])", r"\1", text).strip()
 

@@ -14,15 +14,18 @@ from qingquan.domain.findings import AS_OF, DisinfectionState, Finding, FindingK
 from qingquan.domain.parameters import Limit, Parameter
 from qingquan.domain.readings import ReadingBatch, SeriesKey
 from rules import kernel
+from rules.compound_words import described
 from rules.late import late_findings
 from rules.layout import EVENT, LOCAL_BITS, NEVER
 from rules.plan import Plan
 from rules.reasons import SILENT_OVER, sentence
 from rules.state import Said, State
 
-__all__ = ["COUNTS", "UNIT_STATES", "Evaluation", "evaluate", "open_findings", "stale_series"]
+__all__ = ["COUNTS", "RULE_ERRORS", "UNIT_STATES", "Evaluation", "evaluate", "open_findings", "stale_series"]
 
 COUNTS = ("judged", "duplicates", "conflicts", "late", "missing")
+RULE_ERRORS = "rule_errors"
+"""Divisions by zero at run time, in what `Evaluation.counts` adds to `COUNTS`."""
 UNIT_STATES = {
     kernel.OK: DisinfectionState.OK,
     kernel.LOW: DisinfectionState.LOW,
@@ -72,6 +75,7 @@ def evaluate(
     flags = np.full(size, kernel.NOT_EVALUATED, np.uint8)
     late = np.zeros(size, np.uint8)
     counts = np.zeros(len(COUNTS), np.int64)
+    failed = int(state.leaves[0]["errors"].sum())
     told = _Told(plan, state, parameters, now, language)
     for events in _run(batch, slots, state, plan, flags, late, counts):
         told.take(events)
@@ -82,7 +86,10 @@ def evaluate(
             replace(one, reason=sentence(one, parameters.get(one.parameter), language))
             for one in late_findings(plan, slots[rows], batch.observed_at[rows], batch.value[rows], batch.flag[rows])
         ]
-    return Evaluation(findings, flags, dict(zip(COUNTS, counts.tolist(), strict=True))), state
+    counted = dict(zip(COUNTS, counts.tolist(), strict=True))
+    if failed or len(state.leaves[0]):
+        counted[RULE_ERRORS] = int(state.leaves[0]["errors"].sum()) - failed
+    return Evaluation(findings, flags, counted), state
 
 
 def _run(
@@ -95,13 +102,15 @@ def _run(
         int((works["ring_capacity"].astype(np.int64) * works["room"] + works["timer_count"]).max(initial=0)) + 4096
     )
     events = np.empty(largest, EVENT)
-    live = (state.series[0], state.timers[0], state.units[0])
-    older = (state.series[1], state.timers[1], state.units[1])
-    newer = (state.series[2], state.timers[2], state.units[2])
+    live = (state.series[0], state.timers[0], state.units[0], state.leaves[0])
+    older = (state.series[1], state.timers[1], state.units[1], state.leaves[1])
+    newer = (state.series[2], state.timers[2], state.units[2], state.leaves[2])
     facts = (
         plan.series_facts, plan.timer_facts, plan.unit_facts, plan.unit_limits,
         state.units[0], state.series[0], state.timers[0],
     )  # fmt: skip
+    tables = plan.compounds
+    compounds = (tables.compounds, tables.leaves, tables.nodes, tables.zones, state.leaves[0])
     ring = (state.ring_keys, state.ring_values, state.ring_flags)
     order = np.empty(len(slots), np.int32)
     if len(slots):
@@ -110,7 +119,7 @@ def _run(
     row, done = 0, False
     while not done:
         row, n, done = kernel.fold_batch(
-            facts, plan.works_facts, state.works, live, older, newer, ring,
+            facts, compounds, plan.works_facts, state.works, live, older, newer, ring,
             slots, batch.observed_at, batch.value, batch.flag, order, row, events, flags, late, counts,
         )  # fmt: skip
         if n:
@@ -236,7 +245,7 @@ class _Maker:
             limit=None if np.isnan(bound) else bound,
             clause=f"{limit.standard} {limit.clause}" if limit else meaning.clause,
             rule=meaning.rule,
-            rule_version=self.plan.ruleset.version,
+            rule_version=meaning.rule_version or self.plan.ruleset.version,
             reason="",
             late=self.now - newest > works.lateness_s * 1000,
             evidence={
@@ -245,6 +254,9 @@ class _Maker:
                 AS_OF: int(self.state.works[number]["newest"]) >> LOCAL_BITS,
             },
         )
+        if self.plan.timer_facts[timer]["operation"] == kernel.COMPOUND:
+            live = self.state.leaves[0]
+            finding = described(finding, timer, self.plan, live, self.parameters, self.language)
         return replace(finding, reason=sentence(finding, self.parameters.get(finding.parameter), self.language))
 
     def _bound(self, timer: int, start: int) -> tuple[float, Limit | None]:

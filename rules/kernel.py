@@ -19,18 +19,17 @@ the caller (``LATE``).
 Functions here change the arrays they are given: the state is owned by the fold that passes through.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit
 
+from rules import compound
+from rules.compiling import compiled
 from rules.layout import LOCAL_BITS, NEVER, UnitTimer
 
 __all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "by_rank", "fold_batch"]
 
 OPENED, CLOSED, GAP, REFOLDED, CARRIED = 1, 2, 3, 4, 5
 ABOVE, BELOW, OUTSIDE, FLAT, UNIT = 1, 2, 3, 4, 5
+COMPOUND = 20
 TRUE, FALSE, HELD = 1, 0, -1
 PASS, NOT_EVALUATED, SUSPECT, FAIL, MISSING = 1, 2, 3, 4, 9
 OK, LOW, LOST, HIGH, UNKNOWN, IDLE = 0, 1, 2, 3, 4, 6
@@ -41,12 +40,9 @@ T_LOW, T_MISSING, T_HIGH, T_VERY_HIGH, T_UNKNOWN = (
 T_STANDING = UnitTimer.STANDING
 T_FLOOR, T_EQUIPMENT, T_BOTH, T_IDLE = UnitTimer.FLOOR, UnitTimer.EQUIPMENT, UnitTimer.BOTH, UnitTimer.IDLE
 UNIT_TIMERS = UnitTimer.COUNT
+# Shares of the difference by which each reading moves the usual level of a residual, and how near counts as at it.
+LEVEL_RISES, LEVEL_FALLS, NEAR_LEVEL = 0.2, 0.02, 0.8
 RANK_MASK = (1 << LOCAL_BITS) - 1
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile without reference counts: nothing here allocates, and counting cost more than the judging (5 x)."""
-    return njit(cache=True, _nrt=False)(function)  # type: ignore[call-overload, no-any-return]
 
 
 @compiled
@@ -276,9 +272,22 @@ def _is_standing(u, unit, series_facts, series, t):
 
 
 @compiled
-def _note_sound(u, unit, series, t):
-    """Remember the sample line as it is while the residual is within its limits."""
+def _note_step(u, unit, is_short, value):
+    """Note whether the residual came near the floor by one step from within its limits, until it is well above again."""
+    if unit.was_sound and value <= u.floor_begin:
+        unit.has_stepped = 1
+    elif value >= u.floor_clear:
+        unit.has_stepped = 0
+    unit.was_sound = not is_short
+
+
+@compiled
+def _note_sound(u, unit, series, value, t):
+    """Remember the sample line as it is while the residual is at its usual level: not as it is in the middle of a fall."""
     if u.turbidity_slot < 0:
+        return
+    unit.sound_residual += (value - unit.sound_residual) * (LEVEL_RISES if value > unit.sound_residual else LEVEL_FALLS)
+    if value < NEAR_LEVEL * unit.sound_residual:
         return
     unit.sound_at = t
     unit.sound_turbidity = series[u.turbidity_slot].last_value
@@ -324,8 +333,10 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
     is_short = value < low_bound or value <= u.floor_begin
     is_standing = is_readable and is_short and _is_standing(u, units[unit], series_facts, series, t)
     is_evidence = is_readable and not is_standing
-    if is_evidence and not is_short and is_flowing and i == u.residual_slot:
-        _note_sound(u, units[unit], series, t)
+    if is_evidence and i == u.residual_slot:
+        _note_step(u, units[unit], is_short, value)
+        if not is_short and is_flowing:
+            _note_sound(u, units[unit], series, value, t)
     knows_doser = _is_trusted(series_facts, series, u.doser_slot, t)
     knows_stock = _is_trusted(series_facts, series, u.stock_slot, t)
     is_dosing_off = (knows_doser and series[u.doser_slot].last_value < 0.5) or (
@@ -333,8 +344,12 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
     )
     is_sample = i == u.residual_slot and is_evidence
 
-    # Within the instrument's precision the floor begins and is not left; only a reading at the floor makes it speak.
-    is_low_enough = value <= u.floor_begin
+    # A stretch at the floor begins within the instrument's accuracy of it and is left only well above; it speaks once a
+    # reading in it lay at the floor. After a step the instrument itself is in doubt: then only what lies at the floor counts.
+    is_begun = timers[k + T_FLOOR].pending != NEVER
+    is_low_enough = value <= u.floor
+    if not units[unit].has_stepped:
+        is_low_enough = value <= u.floor_begin or (is_begun and value < u.floor_clear)
     at_floor = HELD if not (is_evidence and is_flowing) else (TRUE if is_low_enough else FALSE)
     off = HELD if not is_flowing or not (knows_doser or knows_stock) else (TRUE if is_dosing_off else FALSE)
     low = HELD if row < 0 or not (is_evidence and is_flowing) else (TRUE if value < low_bound else FALSE)
@@ -351,7 +366,8 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
         is_other_evidence = _is_trusted(series_facts, series, other.residual_slot, t) and has_sample
         is_other_evidence = is_other_evidence and not maintained and not is_standing
         knows_other = is_other_evidence and is_flowing
-        at_floor = _both(at_floor, HELD if not knows_other else (TRUE if other_value <= other.floor_begin else FALSE))
+        is_other_begun = other_value <= other.floor_begin or (is_begun and other_value < other.floor_clear)
+        at_floor = _both(at_floor, HELD if not knows_other else (TRUE if is_other_begun else FALSE))
         knows_other_low = knows_other and other_row >= 0
         is_other_low = knows_other_low and other_value < unit_limits[other_row].low
         low = _both(low, HELD if not knows_other_low else (TRUE if is_other_low else FALSE))
@@ -438,7 +454,7 @@ def _judge_missing(p, works, k, at_floor, off, is_evidence, is_back, value, is_s
             due = timers[k + part]
             if due.pending != NEVER:
                 lowest = min(lowest, due.extreme)
-            if part != T_EQUIPMENT and not (at_floor == TRUE and value <= floor):
+            if part != T_EQUIPMENT and not (at_floor == TRUE and due.extreme <= floor):
                 continue
             if _is_due(due, t, timer_facts[k + part].for_ms) and (start == NEVER or due.pending < start):
                 start = due.pending
@@ -461,7 +477,62 @@ def _judge_missing(p, works, k, at_floor, off, is_evidence, is_back, value, is_s
 
 
 @compiled
-def _judge(p, works, w, ws, key, value, device_flag, events, n):
+def _judge_compounds(p, c, works, w, ws, i, t, events, n):
+    """Compound conditions that read series ``i``: true or false as far as known, else on the way to "not evaluated"."""
+    series_facts, timer_facts, series, timers = p[0], p[1], p[5], p[6]
+    (compounds, leaf_facts, nodes, zones, leaves) = c
+    for number in range(w.compound_first, w.compound_first + w.compound_count):
+        f = compounds[number]
+        if not compound.feeds(leaf_facts, f.leaf_first, f.leaf_count, i):
+            continue
+        ws.stirred = 1
+        compound.take(leaf_facts, leaves, zones, f.leaf_first, f.leaf_count, series, i, t)
+        condition, cause = compound.weigh(
+            leaf_facts, leaves, nodes, zones, f.leaf_first, f.node_first, f.node_count, series_facts, series, t, False
+        )
+        if f.clear_count > 0:
+            cleared, _ = compound.weigh(
+                leaf_facts,
+                leaves,
+                nodes,
+                zones,
+                f.leaf_first,
+                f.clear_first,
+                f.clear_count,
+                series_facts,
+                series,
+                t,
+                False,
+            )
+            is_clear = cleared == TRUE
+        else:
+            cleared, _ = compound.weigh(
+                leaf_facts,
+                leaves,
+                nodes,
+                zones,
+                f.leaf_first,
+                f.node_first,
+                f.node_count,
+                series_facts,
+                series,
+                t,
+                True,
+            )
+            is_clear = cleared == FALSE
+        lead = f.leaf_first + f.lead
+        value = compound.value_of(leaf_facts[lead], leaves[lead])
+        direction = 1 if leaf_facts[lead].is_above else -1
+        is_sample = f.sample_slot < 0 or f.sample_slot == i
+        k = f.timer
+        n = _step(timer_facts, timers, k, condition, is_clear, is_sample, t, value, direction, works, events, n)
+        unknown = TRUE if condition == HELD else FALSE
+        n = _step(timer_facts, timers, k + 1, unknown, True, True, t, float(cause), 1, works, events, n)
+    return n
+
+
+@compiled
+def _judge(p, c, works, w, ws, key, value, device_flag, events, n):
     first = n
     t = key >> LOCAL_BITS
     i = w.series_first + (key & RANK_MASK)
@@ -469,6 +540,8 @@ def _judge(p, works, w, ws, key, value, device_flag, events, n):
     if p[0][i].feeds_unit:
         for unit in range(w.unit_first, w.unit_first + w.unit_count):
             n = _judge_unit(p, works, ws, unit, i, t, events, n)
+    if w.compound_count > 0:
+        n = _judge_compounds(p, c, works, w, ws, i, t, events, n)
     for e in range(first, n):
         events[e].at = key
     return n
@@ -483,6 +556,8 @@ def _copy_works(w, to, source, with_timers):
             to[1][j] = source[1][j]
     for j in range(w.unit_first, w.unit_first + w.unit_count):
         to[2][j] = source[2][j]
+    for j in range(w.leaf_first, w.leaf_first + w.leaf_count):
+        to[3][j] = source[3][j]
 
 
 @compiled
@@ -529,7 +604,7 @@ def _is_mark_due(w, ws, key):
 
 
 @compiled
-def _refold(p, works, w, ws, live, older, newer, ring, events, n):
+def _refold(p, c, works, w, ws, live, older, newer, ring, events, n):
     """Roll a works back to its older checkpoint and judge the ring again, in order, moving the checkpoints along."""
     (_, _, _, _, _, _, timers) = p
     keys, values, flags = ring
@@ -552,7 +627,7 @@ def _refold(p, works, w, ws, live, older, newer, ring, events, n):
             passed = True
         if passed and before != NEVER and _is_mark_due(w, ws, before):
             _advance_marks(w, ws, live, older, newer, before)
-        n = _judge(p, works, w, ws, key, values[j], flags[j], events, n)
+        n = _judge(p, c, works, w, ws, key, values[j], flags[j], events, n)
         before = key
     if not passed:
         _copy_works(w, newer, live, True)
@@ -605,6 +680,7 @@ def by_rank(series_facts, slots, observed_at, order):
 @compiled
 def fold_batch(
     p,
+    c,
     works_facts,
     works_states,
     live,
@@ -628,7 +704,9 @@ def fold_batch(
     ----------
     p : tuple of arrays
         (series_facts, timer_facts, unit_facts, unit_limits, unit_states, series_states, timer_states), live.
-    live, older, newer : tuples (series, timers, units)
+    c : tuple of arrays
+        (compounds, leaf_facts, nodes, zones, leaf_states), live.
+    live, older, newer : tuples (series, timers, units, leaves)
         The live state and its two checkpoints.
     ring : tuple (keys int64, values float64, flags uint8)
     slots : (n,) int32
@@ -674,7 +752,7 @@ def fold_batch(
             if ws.dirty:
                 if n + ws.ring_count * w.room + w.timer_count > capacity and n > 0:
                     return next_row, n, False
-                n = _refold(p, works, w, ws, live, older, newer, ring, events, n)
+                n = _refold(p, c, works, w, ws, live, older, newer, ring, events, n)
             # A device faster than its register entry says: its window shortens rather than its memory grows.
             for _ in range(2):
                 if ws.ring_count >= w.ring_capacity:
@@ -685,7 +763,7 @@ def fold_batch(
                 if ws.newest != NEVER and _is_mark_due(w, ws, ws.newest):
                     _advance_marks(w, ws, live, older, newer, ws.newest)
                     _forget(w, ws, ring)
-                n = _judge(p, works, w, ws, key, value, flags[row], events, n)
+                n = _judge(p, c, works, w, ws, key, value, flags[row], events, n)
                 out_flags[row] = p[5][i].last_flag
             _put(w, ws, ring, w.ring_first + ws.ring_count, key, value, flags[row])
             ws.newest = key
@@ -720,5 +798,5 @@ def fold_batch(
             w = works_facts[works]
             if n + ws.ring_count * w.room + w.timer_count > capacity and n > 0:
                 return next_row, n, False
-            n = _refold(p, works, w, ws, live, older, newer, ring, events, n)
+            n = _refold(p, c, works, w, ws, live, older, newer, ring, events, n)
     return next_row, n, True

@@ -85,7 +85,7 @@ def _gather(
             id=finding_id(meaning.kind, rule, meaning.key, hour), kind=meaning.kind, severity=meaning.severity, county=meaning.key.county,
             works=meaning.key.works, point=meaning.key.point, parameter=meaning.key.parameter, start=hour, end=hour + HOUR,
             evidence_at=int(observed_at[row]), extreme=float(values[row]), limit=float(bound), clause=clause,
-            rule=rule, rule_version=plan.ruleset.version, reason="", late=True, evidence={"limit_id": limit_id},
+            rule=rule, rule_version=meaning.rule_version or plan.ruleset.version, reason="", late=True, evidence={"limit_id": limit_id},
         )  # fmt: skip
         held = found.get(one.id)
         found[one.id] = one if held is None else merge_late(held, one)

@@ -10,9 +10,13 @@ back by copying three short stretches of memory.
 import numpy as np
 
 __all__ = [
+    "COMPOUND_FACTS",
     "EVENT",
+    "LEAF_FACTS",
+    "LEAF_STATE",
     "LOCAL_BITS",
     "NEVER",
+    "NODE",
     "NO_SLOT",
     "SERIES_FACTS",
     "SERIES_STATE",
@@ -23,6 +27,7 @@ __all__ = [
     "UNIT_STATE",
     "WORKS_FACTS",
     "WORKS_STATE",
+    "ZONE",
     "UnitTimer",
 ]
 
@@ -148,9 +153,15 @@ UNIT_STATE = np.dtype(
     [
         ("state", np.int8),
         ("is_active", np.uint8),
+        ("was_sound", np.uint8),  # the newest residual that is evidence was within its limits
+        (
+            "has_stepped",
+            np.uint8,
+        ),  # … and the next one lay near the floor: faster than water can change behind a contact tank
         ("since", np.int64),
-        # The sample line when the residual was last within its limits.
+        # The sample line when the residual last stood at its usual level within its limits.
         ("sound_at", np.int64),
+        ("sound_residual", np.float64),  # that level: quick to rise, slow to fall
         ("sound_turbidity", np.float64),
         ("sound_ph", np.float64),
         ("sound_temperature", np.float64),
@@ -169,6 +180,10 @@ WORKS_FACTS = np.dtype(
         ("ring_capacity", np.int32),
         ("window_ms", np.int64),
         ("room", np.int32),  # transitions one reading can cause at most
+        ("compound_first", np.int32),
+        ("compound_count", np.int32),
+        ("leaf_first", np.int32),
+        ("leaf_count", np.int32),
     ]
 )
 WORKS_STATE = np.dtype(
@@ -182,6 +197,62 @@ WORKS_STATE = np.dtype(
         ("stirred_before", np.uint8),  # … and between the older and the newer
     ]
 )
+# Compound conditions, see `rules.compound`. A compound has two timers: its condition, and that it cannot be evaluated.
+COMPOUND_FACTS = np.dtype(
+    [
+        ("timer", np.int32),
+        ("leaf_first", np.int32),
+        ("leaf_count", np.int32),
+        ("node_first", np.int32),
+        ("node_count", np.int32),
+        ("clear_first", np.int32),
+        (
+            "clear_count",
+            np.int32,
+        ),  # 0 = clear when the condition itself, held against the bounds for clearing, is false
+        ("lead", np.int32),  # leaf whose value is told
+        ("sample_slot", np.int32),  # its readings count as samples of a clear stretch; NO_SLOT = those of all signals
+    ]
+)
+LEAF_FACTS = np.dtype(
+    [
+        ("slot_a", np.int32),  # NO_SLOT = the constant
+        ("slot_b", np.int32),
+        ("const_a", np.float64),
+        ("const_b", np.float64),
+        ("arithmetic", np.int8),
+        ("basis", np.int8),
+        ("is_above", np.int8),
+        ("bound", np.float64),
+        ("clear_bound", np.float64),
+        ("valid_from", np.int64),
+        ("valid_to", np.int64),
+        ("window_ms", np.int64),  # over which coverage is asked for; of means: the hour or day
+        ("expected", np.float64),  # readings in it
+        ("min_share", np.float64),
+        ("zone_first", np.int32),
+        ("zone_count", np.int32),
+    ]
+)
+LEAF_STATE = np.dtype(
+    [
+        ("used_a", np.int64),  # newest reading of either signal that has been used
+        ("used_b", np.int64),
+        ("value", np.float64),
+        ("begin", np.int64),
+        ("bucket", np.int64),
+        ("count", np.int32),
+        ("before", np.int32),  # count of the bucket before
+        ("total", np.float64),
+        ("done_bucket", np.int64),
+        ("done_value", np.float64),
+        ("done_share", np.float64),
+        ("errors", np.int32),  # divisions by zero so far
+        ("has_failed", np.int32),  # the newest one was
+    ]
+)
+NODE = np.dtype([("operation", np.int8), ("operand", np.int32)])
+ZONE = np.dtype([("since", np.int64), ("offset_ms", np.int64)])
 EVENT = np.dtype(
     [
         ("what", np.int8),

@@ -28,6 +28,9 @@ class TimerMeaning:
     clause: str
     limit_id: str = ""
     speaks: bool = True
+    rule_version: str = ""
+    fingerprint: str = ""
+    """Of the condition: a rule that is changed begins anew."""
 
 
 class MeaningTable:
@@ -44,7 +47,7 @@ class MeaningTable:
         m = meaning
         # NaN is not equal to itself.
         bound = None if m.bound != m.bound else m.bound
-        what = (m.kind, m.severity, m.rule, bound, m.clause, m.limit_id, m.speaks)
+        what = (m.kind, m.severity, m.rule, bound, m.clause, m.limit_id, m.speaks, m.rule_version, m.fingerprint)
         number = self._number.get(what)
         if number is None:
             number = self._number[what] = len(self._distinct)
@@ -113,7 +116,7 @@ class TimerKeys(Sequence[tuple[str, ...]]):
             return [self[n] for n in range(*timer.indices(len(self)))]
         m = self._meanings
         what = m.distinct[m.meaning[timer]]
-        return (*m.series_keys[m.series[timer]], what.kind, what.rule, what.limit_id)
+        return (*m.series_keys[m.series[timer]], what.kind, what.rule, what.limit_id, what.fingerprint)
 
     def __iter__(self) -> Iterator[tuple[str, ...]]:
         return (self[timer] for timer in range(len(self)))

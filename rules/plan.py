@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qingquan.domain.findings import FindingKind, Severity
-from qingquan.domain.parameters import Limit, Parameter, ParameterKind, applicable_limits
+from qingquan.domain.parameters import Limit, Parameter, ParameterKind
+from qingquan.domain.profiles import Binding
 from qingquan.domain.readings import SeriesKey
 from qingquan.domain.works import PointKind, SamplingPoint, Works
 from rules import kernel
+from rules.compound_plan import CompoundRows, CompoundTables, Subject, reachable
 from rules.layout import (
     LOCAL_BITS,
     NO_SLOT,
@@ -32,7 +34,10 @@ from rules.layout import (
 from rules.meanings import Meanings, MeaningTable, TimerKeys, TimerMeaning
 from rules.ruleset import Rule, Ruleset
 
-__all__ = ["Layout", "Plan", "TimerMeaning", "compile_plan"]
+__all__ = ["Layout", "Limits", "Plan", "TimerMeaning", "compile_plan"]
+
+Limits = Sequence[Limit] | Callable[[str], Binding]
+"""Rows that bind everywhere, or what binds in a county by its code."""
 
 ALWAYS = 2**62
 HOUR = 3_600_000
@@ -52,6 +57,7 @@ class Layout:
     timer_keys: Sequence[tuple[str, ...]]
     unit_points: tuple[SeriesKey, ...]
     works_facts: npt.NDArray[np.void]
+    leaf_keys: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class Plan:
     unit_facts: npt.NDArray[np.void]
     unit_limits: npt.NDArray[np.void]
     works_facts: npt.NDArray[np.void]
+    compounds: CompoundTables
     ring_size: int
     expected: npt.NDArray[np.bool_]
     ruleset: Ruleset
@@ -91,7 +98,7 @@ class Plan:
     def layout(self) -> Layout:
         """What the numbers mean."""
         works = tuple((one.county, one.id) for one in self.works)
-        return Layout(works, self.series, self.timer_keys, self.unit_points, self.works_facts)
+        return Layout(works, self.series, self.timer_keys, self.unit_points, self.works_facts, self.compounds.leaf_keys)
 
     @cached_property
     def digest(self) -> str:
@@ -99,9 +106,14 @@ class Plan:
         h = blake2b(digest_size=16)
         for array in (self.series_facts, self.timer_facts, self.unit_facts, self.unit_limits, self.works_facts):
             h.update(array.tobytes())
+        for array in (self.compounds.compounds, self.compounds.leaves, self.compounds.nodes, self.compounds.zones):
+            h.update(array.tobytes())
         h.update(self.meanings.meaning.tobytes())
         h.update(self.meanings.series.tobytes())
-        names = [(one.kind.value, one.rule, one.limit_id) for one in self.meanings.distinct]
+        names = [
+            (one.kind.value, one.rule, one.rule_version, one.fingerprint, one.limit_id)
+            for one in self.meanings.distinct
+        ]
         h.update(repr((self.series, names, self.ruleset.version)).encode())
         return h.hexdigest()
 
@@ -109,7 +121,7 @@ class Plan:
 def compile_plan(
     works: Iterable[Works],
     parameters: Mapping[str, Parameter],
-    limits: Sequence[Limit],
+    limits: Limits,
     ruleset: Ruleset,
     extra: Iterable[SeriesKey] = (),
 ) -> Plan:
@@ -118,7 +130,8 @@ def compile_plan(
     Parameters
     ----------
     works : register entries to judge
-    parameters, limits : the standards tables
+    parameters : the table of parameters
+    limits : what binds in a county, or rows that bind everywhere
     ruleset : checked rules
     extra : series that devices send although the register does not expect them; judged, but never missed
 
@@ -151,10 +164,15 @@ def _span(limit: Limit, zone: str) -> tuple[int, int]:
     return _ms(limit.valid_from, zone), _ms(limit.valid_to + timedelta(1), zone) if limit.valid_to else ALWAYS
 
 
+def _everywhere(rows: Sequence[Limit]) -> Callable[[str], Binding]:
+    binding = Binding((), tuple(rows))
+    return lambda _: binding
+
+
 class _Build:
     """Collects rows; one works at a time, so that its series, timers and units lie side by side."""
 
-    def __init__(self, parameters: Mapping[str, Parameter], limits: Sequence[Limit], ruleset: Ruleset) -> None:
+    def __init__(self, parameters: Mapping[str, Parameter], limits: Limits, ruleset: Ruleset) -> None:
         self.parameters = parameters
         self.ruleset = ruleset
         self.works: list[Works] = []
@@ -162,19 +180,18 @@ class _Build:
         self.expected: list[bool] = []
         self.series_rows: list[tuple[object, ...]] = []
         self.meanings = MeaningTable()
-        self._chosen: dict[tuple[str, PointKind, bool], list[Limit]] = {}
+        self._binding_of = limits if callable(limits) else _everywhere(limits)
+        self._bindings: dict[str, Binding] = {}
         self.timer_rows: list[tuple[object, ...]] = []
         self.unit_points: list[SeriesKey] = []
         self.unit_rows: list[tuple[object, ...]] = []
         self.unit_limit_rows: list[Limit] = []
         self.unit_limits: list[tuple[object, ...]] = []
         self.works_rows: list[tuple[object, ...]] = []
+        self.compounds = CompoundRows()
         self.ring_size = 0
         self._series_number = NO_SLOT
         self._slots: dict[SeriesKey, int] = {}
-        self._by_code: dict[str, list[Limit]] = {}
-        for limit in limits:
-            self._by_code.setdefault(limit.code, []).append(limit)
 
     def add(self, works: Works, extra: Sequence[SeriesKey]) -> None:
         series_first, timer_first, unit_first = len(self.series), len(self.timer_rows), len(self.unit_rows)
@@ -192,6 +209,10 @@ class _Build:
         room = 1 + max(timers, default=0) + len(units) * UnitTimer.FINDINGS
         for number, unit in enumerate(units):
             self._add_unit(works, unit, self._partner_of(number, units))
+        compound_first, leaf_first = len(self.compounds.compounds), len(self.compounds.leaves)
+        self._add_compounds(works, rows, slots)
+        compounds, leaves = len(self.compounds.compounds) - compound_first, len(self.compounds.leaves) - leaf_first
+        room += 2 * compounds
         window = works.lateness_s * 1000
         # Two windows and a little: both checkpoints stand a window apart.
         capacity = round(2.2 * window / (works.cadence_s * 1000) * len(rows)) + 8 * len(rows) + 16
@@ -199,7 +220,7 @@ class _Build:
             (
                 series_first, len(self.series) - series_first, timer_first, len(self.timer_rows) - timer_first,
                 unit_first, len(self.unit_rows) - unit_first, self.ring_size, capacity, window,
-                room,
+                room, compound_first, compounds, leaf_first, leaves,
             )
         )  # fmt: skip
         self.ring_size += capacity
@@ -292,6 +313,47 @@ class _Build:
                 low = max(low, bound)
         return low, high
 
+    def _add_compounds(
+        self, works: Works, rows: Sequence[tuple[SeriesKey, SamplingPoint, bool]], slots: Mapping[SeriesKey, int]
+    ) -> None:
+        """Rules of several conditions, each with a timer for what it says and one for that it cannot be evaluated."""
+        zone, stale = works.time_zone, works.stale_after_s * 1000
+        kinds = FindingKind.EXCEEDANCE, FindingKind.COMPOUND
+
+        def limits(parameter: str, kind: PointKind) -> list[tuple[Limit, int, int]]:
+            return [(row, *_span(row, zone)) for row in self._limits(works, parameter, kind)]
+
+        for rule in self.ruleset.compounds:
+            wanted = works.disinfectant.residual if rule.parameter == "residual" else rule.parameter
+            for key, point, _ in rows:
+                if key.parameter != wanted or point.kind not in rule.points or rule.when is None:
+                    continue
+                subject = Subject(slots[key], key, point)
+                if not reachable(works, rule.when, subject, slots):
+                    continue
+                timer = len(self.timer_rows)
+                bound = self.compounds.add(works, rule, subject, slots, limits, timer)
+                self._series_number = subject.slot
+                valid = self._validity(rule, works)
+                says = TimerMeaning(
+                    kinds[not rule.is_single], rule.severity, key, rule.id, bound if rule.is_single else np.nan, rule.basis,
+                    rule_version=rule.version, fingerprint=rule.fingerprint,
+                )  # fmt: skip
+                self._timer(
+                    says, kernel.COMPOUND, 0.0, 0.0, rule.for_ms, rule.clear_ms, rule.clear_samples, *valid, stale
+                )
+                fails = TimerMeaning(
+                    FindingKind.NOT_EVALUATED, Severity.MINOR, key, rule.id, np.nan, "",
+                    rule_version=rule.version, fingerprint=rule.fingerprint,
+                )  # fmt: skip
+                self._timer(fails, kernel.COMPOUND, 0.0, 0.0, rule.unknown_for_ms, 0, 1, *valid, ALWAYS)
+
+    @staticmethod
+    def _validity(rule: Rule, works: Works) -> tuple[int, int]:
+        """When a rule is in force [ms], by the works' clock; its last day is included."""
+        first = _ms(rule.valid_from, works.time_zone) if rule.valid_from else -ALWAYS
+        return first, _ms(rule.valid_to + timedelta(1), works.time_zone) if rule.valid_to else ALWAYS
+
     def _instrument_timers(self, key: SeriesKey, parameter: Parameter, stale: int) -> None:
         rules = self.ruleset.instrument
         self._timer(
@@ -305,16 +367,22 @@ class _Build:
             )  # fmt: skip
 
     def _rule_timers(self, works: Works, point: SamplingPoint, key: SeriesKey, rule: Rule, stale: int) -> None:
+        first, last = self._validity(rule, works)
         for bound, limit in self._bounds(works, point, key.parameter, rule):
+            since, until = _span(limit, works.time_zone) if limit else (-ALWAYS, ALWAYS)
+            if max(since, first) >= min(until, last):
+                continue
             sign = -1 if rule.is_above else 1
             self._timer(
                 TimerMeaning(
                     FindingKind.EXCEEDANCE, rule.severity, key, rule.id, bound,
                     f"{limit.standard} {limit.clause}" if limit else "", limit.id if limit else "",
+                    rule_version=rule.version, fingerprint=rule.fingerprint,
                 ),
-                kernel.ABOVE if rule.is_above else kernel.BELOW, bound, _beside(bound, sign * rule.clear_margin),
+                kernel.ABOVE if rule.is_above else kernel.BELOW, bound,
+                rule.clear_at if rule.clear_at is not None else _beside(bound, sign * rule.clear_margin),
                 rule.for_ms, rule.clear_ms, rule.clear_samples,
-                *(_span(limit, works.time_zone) if limit else (-ALWAYS, ALWAYS)), stale,
+                max(since, first), min(until, last), stale,
             )  # fmt: skip
 
     def _bounds(
@@ -329,14 +397,13 @@ class _Build:
         return [(bound, row) for row in rows if (bound := side(row)) is not None]
 
     def _limits(self, works: Works, parameter: str, kind: PointKind) -> list[Limit]:
-        small_limited = works.is_small_supply and works.source_limited
-        found = self._chosen.get((parameter, kind, small_limited))
-        if found is None:
-            found = self._chosen[parameter, kind, small_limited] = applicable_limits(
-                self._by_code.get(parameter, []), parameter, kind,
-                small_limited=small_limited, standard=self.ruleset.standard,
-            )  # fmt: skip
-        return found
+        """Rows for which a works is judged; of the national standard, those of the editions the ruleset goes by."""
+        binding = self._bindings.get(works.county)
+        if binding is None:
+            binding = self._bindings[works.county] = self._binding_of(works.county)
+        own, wanted = binding.own_standards, self.ruleset.standard
+        found = binding.limits_at(works, kind, parameter)
+        return [row for row in found if row.standard.startswith(wanted) or row.standard in own]
 
     def _timer(self, meaning: TimerMeaning, operation: int, bound: float, clear: float, for_ms: int, clear_ms: int,
                samples: int, valid_from: int, valid_to: int, gap: int) -> None:  # fmt: skip
@@ -413,6 +480,6 @@ class _Build:
             unit_points=tuple(self.unit_points), unit_limit_rows=tuple(self.unit_limit_rows),
             series_facts=np.array(self.series_rows, SERIES_FACTS), timer_facts=np.array(self.timer_rows, TIMER_FACTS),
             unit_facts=np.array(self.unit_rows, UNIT_FACTS), unit_limits=np.array(self.unit_limits, UNIT_LIMIT),
-            works_facts=np.array(self.works_rows, WORKS_FACTS), ring_size=self.ring_size,
+            works_facts=np.array(self.works_rows, WORKS_FACTS), ring_size=self.ring_size, compounds=self.compounds.finish(),
             expected=np.array(self.expected, np.bool_), ruleset=self.ruleset,
         )  # fmt: skip

@@ -143,6 +143,6 @@ _ENGLISH = {
     FindingKind.NEVER_SEEN: "{f.name} has never sent data since it was registered",
     FindingKind.RESIDUAL_FALLING: "{f.name} at the outlet keeps falling, now {f.extreme}; it will fall below {f.limit}",
     FindingKind.COMPOUND: "{f.title}, for {f.duration}",
-    FindingKind.NOT_EVALUATED: "Rule \"{f.title}\" cannot be evaluated: {f.cause}, for {f.duration}; that is not a pass",
+    FindingKind.NOT_EVALUATED: 'Rule "{f.title}" cannot be evaluated: {f.cause}, for {f.duration}; that is not a pass',
     FindingKind.LAB_EXCEEDANCE: "Laboratory result of {f.name} is {f.extreme}, {f.side} the limit {f.limit}{f.clause}",
 }

@@ -1,20 +1,21 @@
 """The ruleset as a value, checked whole before anything runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeGuard
+from dataclasses import dataclass, replace
+from datetime import date
+from hashlib import blake2b
+from typing import Any
 
 from qingquan.domain.findings import Severity
+from qingquan.domain.parameters import Parameter
 from qingquan.domain.works import PointKind
 from qingquan.errors import ConfigurationError
+from rules.condition_reader import ConditionReader
+from rules.conditions import Condition, Tree, leaves_of
+from rules.table_reader import RESIDUALS, TableReader, is_finite
 
 __all__ = ["DisinfectionRules", "InstrumentRules", "Rule", "Ruleset", "parse_ruleset"]
 
-RESIDUALS = ("free_chlorine", "total_chlorine", "chlorine_dioxide", "ozone")
-LIMIT_BOUNDS = ("limit.min", "limit.max")
-MINUTE = 60_000
-# Beyond any bound or time [min] that means something; shuts out TOML's inf and nan and what no int64 of ms can hold.
-LARGEST = 1e12
 SEVERITY_WORDS = ("low", "missing", "high", "very_high", "unknown", "standing")
 DISINFECTION_KEYS = (
     "low_for_min", "low_clear_margin_mg_l", "floor_mg_l", "floor_begin_margin_mg_l", "floor_clear_margin_mg_l",
@@ -23,12 +24,26 @@ DISINFECTION_KEYS = (
     "standing_temperature_degc", "idle_for_min", "clear_for_min", "clear_samples", "flow_min_m3_h",
     "stock_empty_percent", "severity",
 )  # fmt: skip
-DEFAULTS = ("for_min", "clear_for_min", "clear_samples")
+DEFAULTS = ("for_min", "clear_for_min", "clear_samples", "min_coverage", "unknown_for_min")
+RULE_KEYS = (
+    "id", "version", "parameter", "points", "above", "below", "unit", "average", "when", "clear", "clear_at", "clear_margin",
+    "for_min", "clear_for_min", "clear_samples", "min_coverage", "unknown_for_min", "severity", "basis", "valid_from",
+    "valid_to", "title_zh", "title_en",
+)  # fmt: skip
+# Keys that make a rule one of readings over time, judged as a compound.
+COMPOUND_KEYS = ("when", "clear", "average", "min_coverage")
+COVERAGE, UNKNOWN_FOR_MIN = 0.6, 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An exceedance rule: ``parameter`` (or ``residual``, the works' own) above or below a bound for ``for_ms``."""
+    """A rule: ``parameter`` (or ``residual``, the works' own) above or below a bound for ``for_ms``, or, where ``when`` is given,
+    a tree of conditions; its findings then speak of ``parameter``.
+
+    ``version`` is what findings carry: that of the ruleset, with the rule's own behind a slash where it has one.
+    ``fingerprint`` names the condition: a rule of another one begins anew. Days are inclusive at both ends. ``min_coverage`` is the
+    share of expected readings without which nothing is said; ``unknown_for_ms`` after how long that is said.
+    """
 
     id: str
     parameter: str
@@ -41,6 +56,28 @@ class Rule:
     clear_samples: int
     severity: Severity
     basis: str
+    version: str = ""
+    clear_at: float | None = None
+    when: Tree | None = None
+    clear: Tree | None = None
+    min_coverage: float = COVERAGE
+    unknown_for_ms: int = 0
+    valid_from: date | None = None
+    valid_to: date | None = None
+    title_zh: str = ""
+    title_en: str = ""
+    fingerprint: str = ""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it compares nothing but its own parameter with one bound."""
+        if self.when is None:
+            return True
+        return isinstance(self.when, Condition) and self.when.operands == (self.parameter,) and self.when.at is None
+
+    def is_in_force(self, on: date) -> bool:
+        """Whether it judges that day."""
+        return (self.valid_from is None or self.valid_from <= on) and (self.valid_to is None or on <= self.valid_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,101 +123,45 @@ class InstrumentRules:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """Everything that varies without changing code. ``version`` goes into every finding."""
+    """Everything that varies without changing code. ``version`` goes into every finding.
+
+    ``rules`` are simple thresholds, which the loop walks fastest; ``compounds`` everything else.
+    """
 
     version: str
     standard: str
     rules: tuple[Rule, ...]
+    compounds: tuple[Rule, ...]
     disinfection: DisinfectionRules
     instrument: InstrumentRules
 
 
-class _Reader:
-    """Takes values out of a table by type and collects faults instead of raising at the first."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-        self.faults: list[str] = []
-
-    def fault(self, path: str, found: object, allowed: str) -> None:
-        self.faults.append(f"{self.where}: {path} = {found!r}: allowed: {allowed}")
-
-    def number(self, table: Mapping[str, Any], path: str, key: str, default: float | None = None) -> float:
-        found = table.get(key, default)
-        if not _is_finite(found) or found < 0:
-            self.fault(f"{path}.{key}", found, "a number, 0 or more")
-            return 0.0
-        return float(found)
-
-    def count(self, table: Mapping[str, Any], path: str, key: str) -> int:
-        found = table.get(key)
-        if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < 2**31:
-            self.fault(f"{path}.{key}", found, "a whole number, 0 or more")
-            return 0
-        return found
-
-    def minutes(self, table: Mapping[str, Any], path: str, key: str, default: float | None = None) -> int:
-        return round(self.number(table, path, key, default) * MINUTE)
-
-    def word(self, table: Mapping[str, Any], path: str, key: str) -> str:
-        found = table.get(key)
-        if not isinstance(found, str) or not found:
-            self.fault(f"{path}.{key}", found, "a word")
-            return ""
-        return found
-
-    def severity(self, table: Mapping[str, Any], path: str, key: str) -> Severity:
-        found = table.get(key)
-        by_word = {severity.word: severity for severity in Severity}
-        if not isinstance(found, str) or found not in by_word:
-            self.fault(f"{path}.{key}", found, ", ".join(by_word))
-            return Severity.INFO
-        return by_word[found]
-
-    def table(self, table: Mapping[str, Any], path: str, key: str) -> Mapping[str, Any]:
-        found = table.get(key)
-        if not isinstance(found, Mapping):
-            self.fault(f"{path}{key}", found, "a table")
-            return {}
-        return found
-
-    def by_residual(self, table: Mapping[str, Any], path: str, key: str) -> dict[str, float]:
-        inner = self.table(table, f"{path}.", key)
-        for name in sorted(set(inner) - set(RESIDUALS)):
-            self.fault(f"{path}.{key}.{name}", inner[name], f"keys {', '.join(RESIDUALS)}")
-        return {name: self.number(inner, f"{path}.{key}", name) for name in RESIDUALS}
-
-    def only(self, table: Mapping[str, Any], path: str, known: tuple[str, ...]) -> None:
-        for key in sorted(set(table) - set(known)):
-            self.fault(f"{path}{key}", table[key], f"keys {', '.join(known)}")
-
-
-def _is_finite(found: object) -> TypeGuard[int | float]:
-    return isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < LARGEST
-
-
-def parse_ruleset(table: Mapping[str, Any], parameters: Mapping[str, object], where: str = "ruleset") -> Ruleset:
-    """A ruleset from its TOML table.
+def parse_ruleset(
+    table: Mapping[str, Any],
+    parameters: Mapping[str, Parameter],
+    where: str = "ruleset",
+    lines: Mapping[str, int] | None = None,
+) -> Ruleset:
+    """A ruleset from its TOML table. ``lines`` gives the line of the file by path (``rule[0].above``), where known.
 
     Raises
     ------
     ConfigurationError
-        All faults at once, each with file, key, value found and values allowed.
+        All faults at once, each with file, line, key, value found and values allowed.
     """
-    read = _Reader(where)
-    read.only(table, "", ("version", "standard", "defaults", "rule", "disinfection", "instrument", "silence"))
+    read = TableReader(where, lines)
+    read.only(table, "", ("version", "standard", "defaults", "rule", "test", "disinfection", "instrument", "silence"))
     defaults = read.table(table, "", "defaults")
     read.only(defaults, "defaults.", DEFAULTS)
-    rules = tuple(_rule(row, path, defaults, parameters, read) for path, row in _rows(table, read))
-    seen: set[str] = set()
-    for rule in rules:
-        if rule.id and rule.id in seen:
-            read.fault(f"rule {rule.id}", rule.id, "an id used once")
-        seen.add(rule.id)
+    version = read.word(table, "", "version")
+    rows = [(path, _rule(row, path, defaults, parameters, version, read)) for path, row in _rows(table, read)]
+    _no_overlaps(rows, read)
+    rules = [rule for _, rule in rows]
     ruleset = Ruleset(
-        version=read.word(table, "", "version"),
+        version=version,
         standard=read.word(table, "", "standard"),
-        rules=rules,
+        rules=tuple(rule for rule in rules if rule.when is None),
+        compounds=tuple(rule for rule in rules if rule.when is not None),
         disinfection=_disinfection(read.table(table, "", "disinfection"), read),
         instrument=_instrument(read.table(table, "", "instrument"), read.table(table, "", "silence"), read),
     )
@@ -189,7 +170,26 @@ def parse_ruleset(table: Mapping[str, Any], parameters: Mapping[str, object], wh
     return ruleset
 
 
-def _rows(table: Mapping[str, Any], read: _Reader) -> list[tuple[str, Mapping[str, Any]]]:
+def _no_overlaps(rows: list[tuple[str, Rule]], read: TableReader) -> None:
+    """Rules of one id follow each other in time; no day has two of them."""
+    by_id: dict[str, list[Rule]] = {}
+    for path, rule in rows:
+        for other in by_id.setdefault(rule.id, []) if rule.id else []:
+            starts = max(rule.valid_from or date.min, other.valid_from or date.min)
+            if starts <= min(rule.valid_to or date.max, other.valid_to or date.max):
+                read.fault(
+                    f"rule {rule.id}",
+                    rule.id,
+                    "an id used once, or with valid_from and valid_to that do not overlap",
+                    at=f"{path}.id",
+                )
+                break
+        by_id.setdefault(rule.id, []).append(rule)
+        if rule.valid_from and rule.valid_to and rule.valid_from > rule.valid_to:
+            read.fault(f"{path}.valid_to", str(rule.valid_to), f"{rule.valid_from} or later")
+
+
+def _rows(table: Mapping[str, Any], read: TableReader) -> list[tuple[str, Mapping[str, Any]]]:
     rows = table.get("rule", [])
     if not isinstance(rows, list):
         read.fault("rule", rows, "[[rule]] tables")
@@ -200,7 +200,7 @@ def _rows(table: Mapping[str, Any], read: _Reader) -> list[tuple[str, Mapping[st
     return [(f"rule[{n}]", row) for n, row in enumerate(rows) if isinstance(row, Mapping)]
 
 
-def _points(row: Mapping[str, Any], path: str, read: _Reader) -> tuple[PointKind, ...]:
+def _points(row: Mapping[str, Any], path: str, read: TableReader) -> tuple[PointKind, ...]:
     kinds = [kind.value for kind in PointKind]
     points = row.get("points")
     if not isinstance(points, list) or not points:
@@ -212,48 +212,119 @@ def _points(row: Mapping[str, Any], path: str, read: _Reader) -> tuple[PointKind
     return tuple(PointKind(point) for point in points if point in kinds)
 
 
-def _bound(row: Mapping[str, Any], path: str, read: _Reader) -> float | str:
-    if ("above" in row) == ("below" in row):
-        read.fault(path, sorted(row), "exactly one of above, below")
-        return 0.0
-    side = "above" if "above" in row else "below"
-    bound = row[side]
-    if isinstance(bound, str) and bound in LIMIT_BOUNDS:
-        return bound
-    if not _is_finite(bound):
-        read.fault(f"{path}.{side}", bound, f"a number, {', '.join(LIMIT_BOUNDS)}")
-        return 0.0
-    return float(bound)
-
-
 def _rule(
-    row: Mapping[str, Any], path: str, defaults: Mapping[str, Any], parameters: Mapping[str, object], read: _Reader
-) -> Rule:
-    known = (
-        "id", "parameter", "points", "above", "below", "clear_margin", "for_min", "clear_for_min", "clear_samples",
-        "severity", "basis",
-    )  # fmt: skip
-    read.only(row, f"{path}.", known)
-    parameter = read.word(row, path, "parameter")
-    if parameter and parameter != "residual" and parameter not in parameters:
-        read.fault(f"{path}.parameter", parameter, f"residual, {', '.join(parameters)}")
+    row: Mapping[str, Any], path: str, defaults: Mapping[str, Any], parameters: Mapping[str, Parameter], version: str,
+    read: TableReader,
+) -> Rule:  # fmt: skip
+    read.only(row, f"{path}.", RULE_KEYS)
+    conditions = ConditionReader(read, parameters)
+    when = conditions.tree(row["when"], f"{path}.when") if "when" in row else None
+    parameter = _subject(row, path, when, parameters, read)
+    average = conditions.average(row, path)
+    bound, clear_margin = 0.0, read.number(row, path, "clear_margin", 0.0)
+    given: float | str = bound
+    if "when" in row:
+        for key in ("above", "below", "unit", "average", "clear_at", "clear_margin"):
+            if key in row:
+                read.fault(f"{path}.{key}", row[key], "nothing beside when: write it into the conditions")
+    else:
+        given = conditions.bound(row, path)
+        if parameter:
+            conditions.unit(Condition((parameter,), "above" in row, given), row, path)
+    clear_at = _clear_at(row, path, given, read)
+    clear = conditions.tree(row["clear"], f"{path}.clear") if "clear" in row else None
+    if "when" not in row and any(key in row for key in COMPOUND_KEYS):
+        margin = clear_margin
+        if clear_at is not None and not isinstance(given, str):
+            margin = abs(given - clear_at)
+        when = Condition((parameter,), "above" in row, given, average=average, clear_margin=margin)
+    if when is not None and clear is not None:
+        _no_contradiction(when, clear, path, read)
     merged = {**defaults, **row}
-    return Rule(
+    own = read.word(row, path, "version", "") if "version" in row else ""
+    rule = Rule(
         id=read.word(row, path, "id"),
         parameter=parameter,
         points=_points(row, path, read),
         is_above="above" in row,
-        bound=_bound(row, path, read),
-        clear_margin=read.number(row, path, "clear_margin", 0.0),
+        bound=given,
+        clear_margin=clear_margin,
         for_ms=read.minutes(merged, path, "for_min"),
         clear_ms=read.minutes(merged, path, "clear_for_min"),
         clear_samples=read.count(merged, path, "clear_samples"),
         severity=read.severity(row, path, "severity"),
         basis=read.word(row, path, "basis"),
+        version=f"{version}/{own}" if own else version,
+        clear_at=clear_at,
+        when=when,
+        clear=clear,
+        min_coverage=read.share(merged, path, "min_coverage", COVERAGE),
+        unknown_for_ms=read.minutes(merged, path, "unknown_for_min", UNKNOWN_FOR_MIN),
+        valid_from=read.day(row, path, "valid_from"),
+        valid_to=read.day(row, path, "valid_to"),
+        title_zh=read.word(row, path, "title_zh", ""),
+        title_en=read.word(row, path, "title_en", ""),
     )
+    says = (rule.parameter, rule.is_above, rule.bound, rule.when, rule.clear, rule.valid_from)
+    return replace(rule, fingerprint=blake2b(repr(says).encode(), digest_size=6).hexdigest())
 
 
-def _disinfection(table: Mapping[str, Any], read: _Reader) -> DisinfectionRules:
+def _subject(
+    row: Mapping[str, Any], path: str, when: Tree | None, parameters: Mapping[str, Parameter], read: TableReader
+) -> str:
+    """The parameter a rule's findings speak of; of a tree, its first signal unless another is named."""
+    if "parameter" not in row and when is not None:
+        return next(signal for leaf in leaves_of(when) for signal in leaf.signals)
+    parameter = read.word(row, path, "parameter")
+    if parameter and parameter != "residual" and parameter not in parameters:
+        read.fault(f"{path}.parameter", parameter, f"residual, {', '.join(parameters)}")
+        return ""
+    return parameter
+
+
+def _clear_at(row: Mapping[str, Any], path: str, bound: float | str, read: TableReader) -> float | None:
+    """An absolute bound for clearing; it must lie on the good side of the one that alarms."""
+    if "clear_at" not in row:
+        return None
+    found = row["clear_at"]
+    if not is_finite(found):
+        read.fault(f"{path}.clear_at", found, "a number")
+        return None
+    if "clear_margin" in row:
+        read.fault(f"{path}.clear_at", found, "nothing beside clear_margin")
+    if isinstance(bound, str):
+        read.fault(
+            f"{path}.clear_at", found, f"nothing beside {bound}, which changes with the standard: use clear_margin"
+        )
+    elif (found > bound) if "above" in row else (found < bound):
+        side = "at most" if "above" in row else "at least"
+        read.fault(f"{path}.clear_at", found, f"{side} {bound:g}, else it would clear while it still alarms")
+    return float(found)
+
+
+def _no_contradiction(when: Tree, clear: Tree, path: str, read: TableReader) -> None:
+    """Refuse what clears while it alarms, where that can be seen: both hold one signal against a number."""
+    if not (isinstance(when, Condition) and isinstance(clear, Condition)):
+        return
+    if (when.operands, when.arithmetic, when.average, when.at) != (
+        clear.operands,
+        clear.arithmetic,
+        clear.average,
+        clear.at,
+    ):
+        return
+    if isinstance(when.bound, str) or isinstance(clear.bound, str):
+        return
+    side, word = ("below", "at most") if when.is_above else ("above", "at least")
+    beyond = clear.bound > when.bound if when.is_above else clear.bound < when.bound
+    if clear.is_above == when.is_above or beyond:
+        found = {("above" if clear.is_above else "below"): clear.bound}
+        read.fault(
+            f"{path}.clear", found, f"{side} a bound of {word} {when.bound:g}, else it would clear while it alarms"
+        )
+
+
+def _disinfection(table: Mapping[str, Any], read: TableReader) -> DisinfectionRules:
     path = "disinfection"
     read.only(table, f"{path}.", DISINFECTION_KEYS)
     severity = read.table(table, f"{path}.", "severity")
@@ -291,7 +362,7 @@ def _disinfection(table: Mapping[str, Any], read: _Reader) -> DisinfectionRules:
     return rules
 
 
-def _instrument(table: Mapping[str, Any], silence: Mapping[str, Any], read: _Reader) -> InstrumentRules:
+def _instrument(table: Mapping[str, Any], silence: Mapping[str, Any], read: TableReader) -> InstrumentRules:
     read.only(
         table,
         "instrument.",

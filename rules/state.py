@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rules.kernel import UNKNOWN
-from rules.layout import LOCAL_BITS, NEVER, SERIES_STATE, TIMER_STATE, UNIT_STATE, WORKS_STATE
+from rules.layout import LEAF_STATE, LOCAL_BITS, NEVER, SERIES_STATE, TIMER_STATE, UNIT_STATE, WORKS_STATE
 from rules.plan import Layout, Plan
 
 __all__ = ["Said", "State", "adopt", "new_state", "pack", "resume", "unpack"]
@@ -38,6 +38,7 @@ class State:
     series: tuple[Structs, Structs, Structs]
     timers: tuple[Structs, Structs, Structs]
     units: tuple[Structs, Structs, Structs]
+    leaves: tuple[Structs, Structs, Structs]
     ring_keys: npt.NDArray[np.int64]
     ring_values: npt.NDArray[np.float64]
     ring_flags: npt.NDArray[np.uint8]
@@ -62,6 +63,10 @@ def new_state(plan: Plan) -> State:
     units["state"] = UNKNOWN
     units["since"] = NEVER
     units["sound_at"] = NEVER
+    leaves = np.zeros(len(plan.compounds.leaves), LEAF_STATE)
+    for name in ("used_a", "used_b", "begin", "bucket", "done_bucket"):
+        leaves[name] = NEVER
+    leaves["value"] = leaves["done_value"] = np.nan
     works = np.zeros(len(plan.works), WORKS_STATE)
     for name in ("newest", "older_mark", "newer_mark"):
         works[name] = NEVER
@@ -69,6 +74,7 @@ def new_state(plan: Plan) -> State:
         (series, series.copy(), series.copy()),
         (timers, timers.copy(), timers.copy()),
         (units, units.copy(), units.copy()),
+        (leaves, leaves.copy(), leaves.copy()),
         np.zeros(plan.ring_size, np.int64),
         np.zeros(plan.ring_size, np.float64),
         np.zeros(plan.ring_size, np.uint8),
@@ -92,6 +98,8 @@ def adopt(was: Layout, old: State, plan: Plan) -> State:
     _move(old.series, state.series, pairs)
     _move(old.timers, state.timers, timer_pairs)
     _move(old.units, state.units, unit_pairs)
+    by_leaf = {key: number for number, key in enumerate(plan.compounds.leaf_keys)}
+    _move(old.leaves, state.leaves, [(n, by_leaf[key]) for n, key in enumerate(was.leaf_keys) if key in by_leaf])
     moved_timer, moved_slot = dict(timer_pairs), dict(pairs)
     for number, works in enumerate(was.works):
         now = plan.works_number.get(works)
@@ -140,7 +148,9 @@ def _move_ring(was: Layout, old: State, number: int, plan: Plan, state: State, n
 
 def _forget_window(plan: Plan, state: State, number: int) -> None:
     facts = plan.works_facts[number]
-    for arrays, name in ((state.series, "series"), (state.timers, "timer"), (state.units, "unit")):
+    for arrays, name in (
+        (state.series, "series"), (state.timers, "timer"), (state.units, "unit"), (state.leaves, "leaf"),
+    ):  # fmt: skip
         first = int(facts[f"{name}_first"])
         last = first + int(facts[f"{name}_count"])
         for checkpoint in arrays[1:]:
@@ -185,6 +195,7 @@ def pack(state: State) -> dict[str, Any]:
         "series": [array.tobytes() for array in state.series],
         "timers": [array.tobytes() for array in state.timers],
         "units": [array.tobytes() for array in state.units],
+        "leaves": [array.tobytes() for array in state.leaves],
         "ring": [state.ring_keys.tobytes(), state.ring_values.tobytes(), state.ring_flags.tobytes()],
         "works": state.works.tobytes(),
         "said": [
@@ -207,6 +218,7 @@ def unpack(packed: Mapping[str, Any], plan: Plan | Layout) -> State:
         "series": (SERIES_STATE, len(plan.series)),
         "timers": (TIMER_STATE, len(plan.timer_keys)),
         "units": (UNIT_STATE, len(plan.unit_points)),
+        "leaves": (LEAF_STATE, len(plan.compounds.leaf_keys if isinstance(plan, Plan) else plan.leaf_keys)),
     }
     ring_size = int(plan.works_facts["ring_capacity"].sum())
     parts: dict[str, tuple[Structs, Structs, Structs]] = {}
@@ -224,7 +236,7 @@ def unpack(packed: Mapping[str, Any], plan: Plan | Layout) -> State:
     )
     if len(works) != len(plan.works) or any(len(part) != ring_size for part in ring):
         raise ValueError(f"works or ring: {len(works)}, {len(ring[0])} rows, expected {len(plan.works)}, {ring_size}")
-    state = State(parts["series"], parts["timers"], parts["units"], *ring, works)
+    state = State(parts["series"], parts["timers"], parts["units"], parts["leaves"], *ring, works)
     for number, timer, start, end, evidence, extreme, at in packed["said"]:
         state.said.setdefault(number, {})[(timer, start)] = Said(end, evidence, extreme, at)
     return state

@@ -75,13 +75,14 @@ class FileSnapshots:
     def layout(self, plan: str) -> Layout | None:
         """The layout of a plan a snapshot was made with."""
         try:
-            works, series, timers, units, facts = msgspec.msgpack.decode(self._layout_path(plan).read_bytes())
+            works, series, timers, units, facts, leaves = msgspec.msgpack.decode(self._layout_path(plan).read_bytes())
             return Layout(
                 tuple((county, name) for county, name in works),
                 tuple(SeriesKey(*key) for key in series),
                 tuple(tuple(key) for key in timers),
                 tuple(SeriesKey(*key) for key in units),
                 np.frombuffer(facts, WORKS_FACTS),
+                tuple(tuple(key) for key in leaves),
             )
         except (FileNotFoundError, ValueError, TypeError):
             return None
@@ -100,7 +101,7 @@ class FileSnapshots:
             _replace(
                 path,
                 msgspec.msgpack.encode(
-                    [layout.works, layout.series, list(layout.timer_keys), layout.unit_points, facts]
+                    [layout.works, layout.series, list(layout.timer_keys), layout.unit_points, facts, layout.leaf_keys]
                 ),
             )
 
