@@ -30,11 +30,15 @@ Mask = npt.NDArray[np.bool_]
 
 WARM_UP_MS = 180_000  # after power returns the cells polarise: the device calls its residual suspect
 TRANSPORT_MS = 400  # from the device's clock tick to the log
+# What a standing cell tends to.
+SETTLED_NTU = 0.03
+OUTGASSED_PH = 0.3
+ROOM_DEGC = 23.0
 
 # True values an instrument can look at, one row each of the table built every step.
 _CHANNELS = (
     "zero", "outlet", "network_1", "network_2", "network_3", "network_4", "cell", "total", "source_ntu", "outlet_ntu",
-    "ph", "degc", "flow", "level_m", "stock_pct", "doser", "sample_flow", "power", "pressure", "conductivity", "orp",
+    "ph", "degc", "cell_ntu", "cell_ph", "cell_degc", "flow", "level_m", "stock_pct", "doser", "sample_flow", "power", "pressure", "conductivity", "orp",
 )  # fmt: skip
 _CHANNEL = {name: k for k, name in enumerate(_CHANNELS)}
 _PLAIN = {
@@ -42,6 +46,7 @@ _PLAIN = {
     "doser_running": "doser", "sample_flow": "sample_flow", "power": "power", "pressure": "pressure",
     "conductivity": "conductivity", "orp": "orp",
 }  # fmt: skip
+_IN_CELL = {"turbidity": "cell_ntu", "ph": "cell_ph", "temperature": "cell_degc"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +205,18 @@ class Simulation:
         # Without mains the sample pump stands too; then the water in the cell loses its disinfectant where it is.
         standing_since = np.where(f.no_sample_since > 0, f.no_sample_since, f.mains_off_since)
         decay_min = np.where(f.no_sample_since > 0, f.decay_min, 30.0)
-        stood = np.where(standing_since > 0, (now - standing_since) / 60_000 / decay_min, 0.0)
-        cell = m.outlet * np.clip(1 - stood, 0.0, 1.0) ** 2
+        stood_min = np.where(standing_since > 0, (now - standing_since) / 60_000, 0.0)
+        cell = m.outlet * np.clip(1 - stood_min / decay_min, 0.0, 1.0) ** 2
+        # All instruments of an outlet hang on one sample line. In standing water particles sink, carbon dioxide leaves for the
+        # air and the room warms or cools it; how fast depends on the cell, as does the residual's decay.
+        settled = np.exp(-stood_min / decay_min)
+        cell_ntu = SETTLED_NTU + (m.outlet_ntu - SETTLED_NTU) * settled
+        cell_ph = m.ph + OUTGASSED_PH * -np.expm1(-stood_min / 45)
+        cell_degc = ROOM_DEGC + (m.degc - ROOM_DEGC) * np.exp(-stood_min / 60)
         wetness = m.weather.wetness[m.traits.township]
         return np.stack([
             np.zeros(n), m.outlet, *m.network, cell, 1.12 * m.outlet, m.source_ntu, m.outlet_ntu,
-            m.ph, m.degc, m.flow, m.level * m.traits.storage_height_m, 100 * m.stock,
+            m.ph, m.degc, cell_ntu, cell_ph, cell_degc, m.flow, m.level * m.traits.storage_height_m, 100 * m.stock,
             m.doser.astype(float), (standing_since == 0).astype(float), (~mains_off).astype(float),
             300 - 40 * (m.flow / m.traits.mean_flow - 1), 420 - 60 * np.minimum(wetness, 2), 320 + 330 * m.outlet / (m.outlet + 0.2),
         ])  # fmt: skip
@@ -255,6 +266,8 @@ def layout(works: Sequence[Works]) -> tuple[list[Sender], list[SeriesKey]]:
 
 def _channel(works: Works, kind: PointKind, code: str) -> str:
     """Which true value an instrument for ``code`` at a point of this kind looks at."""
+    if kind is PointKind.OUTLET and code in _IN_CELL:
+        return _IN_CELL[code]
     if code in _PLAIN:
         return _PLAIN[code]
     if code == "turbidity":

@@ -9,6 +9,7 @@ from qingquan.domain.findings import FindingKind
 from qingquan.domain.works import Disinfectant, PointKind, SamplingPoint, Works
 from qingquan.testing.engine import make_works
 from qingquan.testing.told import told
+from rules.engine import UNIT_STATES
 
 FULL = ("free_chlorine", "turbidity", "flow", "doser_running", "disinfectant_level", "sample_flow")
 
@@ -499,3 +500,127 @@ def test_raw_water_is_not_held_against_the_drinking_water_standard() -> None:
         00:00  raw/turbidity=80 turbidity=0.4
         02:00  no exceedance
     """)  # fmt: skip
+
+
+LINE_OF_SAMPLE = ("free_chlorine", "turbidity", "ph", "flow")
+
+
+def test_a_residual_that_fades_while_the_sample_line_stands_is_unknown_and_not_lost() -> None:
+    told(works(*LINE_OF_SAMPLE), """
+        00:00  free_chlorine=0.60 flow=8 turbidity=0.40 ph=7.40
+        00:30  free_chlorine=0.40 turbidity=0.33 ph=7.46     # the water in the cell stands since a few minutes
+        00:40  free_chlorine=0.20 turbidity=0.28 ph=7.52
+        00:50  free_chlorine=0.02 turbidity=0.20 ph=7.60
+        00:51  state UNKNOWN, unknown major since 00:40, no missing
+        02:30  unknown major since 00:40, no missing, no low
+        02:31  free_chlorine=0.60 turbidity=0.40 ph=7.40     # it flows again
+        02:46  state OK, unknown from 00:40 to 02:31, no missing
+    """)  # fmt: skip
+
+
+def test_the_doubt_of_a_standing_sample_line_ends_after_four_hours() -> None:
+    told(works(*LINE_OF_SAMPLE), """
+        00:00  free_chlorine=0.60 flow=8 turbidity=0.40 ph=7.40
+        00:30  free_chlorine=0.02 turbidity=0.20 ph=7.60
+        04:29  state UNKNOWN, no missing
+        05:05  state MISSING, missing critical
+    """)  # fmt: skip
+
+
+def test_turbidity_alone_is_no_sign_of_standing_water() -> None:
+    told(works(*LINE_OF_SAMPLE), """
+        00:00  free_chlorine=0.60 flow=8 turbidity=0.40 ph=7.40
+        00:30  free_chlorine=0.02 turbidity=0.20 ph=7.42     # a filter freshly washed, and dosing lost
+        01:00  state MISSING, missing critical since 00:30
+    """)  # fmt: skip
+
+
+def test_a_pump_known_to_stand_is_a_loss_whatever_the_sample_line_says() -> None:
+    told(works(*LINE_OF_SAMPLE, "doser_running"), """
+        00:00  free_chlorine=0.60 flow=8 turbidity=0.40 ph=7.40 doser_running=1
+        00:30  free_chlorine=0.02 turbidity=0.20 ph=7.60 doser_running=0
+        01:00  state MISSING, missing critical since 00:30
+    """)  # fmt: skip
+
+
+def test_where_a_switch_tells_that_the_sample_flows_the_sample_line_is_not_asked() -> None:
+    told(works(*LINE_OF_SAMPLE, "sample_flow"), """
+        00:00  free_chlorine=0.60 flow=8 turbidity=0.40 ph=7.40 sample_flow=1
+        00:30  free_chlorine=0.02 turbidity=0.20 ph=7.60
+        01:00  state MISSING, missing critical since 00:30
+    """)  # fmt: skip
+
+
+def test_a_slow_fall_counts_from_within_the_accuracy_of_the_analyser() -> None:
+    told(works("free_chlorine", "flow"), """
+        00:00  free_chlorine=0.60 flow=8
+        00:10  free_chlorine=0.15
+        00:20  free_chlorine=0.10
+        00:30  free_chlorine=0.13          # noise does not leave the stretch
+        00:40  free_chlorine=0.05
+        00:41  free_chlorine=0.08
+        00:49  no missing
+        00:50  missing critical since 00:20 at worst 0.05
+    """)  # fmt: skip
+
+
+def test_what_never_reaches_the_floor_is_low_and_not_missing() -> None:
+    told(works("free_chlorine", "flow"), """
+        00:00  free_chlorine=0.60 flow=8
+        00:10  free_chlorine=0.15
+        00:20  free_chlorine=0.07
+        02:00  state LOW, no missing
+    """)  # fmt: skip
+
+
+def test_after_a_fall_in_one_step_only_readings_at_the_floor_count() -> None:
+    told(works("free_chlorine", "flow"), """
+        00:00  free_chlorine=0.60 flow=8
+        00:10  free_chlorine=0.08          # an offset of the analyser, say
+        00:20  free_chlorine=0.05
+        00:21  free_chlorine=0.08
+        02:00  state LOW, no missing
+        02:10  free_chlorine=0.02
+        02:40  missing critical since 02:10
+    """)  # fmt: skip
+
+
+def mixed(**fields: object) -> Works:
+    return works("chlorine_dioxide", "free_chlorine", "flow", disinfectant=Disinfectant.MIXED_CLO2_CL2, **fields)
+
+
+def test_one_residual_of_a_mixed_generator_suffices() -> None:
+    told(mixed(), """
+        00:00  chlorine_dioxide=0.15 free_chlorine=0.10 flow=8
+        02:00  chlorine_dioxide=0.01 free_chlorine=0.40
+        04:00  no low, no missing, no high
+    """)  # fmt: skip
+
+
+def test_a_mixed_generator_is_low_and_lost_only_by_both_residuals() -> None:
+    told(mixed(), """
+        00:00  chlorine_dioxide=0.15 free_chlorine=0.40 flow=8
+        00:10  chlorine_dioxide=0.05 free_chlorine=0.20
+        00:40  low major of outlet/chlorine_dioxide since 00:10, low of outlet/free_chlorine since 00:10, no missing
+        01:00  chlorine_dioxide=0.00 free_chlorine=0.00
+        01:30  missing critical of outlet/chlorine_dioxide since 01:00, missing of outlet/free_chlorine since 01:00
+        01:31  free_chlorine=0.60          # the other one alone proves the water disinfected
+        01:46  missing of outlet/chlorine_dioxide from 01:00 to 01:31, low of outlet/free_chlorine from 00:10 to 01:31
+    """)  # fmt: skip
+
+
+def test_each_residual_of_a_mixed_generator_has_its_own_upper_limit() -> None:
+    told(mixed(), """
+        00:00  chlorine_dioxide=0.15 free_chlorine=2.5 flow=8
+        00:10  high major of outlet/free_chlorine since 00:00, no high of outlet/chlorine_dioxide
+    """)  # fmt: skip
+
+
+def test_a_mixed_generator_with_one_residual_unknown_is_not_called_good() -> None:
+    story = told(mixed(), """
+        00:00  chlorine_dioxide=0.15 free_chlorine=0.10 flow=8
+        01:00  free_chlorine=-
+        01:30  unknown of outlet/chlorine_dioxide, no low
+    """)  # fmt: skip
+    states = {UNIT_STATES[int(row["state"])].name for row in story.account.state.units[0]}
+    assert states == {"UNKNOWN"}

@@ -22,9 +22,8 @@ def test_no_loss_of_disinfection_is_found_late(table: TruthTable) -> None:
     assert table.missed == ()
 
 
-def test_only_a_cell_without_flow_switch_is_called_missing_falsely(table: TruthTable) -> None:
-    struck = [row.kind for row in table.rows if row.false_missing]
-    assert struck == ["no_sample_flow, no switch"]
+def test_nothing_is_called_missing_falsely(table: TruthTable) -> None:
+    assert table.false == ()
 
 
 def without_delays(text: str) -> list[list[str]]:

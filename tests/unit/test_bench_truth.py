@@ -61,10 +61,10 @@ def test_every_stop_of_dosing_is_found_in_time(table: TruthTable) -> None:
     assert table.missed == ()
 
 
-def test_a_cell_without_flow_switch_cannot_be_told_from_lost_dosing(table: TruthTable) -> None:
+def test_a_standing_cell_is_told_by_its_sample_line_where_no_switch_tells(table: TruthTable) -> None:
     found = row(table, "no_sample_flow, no switch")
-    assert (found.injected, found.found, found.in_time, found.false_missing) == (2, 0, None, 2)
-    assert table.false_missing == 2
+    assert (found.injected, found.found, found.in_time, found.false_missing) == (2, 2, None, 0)
+    assert table.false_missing == 0
 
 
 def test_a_lost_link_is_silence(table: TruthTable) -> None:

@@ -52,7 +52,7 @@ def test_a_number_in_the_ruleset_holds_at_all_times_and_names_no_clause() -> Non
 def test_margins_are_added_as_decimals() -> None:
     plan = plan_of(make_works("W1", ("chlorine_dioxide",), disinfectant=Disinfectant.CHLORINE_DIOXIDE))
     assert plan.unit_limits["low_clear"].tolist() == [0.12, 0.12]
-    assert plan.unit_facts["floor_clear"].tolist() == [0.04]
+    assert plan.unit_facts["floor_clear"].tolist() == [0.06]
 
 
 def test_ozone_has_no_lower_limit_at_the_outlet() -> None:
