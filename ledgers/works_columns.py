@@ -55,7 +55,7 @@ WORKS_COLUMNS = (
     Column("equipment", "消毒设备", ("是否配备消毒设备", "equipment"), False, "有 / 无；空白时按消毒方式推定"),
     Column("capacity_m3_d", "设计供水规模(m³/d)", ("供水规模", "设计规模", "capacity_m3_d", "capacity"), True, "大于 0 的数", _M3_D, 20),
     Column("population", "受益人口", ("供水人口", "受益人口数", "population"), True, "整数，单位：人", ("人",)),
-    Column("source_limited", "水源受限", ("水源与净水技术受限", "source_limited"), False, "是 / 否；是：适用 GB 5749 表 1 脚注的放宽限值"),
+    Column("source_limited", "水源受限", ("水源与净水技术受限", "source_limited"), False, "是 / 否；是：水源或净水技术受限，小型供水适用放宽限值"),
     Column("cadence_s", "采样间隔(s)", ("采集间隔", "监测间隔", "cadence_s"), False, "相邻两次读数的间隔，秒；空白 = 60", _SECONDS),
     Column("upload_interval_s", "上报间隔(s)", ("上传间隔", "upload_interval_s"), False, "相邻两次上报的间隔，秒；空白 = 60", _SECONDS),
     Column("longitude", "经度", ("longitude", "lon"), False, "CGCS2000 十进制度，如 106.0843", _DEGREES),
@@ -67,6 +67,9 @@ WORKS_COLUMNS = (
     Column("manager_phone", "管理员电话", ("管理员手机", "负责人电话", "manager_phone"), False, "11 位手机号，用于短信", width=16),
     Column("manager_wecom", "管理员企业微信", ("manager_wecom", "manager_wecom_id"), False, "企业微信账号", width=16),
     Column("commissioned_at", "投产日期", ("投运日期", "commissioned", "commissioned_at"), False, "如 2021-06-01；此日起无数据即告警", width=14),
+    Column("treatment_limited", "净水技术受限", ("净水技术也受限", "treatment_limited"), False, "是 / 否；水源受限且净水技术也受限：GB 5749-2006 表 4 注（浑浊度 5 NTU）", width=16),
+    Column("groundwater_limited", "地下水源受限", ("groundwater_limited",), False, "是 / 否；是：GB 5749-2006 表 1 注（硝酸盐 20 mg/L），仅用于 2023-04-01 前的数据", width=16),
+    Column("raw_permanganate_above_6", "原水耗氧量大于6", ("原水耗氧量>6", "水源受限且原水耗氧量大于6", "raw_permanganate_above_6"), False, "是 / 否；水源受限且原水耗氧量大于 6 mg/L：GB 5749-2006 表 1 注（耗氧量 5 mg/L）", width=16),
 )  # fmt: skip
 
 POINT_COLUMNS = (

@@ -38,6 +38,9 @@ _LISTS: Mapping[str, list[str]] = {
     "disinfectant": shown_words(DISINFECTANT_WORDS),
     "equipment": shown_words(EQUIPMENT_WORDS),
     "source_limited": shown_words(YES_NO_WORDS),
+    "treatment_limited": shown_words(YES_NO_WORDS),
+    "groundwater_limited": shown_words(YES_NO_WORDS),
+    "raw_permanganate_above_6": shown_words(YES_NO_WORDS),
     "kind": shown_words(POINT_KIND_WORDS),
 }
 
@@ -134,6 +137,9 @@ def _works_values(entry: Works) -> dict[str, Value]:
         "capacity_m3_d": entry.capacity_m3_d,
         "population": entry.population,
         "source_limited": YES_NO_WORDS[entry.source_limited][0],
+        "treatment_limited": YES_NO_WORDS[entry.treatment_limited][0],
+        "groundwater_limited": YES_NO_WORDS[entry.groundwater_limited][0],
+        "raw_permanganate_above_6": YES_NO_WORDS[entry.raw_permanganate_above_6][0],
         "cadence_s": entry.cadence_s,
         "upload_interval_s": entry.upload_interval_s,
         "longitude": entry.longitude,

@@ -55,6 +55,9 @@ _READERS: Mapping[str, AnyReader] = {
     "capacity_m3_d": number(0, 10_000_000, above=True),
     "population": whole_number(0, 50_000_000),
     "source_limited": _YES_NO,
+    "treatment_limited": _YES_NO,
+    "groundwater_limited": _YES_NO,
+    "raw_permanganate_above_6": _YES_NO,
     "cadence_s": whole_number(1, 86_400),
     "upload_interval_s": whole_number(1, 7 * 86_400),
     "longitude": number(-180, 180),
@@ -71,7 +74,8 @@ _READERS: Mapping[str, AnyReader] = {
 # Columns that are a field of `Works` as they stand; the others are part of its key or of a contact.
 _PLAIN = (
     "name", "township", "disinfectant", "equipment", "capacity_m3_d", "population", "source_limited", "cadence_s",
-    "upload_interval_s", "longitude", "latitude", "commissioned_at",
+    "upload_interval_s", "longitude", "latitude", "commissioned_at", "treatment_limited", "groundwater_limited",
+    "raw_permanganate_above_6",
 )  # fmt: skip
 
 

@@ -30,7 +30,6 @@ __all__ = [
     "span_of",
 ]
 
-STANDARD = "GB 5749"
 DISINFECTANTS = "disinfectant"
 MICROBIAL = "microbial"
 RADIOACTIVE = "radioactive"
@@ -91,12 +90,16 @@ class Note(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LabPlace:
-    """What of works and sample bears on the choice of a row. ``sampled_on`` is the day at the works."""
+    """What of works and sample bears on the choice of a row. ``sampled_on`` is the day at the works.
+
+    ``small_limited``: relaxed rows are granted; ``conditions``: those of rows that the register states of the works.
+    """
 
     point_kind: PointKind
     small_limited: bool
     disinfectant: Disinfectant
     sampled_on: date
+    conditions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,9 @@ def _row(code: str, place: LabPlace, limits: Iterable[Limit]) -> tuple[Limit | N
         return None, Why.SOURCE_WATER
     if place.point_kind is PointKind.TREATMENT:
         return None, Why.TREATMENT_WATER
-    rows = applicable_limits(limits, code, place.point_kind, small_limited=place.small_limited, standard=STANDARD)
+    rows = applicable_limits(
+        limits, code, place.point_kind, small_limited=place.small_limited, standard="", conditions=place.conditions
+    )
     if not rows:
         return None, Why.NO_LIMIT
     if any(row.group == DISINFECTANTS for row in rows) and code not in FITTING_RESIDUALS[place.disinfectant]:

@@ -98,6 +98,9 @@ class WorksOut(BaseModel):
     population: int
     small_supply: bool
     source_limited: bool
+    treatment_limited: bool
+    groundwater_limited: bool
+    raw_permanganate_above_6: bool
     cadence_s: int
     upload_interval_s: int
     longitude: float | None
@@ -114,7 +117,9 @@ class WorksOut(BaseModel):
         return cls(
             county=works.county, id=works.id, name=works.name, township=works.township, disinfectant=works.disinfectant,
             equipment=works.equipment, capacity_m3_d=works.capacity_m3_d, population=works.population,
-            small_supply=works.is_small_supply, source_limited=works.source_limited, cadence_s=works.cadence_s,
+            small_supply=works.is_small_supply, source_limited=works.source_limited,
+            treatment_limited=works.treatment_limited, groundwater_limited=works.groundwater_limited,
+            raw_permanganate_above_6=works.raw_permanganate_above_6, cadence_s=works.cadence_s,
             upload_interval_s=works.upload_interval_s, longitude=works.longitude, latitude=works.latitude, time_zone=works.time_zone,
             simulated=works.simulated,
             points=[PointOut(id=p.id, kind=p.kind, name=p.name, parameters=list(p.parameters)) for p in works.points],

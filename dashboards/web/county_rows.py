@@ -6,7 +6,7 @@ from dashboards.web.feed import STATE_ORDER, CountyView, WorksRow, row_rank
 from dashboards.web.layout import empty_state
 from dashboards.web.marks import glyph, severity_chip
 from dashboards.web.texts import Texts
-from dashboards.web.words import clock_time, duration, finding_short, incident_title, legal_limit
+from dashboards.web.words import clock_time, duration, finding_short, incident_title, legal_limit, zone
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.findings import DisinfectionState, FindingKind
 from qingquan.domain.incidents import Incident, IncidentState
@@ -136,7 +136,9 @@ def _outside(row: WorksRow, parameter: str | None, value: float | None) -> int:
     outlet = next((p for p in row.works.points if p.kind is PointKind.OUTLET), None)
     if value is None or parameter is None or outlet is None or row.state.as_of is None:
         return 0
-    limit = legal_limit(row.works, outlet, parameter, from_ms(row.state.as_of).date())
+    limit = legal_limit(
+        row.works, outlet, parameter, from_ms(row.state.as_of).astimezone(zone(row.works.time_zone)).date()
+    )
     if limit is None:
         return 0
     return (

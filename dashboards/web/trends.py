@@ -9,7 +9,7 @@ import numpy as np
 from dashboards.web.chart import Span, chart_options, doubtful_spans, step_for
 from dashboards.web.layout import Console
 from dashboards.web.texts import Texts
-from dashboards.web.words import legal_limit, limit_words, number, parameter_name, unit_name
+from dashboards.web.words import legal_limit, limit_words, number, parameter_name, unit_name, zone
 from qingquan.clock import from_ms
 from qingquan.domain.findings import Finding
 from qingquan.domain.parameters import Limit, Parameter, ParameterKind
@@ -45,7 +45,7 @@ def load_chart(
     aggregates = ("mean",) if row.kind is ParameterKind.STATE else ("mean", "min", "max")
     key = SeriesKey(works.county, works.id, point.id, parameter)
     trend = console.data.trend(key, span.start, span.end, step, aggregates)
-    limit = legal_limit(works, point, parameter, from_ms(span.end).date())
+    limit = legal_limit(works, point, parameter, from_ms(span.end).astimezone(zone(works.time_zone)).date())
     gap = max(3 * works.cadence_s * 1000, (step or 0) * 2)
     doubtful = doubtful_spans(trend, findings, span.end, works.cadence_s)
     options = chart_options(trend, row, limit, doubtful, span, t, tz=works.time_zone, gap_ms=gap)

@@ -3,7 +3,6 @@
 import math
 import re
 from datetime import date, datetime
-from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dashboards.web.texts import Texts
@@ -11,9 +10,10 @@ from qingquan.clock import from_ms
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident
 from qingquan.domain.parameters import Limit, LimitKind
-from qingquan.domain.works import PointKind, SamplingPoint, Works
+from qingquan.domain.works import SamplingPoint, Works
 from qingquan.standards.divisions import division_name
-from qingquan.standards.loader import limit_for, load_standards
+from qingquan.standards.loader import load_standards
+from qingquan.standards.profiles import load_profiles
 
 __all__ = [
     "cause_parameter",
@@ -97,20 +97,8 @@ def masked_phone(phone: str) -> str:
 
 
 def legal_limit(works: Works, point: SamplingPoint, parameter: str, on: date) -> Limit | None:
-    """Row of the standard that judges a parameter at a point of a works on a day.
-
-    A residual is judged only where it is the works' own disinfectant's: chlorine in water treated with chlorine dioxide
-    has no bound of its own there.
-    """
-    residuals = {"free_chlorine", "total_chlorine", "chlorine_dioxide", "ozone"}
-    if parameter in residuals and parameter != works.disinfectant.residual:
-        return None
-    return _row_in_force(parameter, point.kind, on, works.is_small_supply and works.source_limited)
-
-
-@lru_cache(maxsize=4096)
-def _row_in_force(parameter: str, kind: PointKind, on: date, small_limited: bool) -> Limit | None:
-    return limit_for(load_standards().limits, parameter, kind, on, small_limited=small_limited)
+    """Row of the standard, or of the county's or province's own, that judges a parameter at a point of a works on a day."""
+    return load_profiles().binding(works.county).limit_on(works, point.kind, parameter, on)
 
 
 def limit_words(limit: Limit | None, t: Texts) -> str:

@@ -1,15 +1,16 @@
 """What is measured, and the legal bound on it."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from enum import StrEnum
 
-__all__ = ["Limit", "LimitKind", "Parameter", "ParameterKind", "SupplyClass", "applicable_limits"]
+__all__ = ["Limit", "LimitKind", "Parameter", "ParameterKind", "SupplyClass", "applicable_limits", "within"]
 
 
 # Points of raw water: not judged by the drinking-water standard, measured by instruments of wider range.
 UNJUDGED_POINTS = ("source", "treatment")
+DAY = timedelta(1)
 
 
 class ParameterKind(StrEnum):
@@ -121,28 +122,53 @@ def applicable_limits(
     standard: str = "GB 5749",
     conditions: Collection[str] = (),
 ) -> list[Limit]:
-    """The rows that judge a parameter at a kind of point, one per period of force, oldest first.
+    """The rows that judge a parameter at a kind of point, one per period of force, oldest first, no two on one day.
 
     A relaxed row wins over the general one of the same period, but only where ``small_limited`` (small or dispersed
     supply **and** source or treatment limited) holds; a row with a condition wins over those without, but only where
     ``conditions`` (facts known of the works) holds it; a row for the exact point kind wins over one for any point.
-    Disinfectant rows name outlet and network end only: network points are judged like the end.
+    Disinfectant rows name outlet and network end only: network points are judged like the end. A row that another goes
+    before on some of its days comes back with the days that are left to it.
     """
     if point_kind in UNJUDGED_POINTS:
         return []
     place = "network_end" if point_kind == "network" else point_kind
-    best: dict[date, Limit] = {}
-    for limit in limits:
-        if limit.code != code or not limit.standard.startswith(standard) or limit.point not in ("any", place):
+    return _by_period(
+        [
+            limit
+            for limit in limits
+            if limit.code == code
+            and limit.standard.startswith(standard)
+            and limit.point in ("any", place)
+            and (small_limited or limit.supply is not SupplyClass.SMALL_LIMITED)
+            and (not limit.condition or limit.condition in conditions)
+        ]
+    )
+
+
+def _by_period(rows: Sequence[Limit]) -> list[Limit]:
+    """Of rows that may be in force together, the one that goes before the others, period by period."""
+    ends = {row.valid_to for row in rows if row.valid_to not in (None, date.max)}
+    starts = sorted({row.valid_from for row in rows} | {end + DAY for end in ends if end is not None})
+    found: list[tuple[Limit, date, date | None]] = []
+    for number, first in enumerate(starts):
+        last = starts[number + 1] - DAY if number + 1 < len(starts) else None
+        row = max((one for one in rows if one.is_in_force(first)), key=_precedence, default=None)
+        if row is None:
             continue
-        if limit.supply is SupplyClass.SMALL_LIMITED and not small_limited:
-            continue
-        if limit.condition and limit.condition not in conditions:
-            continue
-        rival = best.get(limit.valid_from)
-        if rival is None or _precedence(limit) > _precedence(rival):
-            best[limit.valid_from] = limit
-    return [best[day] for day in sorted(best)]
+        if found and found[-1][0] is row:
+            found[-1] = (row, found[-1][1], last)
+        else:
+            found.append((row, first, last))
+    return [within(row, first, last) for row, first, last in found]
+
+
+def within(row: Limit, first: date, last: date | None) -> Limit:
+    """The row with no other days of force than those from ``first`` to ``last`` (``None`` = without end)."""
+    ends = [end for end in (row.valid_to, last) if end is not None]
+    start, end = max(row.valid_from, first), min(ends, default=None)
+    is_same = start == row.valid_from and (end == row.valid_to or (row.valid_to == date.max and end is None))
+    return row if is_same else replace(row, valid_from=start, valid_to=end)
 
 
 def _precedence(limit: Limit) -> tuple[bool, bool, bool]:

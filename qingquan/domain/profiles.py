@@ -5,14 +5,15 @@ Three standings never overwrite each other: what binds (the limit that decides a
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from enum import StrEnum
 
-from qingquan.domain.parameters import UNJUDGED_POINTS, Limit, SupplyClass, applicable_limits
+from qingquan.domain.parameters import UNJUDGED_POINTS, Limit, SupplyClass, applicable_limits, within
 from qingquan.domain.works import Works
 
 __all__ = [
+    "Binding",
     "Criterion",
     "PassedOver",
     "Profile",
@@ -21,13 +22,13 @@ __all__ = [
     "Standing",
     "WhyNone",
     "WhyNot",
+    "is_small_and_limited",
     "known_conditions",
     "profile_at",
     "ruling",
 ]
 
-CONDITIONS_TAG = "limit_conditions"
-"""Tag of a works that lists, separated by blanks, the conditions of rows that are known to hold there."""
+DAY = timedelta(1)
 
 
 class Standing(StrEnum):
@@ -80,7 +81,7 @@ class Profile:
     def is_relaxed_for(self, works: Works) -> bool:
         """Whether a works gets the relaxed rows for small supplies."""
         if self.relaxation is Relaxation.SMALL_LIMITED:
-            return works.is_small_supply and works.source_limited
+            return is_small_and_limited(works)
         if self.relaxation is Relaxation.SMALL:
             return works.is_small_supply
         if self.relaxation is Relaxation.BELOW_1000:
@@ -120,7 +121,6 @@ class WhyNot(StrEnum):
     NOT_LIMITED = "not_limited"
     NOT_GRANTED = "not_granted"
     CONDITION_UNKNOWN = "condition_unknown"
-    RECORDED_ONLY = "recorded_only"
     YIELDS = "yields"
 
 
@@ -160,9 +160,94 @@ def profile_at(profiles: Iterable[Profile], county: str, on: date, standing: Sta
 
 
 def known_conditions(works: Works) -> frozenset[str]:
-    """Conditions of rows that the register knows to hold at a works: that its source is limited, and what a tag says."""
-    said = frozenset(works.tags.get(CONDITIONS_TAG, "").split())
-    return said | {"source_limited"} if works.source_limited else said
+    """Conditions of rows that the register states of a works; what it does not state does not hold."""
+    stated = {
+        "source_limited": works.source_limited,
+        "groundwater_limited": works.groundwater_limited,
+        "raw_permanganate_above_6": works.raw_permanganate_above_6,
+        "turbidity_second_step": works.source_limited and works.treatment_limited,
+    }
+    return frozenset(condition for condition, holds in stated.items() if holds)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What binds in a county: dated profiles, and the rows of all of them through all years.
+
+    The one place that chooses a row, for judging readings and laboratory results, for what is drawn and what is explained.
+    Without profiles, relaxed rows are granted as by the national standard: to small supplies that are limited.
+    """
+
+    profiles: tuple[Profile, ...]
+    rows: tuple[Limit, ...]
+    _chosen: dict[tuple[object, ...], tuple[Limit, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def own_standards(self) -> frozenset[str]:
+        """Standards of a region's own rows."""
+        return frozenset(one.standard for one in self.profiles if one.region)
+
+    def limits_at(self, works: Works, point_kind: str, code: str) -> tuple[Limit, ...]:
+        """Rows that judge a parameter at a kind of point of a works, oldest first, no two on one day; () where none does."""
+        relaxed = tuple(one.is_relaxed_for(works) for one in self.profiles) or (is_small_and_limited(works),)
+        key = (code, str(point_kind), relaxed, known_conditions(works), works.disinfectant)
+        found = self._chosen.get(key)
+        if found is None:
+            found = self._chosen[key] = self._choose(works, point_kind, code)
+        return found
+
+    def limit_on(self, works: Works, point_kind: str, code: str, on: date) -> Limit | None:
+        """The row that judges a parameter at a kind of point of a works on a day."""
+        return next((row for row in self.limits_at(works, point_kind, code) if row.is_in_force(on)), None)
+
+    def is_relaxed_on(self, works: Works, on: date) -> bool:
+        """Whether the profile of the day grants a works the relaxed rows."""
+        return self._is_relaxed(profile_at(self.profiles, works.county, on, Standing.BINDING), works)
+
+    def _is_relaxed(self, profile: Profile | None, works: Works) -> bool:
+        return is_small_and_limited(works) if profile is None else profile.is_relaxed_for(works)
+
+    def _choose(self, works: Works, point_kind: str, code: str) -> tuple[Limit, ...]:
+        rows = [row for row in self.rows if row.code == code]
+        if not rows or (rows[0].group == "disinfectant" and code not in works.disinfectant.residuals):
+            return ()
+        conditions = known_conditions(works)
+        found: list[Limit] = []
+        for first, last, profile in self._periods(works.county):
+            days = [
+                within(row, first, last)
+                for row in rows
+                if (last is None or row.valid_from <= last) and (row.valid_to is None or row.valid_to >= first)
+            ]
+            is_relaxed = self._is_relaxed(profile, works)
+            for row in applicable_limits(
+                days, code, point_kind, small_limited=is_relaxed, standard="", conditions=conditions
+            ):
+                before = found[-1] if found else None
+                if before is not None and before.id == row.id and before.valid_to == row.valid_from - DAY:
+                    found[-1] = replace(before, valid_to=row.valid_to)
+                else:
+                    found.append(row)
+        return tuple(found)
+
+    def _periods(self, county: str) -> list[tuple[date, date | None, Profile | None]]:
+        """Days from change to change of the profile in force; one span of all days where there are no profiles."""
+        if not self.profiles:
+            return [(date.min, None, None)]
+        starts = {one.valid_from for one in self.profiles}
+        starts |= {one.valid_to + DAY for one in self.profiles if one.valid_to and one.valid_to != date.max}
+        ordered = sorted(starts)
+        ends = [*(day - DAY for day in ordered[1:]), None]
+        spans = [
+            (first, last, profile_at(self.profiles, county, first, Standing.BINDING))
+            for first, last in zip(ordered, ends, strict=True)
+        ]
+        return [span for span in spans if span[2] is not None]
+
+
+def is_small_and_limited(works: Works) -> bool:
+    """Small supply whose source or treatment is registered as limited: the footnote of GB 5749-2022 Table 1."""
+    return works.is_small_supply and works.source_limited
 
 
 def ruling(
@@ -173,7 +258,7 @@ def ruling(
     on: date,
     profile: Profile,
     residuals: Collection[str],
-    conditions: Collection[str] = (),
+    conditions: Collection[str] | None = None,
 ) -> Ruling:
     """Which of the rows judges a parameter at a kind of point of a works on a day, and why the others do not.
 
@@ -186,9 +271,9 @@ def ruling(
     residuals
         Rows of disinfectants that judge this works; those of others do not.
     conditions
-        Conditions of rows that the judging takes into account. Without them it is strict: a row that depends on one is
-        passed over even where the register says that it holds.
+        Conditions of rows taken to hold; without them, those the register states.
     """
+    conditions = known_conditions(works) if conditions is None else conditions
     rows = [row for row in limits if row.code == code]
     if point_kind in UNJUDGED_POINTS:
         return Ruling(None, WhyNone.RAW_WATER, ())
@@ -197,16 +282,9 @@ def ruling(
     if rows[0].group == "disinfectant" and code not in residuals:
         return Ruling(None, WhyNone.OTHER_DISINFECTANT, ())
     is_relaxed = profile.is_relaxed_for(works)
-    chosen = next(
-        (
-            row
-            for row in applicable_limits(
-                rows, code, point_kind, small_limited=is_relaxed, standard="", conditions=conditions
-            )
-            if row.is_in_force(on)
-        ),
-        None,
-    )
+    periods = applicable_limits(rows, code, point_kind, small_limited=is_relaxed, standard="", conditions=conditions)
+    found = next((row.id for row in periods if row.is_in_force(on)), None)
+    chosen = next((row for row in rows if row.id == found and row.is_in_force(on)), None)
     passed = tuple(
         PassedOver(row, _why_not(row, works, point_kind, on, is_relaxed, conditions, profile))
         for row in rows
@@ -228,7 +306,7 @@ def _why_not(
     if row.supply is SupplyClass.SMALL_LIMITED and not is_relaxed:
         return _not_relaxed(works, profile)
     if row.condition and row.condition not in conditions:
-        return _condition_not_met(row.condition, works)
+        return WhyNot.NOT_LIMITED if row.condition == "source_limited" else WhyNot.CONDITION_UNKNOWN
     return WhyNot.YIELDS
 
 
@@ -238,9 +316,3 @@ def _not_relaxed(works: Works, profile: Profile) -> WhyNot:
     if profile.relaxation is Relaxation.SMALL_LIMITED and works.is_small_supply:
         return WhyNot.NOT_LIMITED
     return WhyNot.NOT_SMALL
-
-
-def _condition_not_met(condition: str, works: Works) -> WhyNot:
-    if condition in known_conditions(works):
-        return WhyNot.RECORDED_ONLY
-    return WhyNot.NOT_LIMITED if condition == "source_limited" else WhyNot.CONDITION_UNKNOWN

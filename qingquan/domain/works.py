@@ -101,6 +101,11 @@ class Works:
     ``county`` is the 6-digit GB/T 2260 code. ``cadence_s`` is the expected time between two readings [s],
     ``upload_interval_s`` the expected time between two uploads [s]. ``time_zone`` (IANA) applies to device
     times without offset. ``evidence`` says whether instruments or people measure the residual. ``longitude``/``latitude`` are CGCS2000 degrees.
+
+    Facts on which rows of a standard depend: ``source_limited``, source or treatment technique is limited;
+    ``treatment_limited``, the treatment technique as well as the source; ``groundwater_limited``, the limited source is
+    groundwater; ``raw_permanganate_above_6``, the source is limited and its CODMn above 6 mg/L. What is not stated does
+    not hold, and the stricter row is used.
     """
 
     county: str
@@ -124,6 +129,9 @@ class Works:
     note: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     evidence: Evidence = "sensor"
+    treatment_limited: bool = False
+    groundwater_limited: bool = False
+    raw_permanganate_above_6: bool = False
 
     @property
     def is_hand_logged(self) -> bool:

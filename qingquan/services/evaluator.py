@@ -34,6 +34,7 @@ from qingquan.services.silence import Silence
 from qingquan.services.snapshots import FileSnapshots
 from qingquan.services.standing import Standing
 from qingquan.standards.loader import load_standards
+from qingquan.standards.profiles import load_profiles
 from qingquan.store.reading_log import ReadingLog
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 from qingquan.store.sql.findings import get_findings
@@ -85,7 +86,7 @@ class Evaluator:
             earliest_ms=to_ms(datetime(config.earliest_accepted_year, 1, 1, tzinfo=UTC)),
             future_tolerance_ms=config.future_tolerance_s * 1000,
         )  # fmt: skip
-        tables = Tables(self._parameters, standards.limits, load_ruleset(config))
+        tables = Tables(self._parameters, load_profiles().binding, load_ruleset(config))
         self._folds = Folds(tables, config.log_partitions, self._catalog, config.language)
         self._snapshots = FileSnapshots(config.data_path / "snapshots")
         self._silence = Silence(self._parameters, config.language)

@@ -19,7 +19,6 @@ from qingquan.standards.loader import load_standards
 from qingquan.standards.profiles import ProfileTables, load_profiles
 from qingquan.store.sql.engine import check_schema, open_database, reading
 from qingquan.store.sql.register import load_works
-from rules.lab import FITTING_RESIDUALS
 
 __all__ = ["Explanation", "explain", "explanation_json", "explanation_of", "moment_of", "works_named"]
 
@@ -164,7 +163,7 @@ def explanation_of(
     else:
         rows = tables.binding_rows(works.county) if chosen.standing is Standing.BINDING else tables.rows_for(chosen)
         rows_on = on if profile is None else _day_of_rows(rows, on)
-        found = ruling(rows, works, place.kind, code, rows_on, chosen, FITTING_RESIDUALS[works.disinfectant])
+        found = ruling(rows, works, place.kind, code, rows_on, chosen, works.disinfectant.residuals)
         if not chosen.standard:
             found = Ruling(None, WhyNone.NOT_HELD, ())
         elif found.why_none is WhyNone.NO_ROW:

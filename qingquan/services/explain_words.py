@@ -204,10 +204,6 @@ def _reason(one: PassedOver, told: Told, is_zh: bool) -> str:
             f"未登记{condition[0]}，不放宽",
             f"the register does not say that {condition[1]}: not relaxed",
         ),
-        WhyNot.RECORDED_ONLY: (
-            f"虽已登记{condition[0]}，但判定从严，不采用附条件的限值",
-            f"although the register says that {condition[1]}, judging stays strict and leaves conditional rows aside",
-        ),
         WhyNot.YIELDS: ("让位于更具体的一行", "the more particular row goes before it"),
     }[one.why]
     return words[0 if is_zh else 1]

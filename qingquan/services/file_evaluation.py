@@ -19,6 +19,7 @@ from qingquan.services.folds import Fold
 from qingquan.services.rulesets import load_ruleset
 from qingquan.services.silence import Silence
 from qingquan.standards.loader import load_standards
+from qingquan.standards.profiles import load_profiles
 from rules.engine import evaluate, open_findings
 from rules.plan import Plan, compile_plan
 from rules.state import new_state
@@ -69,7 +70,7 @@ def evaluate_file(
     """
     tables = load_standards()
     works = works_of(mapping)
-    plan = compile_plan([works], tables.parameters, tables.limits, load_ruleset(config))
+    plan = compile_plan([works], tables.parameters, load_profiles().binding, load_ruleset(config))
     fold = Fold(0, plan, new_state(plan))
     columns, rows, refused_rows, refused_cells = _read(file, mapping, plan, progress)
     found: dict[str, Finding] = {}

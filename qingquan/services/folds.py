@@ -1,6 +1,6 @@
 """The evaluator's folds: one per partition of the reading log, each with its plan, state and covered sequence."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,14 +8,14 @@ import numpy.typing as npt
 import structlog
 
 from qingquan.domain.findings import Finding
-from qingquan.domain.parameters import Limit, Parameter
+from qingquan.domain.parameters import Parameter
 from qingquan.domain.readings import ReadingBatch, SeriesCatalog, SeriesKey
 from qingquan.domain.works import Works
 from qingquan.services.snapshots import FileSnapshots, Snapshot
 from qingquan.store.reading_log.partition import partition_of
 from rules.engine import evaluate
 from rules.layout import NEVER
-from rules.plan import Plan, compile_plan
+from rules.plan import Limits, Plan, compile_plan
 from rules.ruleset import Ruleset
 from rules.state import State, adopt, new_state, pack, unpack
 
@@ -29,7 +29,7 @@ class Tables:
     """What plans are compiled from besides the register."""
 
     parameters: Mapping[str, Parameter]
-    limits: Sequence[Limit]
+    limits: Limits
     ruleset: Ruleset
 
 

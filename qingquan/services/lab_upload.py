@@ -18,10 +18,11 @@ from ingest.lab.wording import refusal_text
 from qingquan.clock import from_ms
 from qingquan.config import Config
 from qingquan.domain.lab import LabOperator, LabReport, LabResult, LabSample, LabVerdict
+from qingquan.domain.profiles import known_conditions
 from qingquan.domain.works import Works
 from qingquan.errors import StoreUnavailable, WrongUse
 from qingquan.standards.laboratory import load_laboratory
-from qingquan.standards.loader import load_standards
+from qingquan.standards.profiles import load_profiles
 from qingquan.standards.severities import load_lab_severities
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.lab import add_results, hold_uploads, judged_results, samples_by_number, save_samples
@@ -177,7 +178,10 @@ class _Attempt:
         stored = self.held.get(sample.county, {}).get(sample.number) if sample.id else None
         before = stored.results if stored is not None else ()
         judged = judge_sample(
-            (*before, *sample.results), _place(sample, self.works), load_standards().limits, _conversion
+            (*before, *sample.results),
+            _place(sample, self.works),
+            load_profiles().binding(sample.county).rows,
+            _conversion,
         )
         had = {result.parameter for result in before}
         fresh = (one for one in judged if one.result.parameter not in had)
@@ -194,7 +198,7 @@ class _Attempt:
         for (county, works), series in touched.items():
             results = judged_results(connection, county, works, {parameter for _, parameter in series})
             history += [(one, result) for one, result in results if (one.point, result.parameter) in series]
-        limits = {limit.id: limit for limit in load_standards().limits}
+        limits = {row.id: row for county, _ in touched for row in load_profiles().binding(county).rows}
         findings = findings_of(history, limits, load_lab_severities(), config.language)
         return apply_findings(connection, findings, self.works, self.now_ms, AlertSettings.from_config(config))
 
@@ -202,11 +206,13 @@ class _Attempt:
 def _place(sample: LabSample, works: Mapping[WorksKey, Works]) -> LabPlace:
     entry = works[sample.county, sample.works]
     point = next(point for point in entry.points if point.id == sample.point)
+    sampled_on = from_ms(sample.sampled_at).astimezone(ZoneInfo(entry.time_zone)).date()
     return LabPlace(
         point_kind=point.kind,
-        small_limited=entry.is_small_supply and entry.source_limited,
+        small_limited=load_profiles().binding(entry.county).is_relaxed_on(entry, sampled_on),
         disinfectant=entry.disinfectant,
-        sampled_on=from_ms(sample.sampled_at).astimezone(ZoneInfo(entry.time_zone)).date(),
+        sampled_on=sampled_on,
+        conditions=known_conditions(entry),
     )
 
 

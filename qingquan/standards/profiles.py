@@ -4,13 +4,13 @@ Read apart from `load_standards`, on first need: nothing here takes part in the 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cache
 from itertools import pairwise
 
 from qingquan.domain.parameters import Limit
-from qingquan.domain.profiles import Criterion, Profile, Relaxation, Standing, profile_at
+from qingquan.domain.profiles import Binding, Criterion, Profile, Relaxation, Standing, profile_at
 from qingquan.errors import ConfigurationError
 from qingquan.standards.limit_checks import duplicate_faults, limit_faults, reference_faults
 from qingquan.standards.limit_rows import CONFIDENCES, LIMIT_COLUMNS, REFERENCE_COLUMNS, limit_of, reference_of
@@ -43,6 +43,7 @@ class ProfileTables:
     profiles: dict[str, Profile]
     rows: dict[str, tuple[Limit, ...]]
     criteria: tuple[Criterion, ...]
+    _bindings: dict[str, Binding] = field(default_factory=dict, compare=False, repr=False)
 
     def at(self, county: str, on: date, standing: Standing = Standing.BINDING) -> Profile | None:
         """The profile in force in a county on a day."""
@@ -54,6 +55,17 @@ class ProfileTables:
         if not profile.base:
             return own
         return _overlaid(self.rows_for(self.profiles[profile.base]), own)
+
+    def binding(self, county: str) -> Binding:
+        """What binds in a county: the one door for everything that judges, draws or explains."""
+        found = self._bindings.get(county)
+        if found is None:
+            rows = self.binding_rows(county)
+            fitting = (one for one in self.profiles.values() if one.standing is Standing.BINDING and one.covers(county))
+            # Counties without rows of their own share one value, and with it what it has chosen.
+            value = Binding(tuple(fitting), rows)
+            found = self._bindings[county] = next((one for one in self._bindings.values() if one == value), value)
+        return found
 
     def binding_rows(self, county: str) -> tuple[Limit, ...]:
         """Rows that bind in a county through all years: the national ones with the county's and province's laid over."""

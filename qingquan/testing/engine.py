@@ -12,6 +12,7 @@ from qingquan.domain.findings import Finding
 from qingquan.domain.readings import ReadingBatch
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
 from qingquan.standards.loader import load_standards
+from qingquan.standards.profiles import load_profiles
 from rules.engine import evaluate, open_findings
 from rules.plan import Plan, compile_plan
 from rules.ruleset import Ruleset, parse_ruleset
@@ -55,7 +56,7 @@ def make_works(
 def plan_of(*works: Works) -> Plan:
     """A plan by the shipped ruleset and standards."""
     tables = load_standards()
-    return compile_plan(works, tables.parameters, tables.limits, default_ruleset())
+    return compile_plan(works, tables.parameters, load_profiles().binding, default_ruleset())
 
 
 class Account:

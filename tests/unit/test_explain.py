@@ -127,17 +127,44 @@ def test_an_evaluation_whose_limits_are_not_held_says_so() -> None:
     assert found.why_none is WhyNone.NOT_HELD
 
 
-def test_a_condition_that_the_judging_leaves_aside_is_told() -> None:
-    large_limited = make_works(points=POINTS, capacity_m3_d=5000.0, population=50_000, source_limited=True)
-    found = told(large_limited, "turbidity", "2020-01-01")
-    assert found.limit is not None
-    assert found.limit.max == 1
-    assert why(found, "gb5749-2006.turbidity.source_limited") is WhyNot.RECORDED_ONLY
-    assert why(found, "gb5749-2006.turbidity.small_second_step") is WhyNot.NOT_SMALL
-    assert (
-        why(told(SMALL, "nitrate_n", "2020-01-01"), "gb5749-2006.nitrate_n.groundwater_limited")
-        is WhyNot.CONDITION_UNKNOWN
+@pytest.mark.parametrize(
+    ("facts", "parameter", "row", "said"),
+    [
+        ({}, "turbidity", "gb5749-2006.turbidity", "登记表未注明水源或净水技术受限，不放宽"),
+        ({"source_limited": True}, "turbidity", "gb5749-2006.turbidity.source_limited", "已登记水源或净水技术受限"),
+        ({"treatment_limited": True}, "turbidity", "gb5749-2006.turbidity", "不放宽"),
+        ({}, "nitrate_n", "gb5749-2006.nitrate_n", "未登记地下水源受限，不放宽"),
+        ({"groundwater_limited": True}, "nitrate_n", "gb5749-2006.nitrate_n.groundwater_limited", "已登记地下水源受限"),
+        ({"source_limited": True}, "permanganate_index", "gb5749-2006.permanganate_index", "未登记水源受限且原水耗氧量大于6"),
+        (
+            {"raw_permanganate_above_6": True}, "permanganate_index",
+            "gb5749-2006.permanganate_index.raw_permanganate_above_6", "已登记水源受限且原水耗氧量大于6",
+        ),
+    ],
+)  # fmt: skip
+def test_a_condition_relaxes_where_the_register_states_it_and_nowhere_else(
+    facts: dict[str, bool], parameter: str, row: str, said: str
+) -> None:
+    large = make_works(points=POINTS, capacity_m3_d=5000.0, population=50_000, **facts)
+    found = told(large, parameter, "2020-01-01")
+    assert (found.limit and found.limit.id) == row
+    assert said in found.zh
+    today = told(large, parameter)
+    assert (today.limit and today.limit.id) == f"gb5749-2022.{parameter}"
+
+
+def test_the_second_step_of_table_4_needs_a_small_supply_with_source_and_treatment_limited() -> None:
+    both = {"source_limited": True, "treatment_limited": True}
+    small, large = (
+        make_works(points=POINTS, **both),
+        make_works(points=POINTS, capacity_m3_d=5e3, population=50_000, **both),
     )
+    found = told(small, "turbidity", "2020-01-01")
+    assert (found.limit and found.limit.max) == 5
+    assert why(told(large, "turbidity", "2020-01-01"), "gb5749-2006.turbidity.small_second_step") is WhyNot.NOT_SMALL
+    only_source = told(SMALL_LIMITED, "turbidity", "2020-01-01")
+    assert (only_source.limit and only_source.limit.max) == 3
+    assert why(only_source, "gb5749-2006.turbidity.small_second_step") is WhyNot.CONDITION_UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,9 @@ GOOD: dict[str, Cell] = {
     "管理员电话": "",
     "管理员企业微信": "luo",
     "投产日期": DAY,
+    "净水技术受限": "否",
+    "地下水源受限": "否",
+    "原水耗氧量大于6": "否",
 }
 
 WORKS = Works(
@@ -116,6 +119,10 @@ def test_english_headers_and_words_serve_as_well() -> None:
         ("消毒方式", "uv", "disinfectant", Disinfectant.UV),
         ("消毒设备", "未配备", "equipment", Equipment.NOT_EQUIPPED),
         ("水源受限", True, "source_limited", True),
+        ("净水技术受限", "是", "treatment_limited", True),
+        ("地下水源受限", "是", "groundwater_limited", True),
+        ("原水耗氧量大于6", "yes", "raw_permanganate_above_6", True),
+        ("原水耗氧量大于6", "", "raw_permanganate_above_6", False),
         ("受益人口", "12,000", "population", 12000),
         ("设计供水规模(m³/d)", 1e-3, "capacity_m3_d", 0.001),
         ("投产日期", "2021年6月1日", "commissioned_at", datetime(2021, 5, 31, 16, tzinfo=UTC)),
@@ -429,6 +436,7 @@ def a_register() -> list[Works]:
     bare = replace(
         WORKS, id="=1+1-x".replace("=", "W").replace("+", "_"), contacts=(), longitude=None, latitude=None, name="=1+1",
         commissioned_at=None, points=(), disinfectant=Disinfectant.NONE, equipment=Equipment.NOT_EQUIPPED, source_limited=True,
+        treatment_limited=True, groundwater_limited=True, raw_permanganate_above_6=True,
     )  # fmt: skip
     points = (OUTLET, SamplingPoint("end-1", PointKind.NETWORK_END, "末梢水", tuple(PARAMETERS)))
     kinds = [replace(WORKS, id=f"W{n}", disinfectant=one) for n, one in enumerate(Disinfectant)]

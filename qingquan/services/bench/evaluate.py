@@ -23,6 +23,7 @@ from qingquan.services.bench.machine import rss_mb
 from qingquan.services.folds import Folds, Tables
 from qingquan.services.rulesets import load_ruleset
 from qingquan.standards.loader import load_standards
+from qingquan.standards.profiles import load_profiles
 from rules.engine import evaluate
 from rules.plan import Plan, compile_plan
 from rules.state import new_state
@@ -115,7 +116,9 @@ def rule_loop(
 def plan_of(works: int, config: Config) -> Plan:
     """The plan of a load of so many works."""
     tables = load_standards()
-    return compile_plan(Load(works, START_MS).register, tables.parameters, tables.limits, load_ruleset(config))
+    return compile_plan(
+        Load(works, START_MS).register, tables.parameters, load_profiles().binding, load_ruleset(config)
+    )
 
 
 def naive_loop(works: int, *, rounds: int = 1) -> float:
@@ -148,7 +151,7 @@ class _Chain:
             earliest_ms=to_ms(datetime(config.earliest_accepted_year, 1, 1, tzinfo=UTC)),
             future_tolerance_ms=config.future_tolerance_s * 1000,
         )  # fmt: skip
-        tables = Tables(standards.parameters, standards.limits, load_ruleset(config))
+        tables = Tables(standards.parameters, load_profiles().binding, load_ruleset(config))
         self.folds = Folds(tables, PARTITIONS, self.catalog, config.language)
         self.folds.register(load.register)
         self.decode_s = self.judge_s = 0.0

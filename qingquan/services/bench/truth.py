@@ -20,6 +20,7 @@ from qingquan.services.folds import Fold
 from qingquan.services.rulesets import load_ruleset
 from qingquan.services.silence import Silence
 from qingquan.standards.loader import load_standards
+from qingquan.standards.profiles import load_profiles
 from rules.engine import evaluate
 from rules.kernel import IDLE
 from rules.plan import compile_plan
@@ -114,7 +115,7 @@ def _judge(
     config: Config, register: Sequence[Works], model: Simulation, steps: int, progress: Callable[[float], None] | None
 ) -> Said:
     tables = load_standards()
-    plan = compile_plan(register, tables.parameters, tables.limits, load_ruleset(config))
+    plan = compile_plan(register, tables.parameters, load_profiles().binding, load_ruleset(config))
     fold = Fold(0, plan, new_state(plan))
     silence = Silence(tables.parameters, config.language)
     by_key = {(one.county, one.id): one for one in register}

@@ -105,6 +105,9 @@ def _works_row(entry: Works) -> dict[str, Any]:
         "note": entry.note,
         "tags": entry.tags,
         "evidence": entry.evidence,
+        "treatment_limited": entry.treatment_limited,
+        "groundwater_limited": entry.groundwater_limited,
+        "raw_permanganate_above_6": entry.raw_permanganate_above_6,
     }
 
 
@@ -174,4 +177,7 @@ def _works(row: Row[Any], points: dict[_Key, list[SamplingPoint]], contacts: dic
         note=row.note,
         tags=without_missing(row.tags),
         evidence=row.evidence,
+        treatment_limited=row.treatment_limited,
+        groundwater_limited=row.groundwater_limited,
+        raw_permanganate_above_6=row.raw_permanganate_above_6,
     )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -77,6 +78,9 @@ works = Table(
     Column("note", FreeText, nullable=False),
     Column("tags", DOCUMENT, nullable=False),
     Column("evidence", Text, nullable=False, server_default=text("'sensor'")),
+    Column("treatment_limited", Boolean, nullable=False, server_default=false()),
+    Column("groundwater_limited", Boolean, nullable=False, server_default=false()),
+    Column("raw_permanganate_above_6", Boolean, nullable=False, server_default=false()),
 )
 
 point = Table(
