@@ -36,6 +36,11 @@ class RefusalReason(StrEnum):
     UNREACHABLE_CONTACT = "unreachable_contact"
     NAMELESS_CONTACT = "nameless_contact"
     CELL_ERROR = "cell_error"
+    BAD_MOMENT = "bad_moment"
+    IN_THE_FUTURE = "in_the_future"
+    TOO_OLD = "too_old"
+    UNKNOWN_POINT = "unknown_point"
+    NO_RESIDUAL = "no_residual"
     TOO_LONG = "too_long"
 
     DUPLICATE_ROW = "duplicate_row"
@@ -72,6 +77,11 @@ _TEXTS: Mapping[RefusalReason, tuple[str, str, str, str]] = {
     _R.UNREACHABLE_CONTACT: ("{found}没有电话也没有企业微信", "至少填一个，否则告警送不到", "{found} has neither phone nor WeCom id", "give at least one, or no alert can reach them"),
     _R.NAMELESS_CONTACT: ("有联系方式但没有姓名", "填写{column}", "a phone or WeCom id without a name", "fill in {column}"),
     _R.CELL_ERROR: ("单元格是公式错误 {found}", "改公式，或填值", "the cell holds the formula error {found}", "mend the formula, or type the value"),
+    _R.BAD_MOMENT: ("“{found}”不是日期和时间", "写成 2026-05-01 08:00", "{found} is not a date and time", "write it as 2026-05-01 08:00"),
+    _R.IN_THE_FUTURE: ("检测时间 {found} 还没到", "核对日期和时间", "{found} lies in the future", "check date and time"),
+    _R.TOO_OLD: ("检测时间 {found} 太早", "只补登最近 {allowed} 天的记录", "{found} is too long ago", "log the last {allowed} days only"),
+    _R.UNKNOWN_POINT: ("采样点“{found}”不在台账中", "可填：{allowed}", "point {found} is not in the register", "allowed: {allowed}"),
+    _R.NO_RESIDUAL: ("该工程的消毒方式没有余量可测（{found}）", "核对工程编码和消毒方式", "this works' disinfection leaves no residual ({found})", "check works code and disinfectant"),
     _R.TOO_LONG: ("文字过长（{found} 字）", "不超过 {allowed} 字", "the text is too long ({found} characters)", "{allowed} characters at most"),
     _R.DUPLICATE_ROW: ("与 {other} 重复", "只留一行", "the same as {other}", "keep one row"),
     _R.UNKNOWN_WORKS: ("工程“{found}”不在工程表和台账中", "先登记工程，或改正编码", "works {found} is neither in this file nor in the register", "add the works first, or correct the code"),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dashboards.web.disinfection_port import DisinfectionDesk
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState
 from qingquan.domain.lab import LabReport, LabSample
@@ -192,9 +193,11 @@ class ConsoleActions:
     ``upload(filename, content, uploader)`` parses, judges and stores a lab sheet. ``lab_template()`` gives file name and
     content of an empty sheet. ``redrive(ids)`` sends quarantined items through the door again and returns how many went.
     ``phone_messages()`` lists what the gateway double has accepted, newest first: ``id, channel, to, text, at`` [ms].
+    ``disinfection`` keeps facts, measurements by hand and advice.
     """
 
     upload: Callable[[str, bytes, str], LabReport] | None = None
     lab_template: Callable[[], tuple[str, bytes]] | None = None
     redrive: Callable[[Sequence[int]], int] | None = None
     phone_messages: Callable[[], Sequence[Mapping[str, object]]] | None = None
+    disinfection: DisinfectionDesk | None = None

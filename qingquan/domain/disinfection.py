@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
-    "HAND_METHODS", "Advice", "Delivery", "DisinfectionFacts", "HandMeasurement", "HandMethod", "Segment",
+    "HAND_METHODS", "NOT_FOR_THE_LOG", "Advice", "Delivery", "DisinfectionFacts", "HandFault", "HandMeasurement", "HandMethod",
+    "HandReport", "Segment",
 ]  # fmt: skip
 
 
@@ -18,6 +19,29 @@ class HandMethod(StrEnum):
 
 
 HAND_METHODS = tuple(HandMethod)
+
+
+NOT_FOR_THE_LOG = 0
+"""``sequence`` of a measurement that checks an instrument: it is no reading of the series."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandFault:
+    """One thing wrong with an entry: its field, a fixed word, and what the words name."""
+
+    field: str
+    word: str
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HandReport:
+    """What became of a file of measurements: rows seen, taken, known before; refusals as ``sheet!cell: what: how to mend it``."""
+
+    rows: int
+    taken: int
+    known: int
+    refusals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +86,8 @@ class DisinfectionFacts:
 class HandMeasurement:
     """A residual that a person measured and logged. Times are ms since epoch, UTC; ``value`` in the parameter's unit.
 
-    ``sequence`` is its place in the reading log, ``None`` until the log has it. ``source`` is where it was entered: page, api or a
+    ``qualifier`` "<" says that less than ``value`` was there. ``sequence`` is its place in the reading log, ``None`` until the log has
+    it, `NOT_FOR_THE_LOG` where an instrument measures and this only checks it. ``source`` is where it was entered: page, api or a
     file's name.
     """
 
@@ -80,6 +105,7 @@ class HandMeasurement:
     note: str = ""
     sequence: int | None = None
     id: int = 0
+    qualifier: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import signal
 import socket
 import urllib.request
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -21,8 +22,10 @@ from dashboards.web.ports import ConsoleActions
 from dashboards.web.store_data import StoreData
 from ingest.lab.template import template_workbook
 from qingquan.config import Config
+from qingquan.domain.readings import Topic
 from qingquan.errors import BrokerLost, ConfigurationError, QingquanError, StoreUnavailable
 from qingquan.services.alive import beat
+from qingquan.services.disinfection_desk import Desk
 from qingquan.services.lab_upload import make_uploader
 from qingquan.services.redrive import Redriver, redrive_entries
 from qingquan.store.reading_log import ReadingLog
@@ -33,6 +36,7 @@ from qingquan.store.sql.quarantine import QuarantineEntry
 __all__ = ["LogLink", "run"]
 
 POLL_S = 1.0
+EVERY_MINUTE = 60
 ASK_TIMEOUT_S = 3.0
 REDRIVE_TIMEOUT_S = 60.0
 PHONES_TIMEOUT_S = 3.0
@@ -60,9 +64,11 @@ def run(config: Config) -> int:
     def redrive(ids: Sequence[int]) -> int:
         return redrive_entries(engine, link.publish, config.clock.now_ms, ids)
 
+    desk = Desk(engine, config.clock, link.publish_one, config.language)
+    link.every_minute = desk.send_unlogged
     actions = ConsoleActions(
         upload=make_uploader(engine, config), lab_template=lambda: ("lab-template.xlsx", template_workbook(config.language)),
-        redrive=redrive, phone_messages=_phones(config),
+        redrive=redrive, phone_messages=_phones(config), disinfection=desk,
     )  # fmt: skip
     console = Console(data, actions, config.clock, CountyFeed(data, config.clock), config.language, config.time_zone)
     app = build_app(console, link.lifespan)
@@ -87,6 +93,8 @@ class LogLink:
         self._config = config
         self._log: ReadingLog | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.every_minute: Callable[[], object] = lambda: None
+        """Done in a thread once a minute while the log is connected; `StoreUnavailable` is taken for "later"."""
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -127,6 +135,17 @@ class LogLink:
             future.cancel()
             raise BrokerLost(f"the reading log took longer than {REDRIVE_TIMEOUT_S:.0f} s") from error
 
+    def publish_one(self, topic: Topic, payload: bytes) -> int:
+        """Store one message; its sequence. Called from a thread other than the loop's. Raises `BrokerLost` when the log takes none."""
+        if self._loop is None or self._log is None:
+            raise BrokerLost("the reading log does not answer")
+        future = asyncio.run_coroutine_threadsafe(self._log.publish(topic, payload), self._loop)
+        try:
+            return future.result(ASK_TIMEOUT_S)
+        except TimeoutError as error:
+            future.cancel()
+            raise BrokerLost(f"the reading log took longer than {ASK_TIMEOUT_S:.0f} s") from error
+
     async def _publish(self, log: ReadingLog, entries: Sequence[QuarantineEntry]) -> set[int]:
         redriver = Redriver(log)
         sent = await redriver.publish(entries)
@@ -135,13 +154,16 @@ class LogLink:
         return sent
 
     async def _follow(self) -> None:
-        while True:
+        for turn in itertools.count():
             try:
                 if self._log is None:
                     self._log = await ReadingLog.connect(self._config, name="web", wait_s=FOR_EVER_S)
             except QingquanError as error:
                 _log.warning("web_reading_log_lost", why=str(error))
             await asyncio.to_thread(beat, self._config, "web")
+            if self._log is not None and turn % EVERY_MINUTE == 0:
+                with contextlib.suppress(StoreUnavailable):
+                    await asyncio.to_thread(self.every_minute)
             await asyncio.sleep(POLL_S)
 
 

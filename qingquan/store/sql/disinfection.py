@@ -13,7 +13,6 @@ from qingquan.domain.disinfection import (
     HandMethod,
     Segment,
 )
-from qingquan.domain.incidents import IncidentState
 from qingquan.store.sql import disinfection_schema as tables
 from qingquan.store.sql.columns import without_missing
 from qingquan.store.sql.schema import incident as incident_table
@@ -93,7 +92,7 @@ def add_delivery(connection: Connection, county: str, works: str, one: Delivery)
 def insert_hand_measurements(connection: Connection, measured: Sequence[HandMeasurement]) -> int:
     """Keep measurements; how many were new. One of the same place, parameter and time is there already."""
     rows = [
-        {name: getattr(one, name) for name in (*_HAND_KEY, "value", "person", "entered_at", "entered_by", "source", "note", "sequence")}
+        {name: getattr(one, name) for name in (*_HAND_KEY, "qualifier", "value", "person", "entered_at", "entered_by", "source", "note", "sequence")}
         | {"method": one.method.value}
         for one in measured
     ]  # fmt: skip
@@ -134,7 +133,7 @@ def hand_measurements(
 def _measured(row: Row[Any]) -> HandMeasurement:
     return HandMeasurement(
         row.county, row.works, row.point, row.parameter, row.observed_at, row.value, HandMethod(row.method), row.person,
-        row.entered_at, row.entered_by, row.source, row.note, row.sequence, row.id,
+        row.entered_at, row.entered_by, row.source, row.note, row.sequence, row.id, row.qualifier,
     )  # fmt: skip
 
 
@@ -178,7 +177,7 @@ def note_on_incidents(
     table = incident_table
     query = select(table.c.id, table.c.summary).where(
         table.c.county == county, table.c.works == works, table.c.cause == cause,
-        table.c.state != IncidentState.RESOLVED.value,
+        table.c.open_key.is_not(None),
     ).with_for_update()  # fmt: skip
     changed = 0
     for row in connection.execute(query).all():

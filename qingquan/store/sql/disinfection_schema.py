@@ -63,6 +63,7 @@ hand_measurement = Table(
     Column("point", Text, nullable=False),
     Column("parameter", Text, nullable=False),
     Column("observed_at", MILLISECONDS, nullable=False),
+    Column("qualifier", Text, nullable=False),
     Column("value", Double, nullable=False),
     Column("method", Text, nullable=False),
     Column("person", FreeText, nullable=False),

@@ -64,6 +64,7 @@ def upgrade() -> None:
         sa.Column("point", sa.Text(), nullable=False),
         sa.Column("parameter", sa.Text(), nullable=False),
         sa.Column("observed_at", sa.BigInteger(), nullable=False),
+        sa.Column("qualifier", sa.Text(), nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
         sa.Column("method", sa.Text(), nullable=False),
         sa.Column("person", sa.Text(), nullable=False),
