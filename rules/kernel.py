@@ -204,13 +204,17 @@ def _judge_series(p, works, ws, i, t, value, device_flag, events, n):
         r = timer_facts[k]
         if r.operation == ABOVE:
             condition = HELD if flag != PASS else (TRUE if value > r.bound else FALSE)
+            condition = FALSE if maintained and timers[k].firing == NEVER else condition
             n = _step(timer_facts, timers, k, condition, value <= r.clear_bound, True, t, value, 1, works, events, n)
         elif r.operation == BELOW:
             condition = HELD if flag != PASS else (TRUE if value < r.bound else FALSE)
+            condition = FALSE if maintained and timers[k].firing == NEVER else condition
             n = _step(timer_facts, timers, k, condition, value >= r.clear_bound, True, t, value, -1, works, events, n)
         elif r.operation == OUTSIDE:
             outside = value < f.range_min or value > f.range_max
-            condition = HELD if maintained else (TRUE if outside else FALSE)
+            condition = TRUE if outside else FALSE
+            if maintained:
+                condition = FALSE if timers[k].firing == NEVER else HELD
             n = _step(timer_facts, timers, k, condition, True, True, t, value, 0, works, events, n)
         else:
             # Beyond the instrument's range it is out of range, whether it moves or not.
@@ -386,6 +390,14 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
         return n
     ws.stirred = 1
 
+    if maintained:
+        # What had begun before has to begin again after it.
+        at_floor, off, both = FALSE, FALSE, FALSE
+        low = HELD if timers[k + T_LOW].firing != NEVER else FALSE
+        high = HELD if timers[k + T_HIGH].firing != NEVER else FALSE
+        very_high = HELD if timers[k + T_VERY_HIGH].firing != NEVER else FALSE
+        blind = HELD if timers[k + T_UNKNOWN].firing != NEVER else FALSE
+        standing = HELD if timers[k + T_STANDING].firing != NEVER else FALSE
     # Dosing may be off without a residual to believe; then none is kept as the lowest.
     believed = value if is_evidence else np.inf
     _note(timers[k + T_FLOOR], timer_facts[k + T_FLOOR].gap_ms, at_floor, t, value, -1)

@@ -5,7 +5,7 @@ finding needs to say (rule, clause, bound) is looked up here by timer number.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -282,13 +282,16 @@ class _Build:
         self.series.append(key)
         self.expected.append(is_expected)
         stale = works.stale_after_s * 1000
-        self._instrument_timers(key, parameter, stale)
+        is_residual = key.parameter in works.disinfectant.residuals
+        by_hand = is_residual and works.is_hand_logged
+        # People who read the same colour on two days have no stuck instrument.
+        flat_suspect_h = 0.0 if by_hand else parameter.flat_suspect_h
+        self._instrument_timers(key, flat_suspect_h > 0, stale)
         for rule in self.ruleset.rules:
             wanted = works.disinfectant.residual if rule.parameter == "residual" else rule.parameter
             if wanted == key.parameter and point.kind in rule.points:
-                self._rule_timers(works, point, key, rule, stale)
+                self._rule_timers(works, point, key, self._at_once(rule) if by_hand else rule, stale)
         flow = self._signal(works, point, "flow", slots) if parameter.kind is ParameterKind.QUALITY else NO_SLOT
-        is_residual = key.parameter in works.disinfectant.residuals
         maintenance = (
             slots.get(key._replace(parameter=MAINTENANCE), NO_SLOT) if key.parameter != MAINTENANCE else NO_SLOT
         )
@@ -296,7 +299,7 @@ class _Build:
         self.series_rows.append(
             (
                 len(self.works), first, len(self.timer_rows) - first, flow, *parameter.span_at(point.kind),
-                parameter.flat_tolerance, floor, round(parameter.flat_suspect_h * HOUR), round(parameter.flat_fail_h * HOUR),
+                parameter.flat_tolerance, floor, round(flat_suspect_h * HOUR), round(parameter.flat_fail_h * HOUR),
                 stale, slot in feeding, maintenance, self.ruleset.instrument.maintenance_most_ms, *self._quiet(*parameter.span_at(point.kind), first),
             )
         )  # fmt: skip
@@ -354,13 +357,17 @@ class _Build:
         first = _ms(rule.valid_from, works.time_zone) if rule.valid_from else -ALWAYS
         return first, _ms(rule.valid_to + timedelta(1), works.time_zone) if rule.valid_to else ALWAYS
 
-    def _instrument_timers(self, key: SeriesKey, parameter: Parameter, stale: int) -> None:
+    def _at_once(self, rule: Rule) -> Rule:
+        """The rule for measurements by hand: each stands for the hours until the next, so none has to be confirmed by time."""
+        return replace(rule, for_ms=0, clear_ms=0, clear_samples=1)
+
+    def _instrument_timers(self, key: SeriesKey, tests_flat: bool, stale: int) -> None:
         rules = self.ruleset.instrument
         self._timer(
             TimerMeaning(FindingKind.OUT_OF_RANGE, rules.out_of_range_severity, key, "instrument-range", np.nan, ""),
             kernel.OUTSIDE, 0.0, 0.0, rules.out_of_range_for_ms, 0, 1, -ALWAYS, ALWAYS, stale,
         )  # fmt: skip
-        if parameter.flat_suspect_h > 0:
+        if tests_flat:
             self._timer(
                 TimerMeaning(FindingKind.FLAT_LINE, rules.flat_line_severity, key, "flat-line", np.nan, ""),
                 kernel.FLAT, 0.0, 0.0, 0, 0, 1, -ALWAYS, ALWAYS, stale,
@@ -418,6 +425,11 @@ class _Build:
 
     def _add_unit(self, works: Works, slots: tuple[int, ...], partner: int) -> None:
         rules = self.ruleset.disinfection
+        if works.is_hand_logged:
+            rules = replace(
+                rules, low_for_ms=0, high_for_ms=0, very_high_for_ms=0, missing_floor_for_ms=0, missing_both_for_ms=0,
+                clear_ms=0, clear_samples=1,
+            )  # fmt: skip
         residual, flow, doser, stock, sample_flow = slots
         key = self.series[residual]
         self._series_number = residual

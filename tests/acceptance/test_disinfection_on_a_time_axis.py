@@ -8,7 +8,7 @@ import pytest
 from qingquan.domain.findings import FindingKind
 from qingquan.domain.works import Disinfectant, PointKind, SamplingPoint, Works
 from qingquan.testing.engine import make_works
-from qingquan.testing.told import told
+from qingquan.testing.told import Story, told
 from rules.engine import UNIT_STATES
 
 FULL = ("free_chlorine", "turbidity", "flow", "doser_running", "disinfectant_level", "sample_flow")
@@ -624,3 +624,71 @@ def test_a_mixed_generator_with_one_residual_unknown_is_not_called_good() -> Non
     """)  # fmt: skip
     states = {UNIT_STATES[int(row["state"])].name for row in story.account.state.units[0]}
     assert states == {"UNKNOWN"}
+
+
+def test_a_measurement_by_hand_at_the_floor_is_a_loss_at_once() -> None:
+    story = Story(works("free_chlorine", evidence="hand"))
+    logged(story, 8, 0.50)
+    story.expect("state OK", "day 1")
+    logged(story, 32, 0.05)
+    story.expect("missing critical since 32:00 at worst 0.05", "day 2")
+    logged(story, 33, 0.50)
+    story.expect("state OK", "an hour later")
+    story.expect("missing from 32:00 to 33:00", "an hour later")
+
+
+def test_a_measurement_by_hand_below_the_limit_is_low_at_once() -> None:
+    story = Story(works("free_chlorine", evidence="hand"))
+    logged(story, 8, 0.20)
+    story.expect("low major since 08:00 at worst 0.20", "day 1")
+    story.expect("no missing", "day 1")
+    logged(story, 32, 0.40)
+    story.expect("low from 08:00 to 32:00", "day 2")
+
+
+def test_the_same_colour_read_by_hand_on_many_days_is_no_stuck_sensor() -> None:
+    story = Story(works("free_chlorine", evidence="hand"))
+    for day in range(14):
+        logged(story, 8 + 24 * day, 0.50)
+    story.expect("state OK", "two weeks")
+    story.expect("no flat_line", "two weeks")
+
+
+def logged(story: Story, hour: int, value: float) -> None:
+    """One measurement by hand."""
+    story.signals = {"free_chlorine": str(value)}
+    story.minute(hour * 60)
+
+
+MAINTAINED = ("free_chlorine", "turbidity", "flow", "maintenance")
+
+
+def test_maintenance_of_a_point_pauses_its_judging_without_a_word() -> None:
+    told(works(*MAINTAINED), """
+        00:00  free_chlorine=0.60 flow=8 turbidity=0.40
+        00:20  maintenance=1
+        00:21  maintenance=- free_chlorine=0.00 turbidity=9.0
+        01:30  state UNKNOWN, no missing, no low, no exceedance, no unknown
+        01:31  maintenance=0 free_chlorine=0.60 turbidity=0.40
+        01:33  state OK
+    """)  # fmt: skip
+
+
+def test_after_maintenance_a_loss_has_to_last_its_half_hour_anew() -> None:
+    told(works(*MAINTAINED), """
+        00:00  free_chlorine=0.02 flow=8
+        00:20  maintenance=1
+        01:00  maintenance=0
+        01:29  no missing
+        01:30  missing critical since 01:00
+    """)  # fmt: skip
+
+
+def test_maintenance_that_nobody_ends_is_over_after_four_hours() -> None:
+    told(works(*MAINTAINED), """
+        00:00  free_chlorine=0.60 flow=8
+        00:20  maintenance=1
+        00:21  maintenance=- free_chlorine=0.00
+        04:40  no missing
+        04:52  state MISSING, missing critical
+    """)  # fmt: skip
