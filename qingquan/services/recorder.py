@@ -23,12 +23,14 @@ from qingquan.config import Config
 from qingquan.domain.readings import LogMessage, QuarantineReason, SeriesCatalog
 from qingquan.errors import BrokerLost, StoreUnavailable
 from qingquan.services.alive import beat
+from qingquan.services.compliance_marks import LateDays
 from qingquan.services.recorded_rows import RowMaker
 from qingquan.standards.loader import load_standards
 from qingquan.store.ports import AppendResult, SeriesStore
 from qingquan.store.reading_log import LogReader, ReadingLog
 from qingquan.store.series.opening import open_series_store, recorder_socket
 from qingquan.store.series.remote import serving_series
+from qingquan.store.sql.compliance import mark_dirty
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 from qingquan.store.sql.progress import (
     RECORDER_PARTITION,
@@ -78,6 +80,7 @@ class Recorder:
             future_tolerance_ms=config.future_tolerance_s * 1000,
         )  # fmt: skip
         self._rows = RowMaker(catalog, parameters)
+        self._late_days = LateDays(catalog)
         self._register_version = -1
         self._register_due = 0.0
 
@@ -88,9 +91,12 @@ class Recorder:
     def record(self, messages: Sequence[LogMessage]) -> AppendResult:
         """Record messages, which follow on what is covered. May be repeated after `StoreUnavailable`."""
         decoded = self._decode(messages)
-        if decoded.quarantined:
+        late = self._late_days.of(decoded.batch, messages[-1].sequence)
+        if decoded.quarantined or late:
+            # Both before the rows: a mark counts only once the store has covered its sequence.
             with writing(self._engine) as connection:
                 insert_quarantined(connection, decoded.quarantined)
+                mark_dirty(connection, late)
         return self._store.append(self._rows.rows(decoded.batch), READER, messages[-1].sequence, len(messages))
 
     def go_back(self, covered: int) -> None:
@@ -131,6 +137,7 @@ class Recorder:
             works = load_works(connection)
         self._decoder.replace_directory(PointDirectory(works))
         self._rows.register(works)
+        self._late_days.register(works)
         self._register_version = version
         _log.info("works_register_loaded", works=len(works), version=version)
         return True

@@ -10,12 +10,14 @@ from qingquan.domain.compliance import Compliance, ComplianceVerdict, Compliance
 from qingquan.store.sql.columns import finite_or_none
 from qingquan.store.sql.compliance_schema import compliance as table
 from qingquan.store.sql.compliance_schema import compliance_dirty as dirty
+from qingquan.store.sql.schema import meta
 from qingquan.store.sql.statements import Page, insert_or_update, page_of, region
 
 __all__ = [
     "DirtyDay",
     "Known",
     "as_known_at",
+    "calendar_days",
     "clear_dirty",
     "count_dirty",
     "dirty_days",
@@ -23,6 +25,7 @@ __all__ = [
     "mark_dirty",
     "newest_of",
     "save_compliance",
+    "set_calendar_day",
     "versions_of",
 ]
 
@@ -32,6 +35,7 @@ _FIELDS = tuple(field.name for field in fields(Compliance))
 # Works named one by one in a statement; SQLite takes 32,766 values.
 _AT_ONCE = 1_000
 _MONTH = len("2026-05")
+_CALENDAR = "compliance_calendar:"
 
 
 class DirtyDay(NamedTuple):
@@ -76,6 +80,17 @@ def clear_dirty(connection: Connection, days: Sequence[DirtyDay]) -> None:
         keys = [tuple(day) for day in part]
         place = tuple_(dirty.c.county, dirty.c.works, dirty.c.day, dirty.c.sequence)
         connection.execute(delete(dirty).where(place.in_(keys)))
+
+
+def calendar_days(connection: Connection) -> dict[str, str]:
+    """The last day, by name of a group of works, that the calendar has given out."""
+    rows = connection.execute(select(meta).where(meta.c.key.like(f"{_CALENDAR}%")))
+    return {row.key.removeprefix(_CALENDAR): row.value for row in rows}
+
+
+def set_calendar_day(connection: Connection, name: str, day: str) -> None:
+    """Note that the calendar has given out all days of a group up to this one."""
+    insert_or_update(connection, meta, [{"key": _CALENDAR + name, "value": day}], key=["key"])
 
 
 def newest_of(
