@@ -73,6 +73,9 @@ class Config:
     bridge_protocol: str = _setting("3.1.1", "MQTT version spoken to it", choices=("3.1.1", "5"))
 
     rules_file: str = _setting("", "ruleset (TOML); empty = the one that ships")
+    profiles_dir: str = _setting(
+        "", "folder with a county's or province's own limits: profiles.csv and the tables it names; empty = none"
+    )
     snapshot_interval_s: float = _setting(5.0, "seconds between two snapshots of the evaluator", low=0.1)
     earliest_accepted_year: int = _setting(2000, "readings before this year go to quarantine", low=1971)
     future_tolerance_s: int = _setting(300, "a reading further ahead of the log's clock goes to quarantine", low=0)

@@ -11,6 +11,7 @@ import typer
 
 from qingquan.config import Config, load_config
 from qingquan.errors import ConfigurationError
+from qingquan.standards.profiles import use_own_profiles
 
 __all__ = ["AsJson", "ConfigFile", "DataFolder", "require_own_names", "running", "settings"]
 
@@ -34,6 +35,7 @@ class _StandardError:
 def settings(path: Path | None = None, **overrides: Any) -> Config:
     """Settings from file, environment and command line; logging goes to standard error from then on."""
     config = load_config(path, **overrides)
+    use_own_profiles(config.profiles_dir)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -25,7 +25,11 @@ def duplicate_faults(what: str, names: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def limit_faults(
-    limits: Sequence[Placed[Limit]], parameter_units: Mapping[str, str], quantities: Mapping[str, str]
+    limits: Sequence[Placed[Limit]],
+    parameter_units: Mapping[str, str],
+    quantities: Mapping[str, str],
+    *,
+    is_whole: bool = True,
 ) -> list[str]:
     """Faults of the rows that bind: doubled ids, units, overlaps, gaps, relaxations without a row to relax.
 
@@ -35,6 +39,8 @@ def limit_faults(
         Canonical unit of each online parameter; a limit must be written in it.
     quantities
         Units a limit may be written in.
+    is_whole
+        Whether nothing else speaks of what these rows leave out, as the base of an override does.
     """
     faults = duplicate_faults("id", ((one.place, one.row.id) for one in limits))
     faults += _unit_faults(limits, parameter_units, quantities)
@@ -43,8 +49,7 @@ def limit_faults(
     for rows in groups.values():
         faults += _period_faults(rows, gaps=True)
     faults += _relaxation_faults(limits)
-    faults += _place_faults(limits)
-    return faults
+    return faults + (_place_faults(limits) if is_whole else [])
 
 
 def reference_faults(

@@ -1,6 +1,6 @@
 """Profiles with their rows: what binds where and when, what programmes evaluate by, what other authorities say.
 
-Read apart from `load_standards`, on first need: nothing here takes part in the judging of readings.
+`ProfileTables.binding` is what readings and laboratory results are judged by, in every county.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 from qingquan.domain.parameters import Limit
 from qingquan.domain.profiles import Binding, Criterion, Profile, Relaxation, Standing, profile_at
@@ -17,7 +18,7 @@ from qingquan.standards.limit_rows import CONFIDENCES, LIMIT_COLUMNS, REFERENCE_
 from qingquan.standards.loader import StandardsTables, load_standards
 from qingquan.standards.tables import Placed, cell_in, day_of, needed, number_of, packaged_table, table_rows
 
-__all__ = ["CRITERIA_TABLE", "PROFILES_TABLE", "ProfileTables", "load_profiles", "profiles_from"]
+__all__ = ["CRITERIA_TABLE", "PROFILES_TABLE", "ProfileTables", "load_profiles", "profiles_from", "use_own_profiles"]
 
 PROFILES_TABLE = "profiles.csv"
 CRITERIA_TABLE = "evaluation_criteria.csv"
@@ -77,22 +78,64 @@ class ProfileTables:
         return rows
 
 
-@cache
+_own: dict[str, ProfileTables] = {}
+"""Tables laid over those that ship, under one key; set at the start of a process and by tests, see `use_own_profiles`."""
+
+
 def load_profiles() -> ProfileTables:
-    """The profiles that ship with the product.
+    """The profiles that ship with the product, with those of a county or province where a folder of them is in use.
 
     Raises
     ------
     ConfigurationError
         One line per wrong row: file, line, what is wrong.
     """
+    return _own.get("tables") or _shipped()
+
+
+def use_own_profiles(folder: str) -> None:
+    """From now on lay the profiles of a folder over those that ship, in everything this process does; ``""`` = none.
+
+    The folder holds ``profiles.csv`` (the columns of the table that ships) and the tables of limits it names.
+
+    Raises
+    ------
+    ConfigurationError
+        One line per wrong row: file, line, what is wrong. What was in use stays in use.
+    """
+    if not folder:
+        _own.clear()
+        return
+    table = Path(folder) / PROFILES_TABLE
+    try:
+        text = table.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError([f"profiles_dir = {folder!r}: {table}: cannot be read: {why}"]) from error
+    texts = {name: packaged_table(name) for name in (PROFILES_TABLE, CRITERIA_TABLE)}
+    _own["tables"] = profiles_from(texts, load_standards(), (str(table), text))
+
+
+@cache
+def _shipped() -> ProfileTables:
     return profiles_from({name: packaged_table(name) for name in (PROFILES_TABLE, CRITERIA_TABLE)}, load_standards())
 
 
-def profiles_from(texts: Mapping[str, str], standards: StandardsTables) -> ProfileTables:
-    """The same of tables given as CSV text; tables of rows not among them are those that ship. Raises as above."""
+def profiles_from(
+    texts: Mapping[str, str], standards: StandardsTables, own: tuple[str, str] | None = None
+) -> ProfileTables:
+    """The same of tables given as CSV text; tables of rows not among them are those that ship. Raises as above.
+
+    ``own``: path and text of a further table of profiles, whose tables of rows lie beside it.
+    """
     faults: list[str] = []
     lines = table_rows(PROFILES_TABLE, texts[PROFILES_TABLE], _PROFILE_COLUMNS, _profile, faults)
+    mine = [] if own is None else table_rows(*own, _PROFILE_COLUMNS, _profile, faults)
+    folder = None if own is None else Path(own[0]).parent
+    tables = dict(texts)
+    for one in mine:
+        _read_beside(one.place, folder, one.row[1], tables, faults)
+    lines += mine
     criteria = table_rows(CRITERIA_TABLE, texts[CRITERIA_TABLE], _CRITERION_COLUMNS, _criterion, faults)
     profiles = {one.row[0].id: one.row[0] for one in lines}
     faults += duplicate_faults("profile", ((one.place, one.row[0].id) for one in lines))
@@ -101,12 +144,41 @@ def profiles_from(texts: Mapping[str, str], standards: StandardsTables) -> Profi
         f"{one.place}: unknown profile {one.row.profile!r}" for one in criteria if one.row.profile not in profiles
     ]
     faults += _profile_faults([Placed(one.place, one.row[0]) for one in lines], profiles)
-    rows = {one.row[0].id: _rows_of(one.place, *one.row, texts, standards, faults) for one in lines}
+    rows = {one.row[0].id: _rows_of(one.place, *one.row, tables, standards, faults) for one in lines}
     for one in lines:
         faults += _override_faults(one.place, one.row[0], profiles, rows)
+    faults += _shared_ids(lines, rows)
     if faults:
         raise ConfigurationError(faults)
     return ProfileTables(profiles, rows, tuple(one.row for one in criteria))
+
+
+def _read_beside(place: str, folder: Path | None, table: str, tables: dict[str, str], faults: list[str]) -> None:
+    """Take a table of rows from the folder of the profiles that name it."""
+    if folder is None or not table:
+        return
+    if Path(table).name != table:
+        faults.append(f"{place}: table {table!r}: allowed: the name of a file in the same folder")
+        return
+    try:
+        tables[table] = (folder / table).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        pass  # one that ships, or said later to be missing
+    except (OSError, UnicodeDecodeError) as error:
+        faults.append(f"{place}: table {table!r} cannot be read: {error}")
+
+
+def _shared_ids(lines: Sequence[Placed[tuple[Profile, str]]], rows: Mapping[str, tuple[Limit, ...]]) -> list[str]:
+    """A verdict names its row by id, so no two profiles that bind may use one id for different rows."""
+    first: dict[str, tuple[str, Limit]] = {}
+    faults = []
+    for one in lines:
+        profile = one.row[0]
+        for row in rows[profile.id] if profile.standing is Standing.BINDING else ():
+            place, known = first.setdefault(row.id, (one.place, row))
+            if known is not row:
+                faults.append(f"{one.place}: {profile.id}: id {row.id!r} is already that of a row of {place}")
+    return faults
 
 
 def _profile(row: dict[str, str]) -> tuple[Profile, str]:
@@ -203,7 +275,10 @@ def _table_of(
     placed = table_rows(table, text, columns, limit_of if binds else reference_of, faults)
     units = {code: one.unit for code, one in standards.parameters.items()}
     units |= {row.code: row.unit for row in standards.limits}
-    faults += (limit_faults if binds else reference_faults)(placed, units, standards.quantities)
+    if binds:
+        faults += limit_faults(placed, units, standards.quantities, is_whole=not profile.base)
+    else:
+        faults += reference_faults(placed, units, standards.quantities)
     faults += [
         f"{one.place}: standard {one.row.standard!r}: {profile.id} holds {profile.standard!r}"
         for one in placed

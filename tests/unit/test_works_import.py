@@ -223,7 +223,7 @@ def test_missing_columns_are_listed_with_those_found() -> None:
 def test_a_column_that_comes_twice_is_refused() -> None:
     sheet = Sheet("工程", ((*GOOD, "工程名称"), (*GOOD.values(), "另一个名称")))
     refusal = only(parse(sheet))
-    assert (refusal.reason, refusal.cell) == (RefusalReason.DUPLICATE_COLUMN, "U1")
+    assert (refusal.reason, refusal.cell) == (RefusalReason.DUPLICATE_COLUMN, "X1")
     assert refusal.facts["other"] == "C1"
 
 
