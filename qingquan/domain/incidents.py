@@ -18,11 +18,20 @@ __all__ = [
 
 
 class IncidentState(StrEnum):
-    """Life of an incident. ``stale`` is orthogonal: a flag on the incident, never a state."""
+    """Life of an incident. ``stale`` is orthogonal: a flag on the incident, never a state.
+
+    Open is firing; acknowledged holds until its lease ends; resolved is shown to be over; closed is settled by a person.
+    """
 
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
+    CLOSED = "closed"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can happen to it but being closed."""
+        return self in (IncidentState.RESOLVED, IncidentState.CLOSED)
 
 
 class TransitionReason(StrEnum):
@@ -38,11 +47,29 @@ class TransitionReason(StrEnum):
     WENT_STALE = "went_stale"
     FRESH_AGAIN = "fresh_again"
     RECORDED_LATE = "recorded_late"
+    RECOVERING = "recovering"
+    LEASE_EXPIRED = "lease_expired"
+    CLOSED = "closed"
+    ESCALATED = "escalated"
+    NOBODY_REACHED = "nobody_reached"
+    PROBLEM_DUE = "problem_due"
+    MUTED = "muted"
+    UNMUTED = "unmuted"
+    TOWNSHIP_GROUPED = "township_grouped"
+    TOWNSHIP_RESTORED = "township_restored"
+    FLAPPING = "flapping"
+    DRILL_STARTED = "drill_started"
+    DRILL_ENDED = "drill_ended"
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Findings of one works and one cause, as a duty officer sees them. Times are aware UTC."""
+    """Findings of one works and one cause, as a duty officer sees them. Times are aware UTC.
+
+    One of a whole township has no works (``works`` is empty, ``summary`` names the township); those of its works name it as
+    ``parent_id``. ``ladder_at`` is when telling people began in this ``round``, ``next_at`` when to look again. A drill has a
+    number of its own and is no incident in any figure.
+    """
 
     id: int
     county: str
@@ -58,6 +85,20 @@ class Incident:
     resolved_at: datetime | None
     finding_ids: tuple[str, ...] = ()
     summary: dict[str, str] = field(default_factory=dict)
+    round: int = 0
+    ladder_at: datetime | None = None
+    next_at: datetime | None = None
+    lease_until: datetime | None = None
+    parent_id: int | None = None
+    drill_number: int | None = None
+    closed_at: datetime | None = None
+    closed_by: str = ""
+    cause_code: str = ""
+
+    @property
+    def is_drill(self) -> bool:
+        """Whether this is an exercise (演练)."""
+        return self.drill_number is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +146,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message to put into the outbox. ``due_at`` ``None`` = at once."""
+    """A message to put into the outbox. ``due_at`` ``None`` = at once.
+
+    ``not_sent_because`` says that it never goes out, and why: the row is there to be seen.
+    """
 
     incident_id: int
     step: str
@@ -116,3 +160,4 @@ class NewMessage:
     created_at: datetime
     params: dict[str, str] = field(default_factory=dict)
     due_at: datetime | None = None
+    not_sent_because: str = ""

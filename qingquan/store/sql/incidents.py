@@ -12,17 +12,20 @@ from sqlalchemy.exc import IntegrityError
 
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.findings import FindingKind, Severity
-from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, TransitionReason
+from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, MessageState, TransitionReason
 from qingquan.errors import NotFound, TransitionRefused
 from qingquan.store.sql.columns import as_time, ms_or_none, without_missing
 from qingquan.store.sql.schema import incident as table
-from qingquan.store.sql.schema import incident_event, incident_finding
+from qingquan.store.sql.schema import incident_event, incident_finding, outbox
 from qingquan.store.sql.statements import Page, insert_ignoring, page_of, region
 
 __all__ = [
+    "CAUSE_CODES",
+    "LEASE_MS",
     "acknowledge",
     "add_event",
     "cause_of",
+    "close",
     "events_of",
     "get_incident",
     "incidents_of_finding",
@@ -32,6 +35,19 @@ __all__ = [
     "open_incident_for",
     "update_incident",
 ]
+
+_OVER = (IncidentState.RESOLVED.value, IncidentState.CLOSED.value)
+
+LEASE_MS = {
+    Severity.CRITICAL: 3_600_000, Severity.MAJOR: 4 * 3_600_000, Severity.MINOR: 24 * 3_600_000, Severity.INFO: 24 * 3_600_000,
+}  # fmt: skip
+"""How long an acknowledgement holds where the caller names no span: as the policy that ships has it."""
+
+CAUSE_CODES = (
+    "no_chemical", "doser_fault", "power_cut", "source_turbid", "no_water", "operation", "instrument_fault", "network",
+    "false_alarm", "other",
+)  # fmt: skip
+"""Why an incident came about, in the words a person closes it with."""
 
 
 def open_incident_for(connection: Connection, county: str, works: str, cause: str) -> Incident | None:
@@ -140,15 +156,16 @@ def list_incidents(
     from_ms: int | None = None,
     to_ms: int | None = None,
     worst_first: bool = False,
+    drills: bool = False,
     limit: int = 100,
     offset: int = 0,
 ) -> Page[Incident]:
     """Incidents that fit every filter given, newest first; an empty filter is no filter.
 
     ``county`` may be a shorter division code. ``from_ms`` <= opened < ``to_ms``. ``worst_first`` puts the unresolved
-    before the resolved and the more severe before the less.
+    before the resolved and the more severe before the less. Drills are listed by themselves (``drills``) or not at all.
     """
-    where: list[ColumnElement[bool]] = []
+    where: list[ColumnElement[bool]] = [table.c.drill_number.is_not(None) if drills else table.c.drill_number.is_(None)]
     if county:
         where.append(region(table.c.county, county))
     if works:
@@ -163,16 +180,19 @@ def list_incidents(
         where.append(table.c.opened_at < to_ms)
     order: list[ColumnElement[Any]] = [table.c.opened_at.desc(), table.c.id.desc()]
     if worst_first:
-        is_resolved = case((table.c.state == IncidentState.RESOLVED.value, 1), else_=0)
+        is_resolved = case((table.c.state.in_(_OVER), 1), else_=0)
         order = [is_resolved, table.c.severity.desc(), *order]
     page = page_of(connection, select(table).where(*where), order, limit, offset)
     return Page(_incidents(connection, page.items), page.total)
 
 
-def acknowledge(connection: Connection, incident_id: int, by: str, at_ms: int) -> Incident:
+def acknowledge(
+    connection: Connection, incident_id: int, by: str, at_ms: int, lease_ms: int | None = None
+) -> Incident:
     """Note that a person has taken an incident on, with an entry in its history; the incident as it is then.
 
-    Again by the same or by another person changes nothing: the first one stands.
+    The promise holds for ``lease_ms`` (default: by severity, `LEASE_MS`); then the ladder goes on. What waits in the outbox
+    for others is called off. Again by the same or by another person changes nothing: the first one stands.
 
     Raises
     ------
@@ -181,17 +201,54 @@ def acknowledge(connection: Connection, incident_id: int, by: str, at_ms: int) -
     TransitionRefused
         If it is resolved.
     """
-    held = _one(connection, select(table).where(table.c.id == incident_id).with_for_update())
-    if held is None:
-        raise NotFound(f"incident {incident_id}")
-    if held.state is IncidentState.RESOLVED:
+    held = _held(connection, incident_id)
+    if held.state.is_over:
         raise TransitionRefused(f"incident {incident_id} is resolved: it cannot be acknowledged any more")
     if held.state is IncidentState.ACKNOWLEDGED:
         return held
-    taken = replace(held, state=IncidentState.ACKNOWLEDGED, acknowledged_at=from_ms(at_ms), acknowledged_by=by)
+    until = from_ms(at_ms + (LEASE_MS[held.severity] if lease_ms is None else lease_ms))
+    taken = replace(
+        held, state=IncidentState.ACKNOWLEDGED, acknowledged_at=from_ms(at_ms), acknowledged_by=by,
+        lease_until=until, next_at=until,
+    )  # fmt: skip
     update_incident(connection, taken)
     add_event(connection, incident_id, at_ms, TransitionReason.ACKNOWLEDGED, by)
+    waiting = (outbox.c.incident_id == incident_id) & (outbox.c.state == MessageState.QUEUED.value)
+    why = {"state": MessageState.NOT_SENT.value, "error": f"acknowledged by {by} before it was sent"}
+    connection.execute(update(outbox).where(waiting).values(why))
     return taken
+
+
+def close(connection: Connection, incident_id: int, by: str, cause_code: str, at_ms: int) -> Incident:
+    """Settle an incident that is over; a critical one needs a cause. Again changes nothing.
+
+    Raises
+    ------
+    NotFound
+        If there is no incident with this id.
+    TransitionRefused
+        If it is not resolved yet, the cause is none of `CAUSE_CODES`, or a critical one is given none.
+    """
+    held = _held(connection, incident_id)
+    if held.state is IncidentState.CLOSED:
+        return held
+    if held.state is not IncidentState.RESOLVED:
+        raise TransitionRefused(f"incident {incident_id} is {held.state}: only data show that it is over")
+    if cause_code not in CAUSE_CODES and (cause_code or held.severity is Severity.CRITICAL):
+        raise TransitionRefused(f"cause {cause_code!r}; allowed: {', '.join(CAUSE_CODES)}")
+    closed = replace(
+        held, state=IncidentState.CLOSED, closed_at=from_ms(at_ms), closed_by=by, cause_code=cause_code, next_at=None
+    )
+    update_incident(connection, closed)
+    add_event(connection, incident_id, at_ms, TransitionReason.CLOSED, by, cause_code)
+    return closed
+
+
+def _held(connection: Connection, incident_id: int) -> Incident:
+    held = _one(connection, select(table).where(table.c.id == incident_id).with_for_update())
+    if held is None:
+        raise NotFound(f"incident {incident_id}")
+    return held
 
 
 def _is_reading(connection: Connection) -> bool:
@@ -203,7 +260,7 @@ def _open_key(county: str, works: str, cause: str) -> str:
 
 
 def _open_key_of(incident: Incident, cause: str) -> str | None:
-    if incident.state is IncidentState.RESOLVED:
+    if incident.state.is_over:
         return None
     return _open_key(incident.county, incident.works, cause)
 
@@ -236,6 +293,15 @@ def _row(incident: Incident) -> dict[str, Any]:
         "acknowledged_by": incident.acknowledged_by,
         "resolved_at": ms_or_none(incident.resolved_at),
         "summary": incident.summary,
+        "round": incident.round,
+        "ladder_at": ms_or_none(incident.ladder_at),
+        "next_at": ms_or_none(incident.next_at),
+        "lease_until": ms_or_none(incident.lease_until),
+        "parent_id": incident.parent_id,
+        "drill_number": incident.drill_number,
+        "closed_at": ms_or_none(incident.closed_at),
+        "closed_by": incident.closed_by,
+        "cause_code": incident.cause_code,
     }
 
 
@@ -255,4 +321,13 @@ def _incident(row: Row[Any], finding_ids: tuple[str, ...]) -> Incident:
         resolved_at=as_time(row.resolved_at),
         finding_ids=finding_ids,
         summary=without_missing(row.summary),
+        round=row.round,
+        ladder_at=as_time(row.ladder_at),
+        next_at=as_time(row.next_at),
+        lease_until=as_time(row.lease_until),
+        parent_id=row.parent_id,
+        drill_number=row.drill_number,
+        closed_at=as_time(row.closed_at),
+        closed_by=row.closed_by,
+        cause_code=row.cause_code,
     )

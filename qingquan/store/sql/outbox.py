@@ -138,13 +138,13 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "receiver_name": message.receiver_name,
         "body": message.body,
         "params": message.params,
-        "state": MessageState.QUEUED.value,
+        "state": (MessageState.NOT_SENT if message.not_sent_because else MessageState.QUEUED).value,
         "attempts": 0,
         "created_at": to_ms(message.created_at),
         "due_at": to_ms(message.due_at or message.created_at),
         "leased_by": "",
         "provider_id": "",
-        "error": "",
+        "error": message.not_sent_because,
     }
 
 

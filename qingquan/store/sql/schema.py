@@ -188,9 +188,22 @@ incident = Table(
     Column("summary", DOCUMENT, nullable=False),
     # "county|works|cause" until resolved, then empty: the database itself refuses a second open incident of one cause.
     Column("open_key", Text),
+    # The ladder of those who are told: round (a worse finding begins a new one), its beginning, when to look again.
+    Column("round", Integer, nullable=False, server_default=text("0")),
+    Column("ladder_at", MILLISECONDS),
+    Column("next_at", MILLISECONDS),
+    Column("lease_until", MILLISECONDS),
+    Column("parent_id", BigInteger),
+    Column("drill_number", Integer),
+    Column("closed_at", MILLISECONDS),
+    Column("closed_by", FreeText, nullable=False, server_default=text("''")),
+    Column("cause_code", Text, nullable=False, server_default=text("''")),
     UniqueConstraint("open_key"),
     Index(None, "opened_at", "id"),
     Index(None, "county", "works", "opened_at"),
+    Index(None, "next_at"),
+    Index(None, "parent_id"),
+    Index(None, "drill_number", unique=True),
 )
 
 incident_finding = Table(

@@ -1,0 +1,159 @@
+"""Ladders of incidents: which want looking at, which rungs have been climbed, which incidents hang together."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, insert, select, tuple_, update
+
+from qingquan.domain.incidents import Incident, Message, MessageState
+from qingquan.store.sql.incidents import _incidents
+from qingquan.store.sql.outbox import _message
+from qingquan.store.sql.routing_schema import incident_rung
+from qingquan.store.sql.schema import incident as table
+from qingquan.store.sql.schema import outbox, works
+
+__all__ = [
+    "RungRow",
+    "children_of",
+    "due_incidents",
+    "incidents_by_id",
+    "next_drill_number",
+    "open_causes",
+    "opened_since",
+    "rungs_of",
+    "set_parent",
+    "take_rung",
+    "townships_of",
+    "waiting_messages",
+]
+
+WorksKey = tuple[str, str]
+CHUNK = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class RungRow:
+    """A rung that was climbed."""
+
+    incident_id: int
+    round: int
+    rung: str
+    at: int
+    outcome: str
+
+
+def due_incidents(connection: Connection, now_ms: int, limit: int) -> list[Incident]:
+    """Incidents that want looking at, the longest due first, held until the transaction ends.
+
+    Several processes may ask: none gets a row that another holds, and the hold ends with its holder.
+    """
+    query = select(table).where(table.c.next_at <= now_ms).order_by(table.c.next_at, table.c.id).limit(limit)
+    return _incidents(connection, connection.execute(query.with_for_update(skip_locked=True)).all())
+
+
+def incidents_by_id(connection: Connection, ids: Collection[int]) -> list[Incident]:
+    """These incidents, oldest first, held until the transaction ends."""
+    found: list[Incident] = []
+    wanted = sorted(ids)
+    for n in range(0, len(wanted), CHUNK):
+        query = select(table).where(table.c.id.in_(wanted[n : n + CHUNK])).order_by(table.c.id)
+        found += _incidents(connection, connection.execute(query.with_for_update()).all())
+    return found
+
+
+def rungs_of(connection: Connection, ids: Collection[int]) -> list[RungRow]:
+    """All rungs climbed for these incidents, in the order they were."""
+    found: list[RungRow] = []
+    wanted = sorted(ids)
+    for n in range(0, len(wanted), CHUNK):
+        query = select(incident_rung).where(incident_rung.c.incident_id.in_(wanted[n : n + CHUNK]))
+        found += [RungRow(*row) for row in connection.execute(query.order_by(incident_rung.c.at))]
+    return found
+
+
+def take_rung(connection: Connection, rows: Sequence[RungRow]) -> None:
+    """Note rungs as climbed. A rung climbed before is an `IntegrityError`: the holder of the incident's row climbs it once."""
+    if rows:
+        connection.execute(
+            insert(incident_rung),
+            [
+                {"incident_id": r.incident_id, "round": r.round, "rung": r.rung, "at": r.at, "outcome": r.outcome}
+                for r in rows
+            ],
+        )
+
+
+def open_causes(connection: Connection, keys: Collection[WorksKey]) -> dict[WorksKey, set[str]]:
+    """Causes of the unresolved incidents of these works."""
+    found: dict[WorksKey, set[str]] = {}
+    wanted = sorted(set(keys))
+    for n in range(0, len(wanted), CHUNK):
+        chunk = wanted[n : n + CHUNK]
+        query = select(table.c.county, table.c.works, table.c.cause).where(
+            table.c.open_key.is_not(None),
+            table.c.drill_number.is_(None),
+            tuple_(table.c.county, table.c.works).in_(chunk),
+        )
+        for row in connection.execute(query):
+            found.setdefault((row.county, row.works), set()).add(row.cause)
+    return found
+
+
+def opened_since(
+    connection: Connection, keys: Collection[WorksKey], from_ms: int
+) -> dict[tuple[str, str, str], list[int]]:
+    """When live incidents of these works were opened since a time, by county, works and cause."""
+    found: dict[tuple[str, str, str], list[int]] = {}
+    wanted = sorted(set(keys))
+    for n in range(0, len(wanted), CHUNK):
+        chunk = wanted[n : n + CHUNK]
+        query = select(table.c.county, table.c.works, table.c.cause, table.c.opened_at).where(
+            table.c.opened_at >= from_ms, table.c.late.is_(False), table.c.drill_number.is_(None),
+            tuple_(table.c.county, table.c.works).in_(chunk),
+        )  # fmt: skip
+        for row in connection.execute(query):
+            found.setdefault((row.county, row.works, row.cause), []).append(row.opened_at)
+    return found
+
+
+def townships_of(connection: Connection, cause: str, counties: Collection[str]) -> list[tuple[str, str, Incident]]:
+    """Unresolved live incidents of a cause in these counties, each with county and township of its works."""
+    query = (
+        select(table, works.c.township)
+        .join(works, (works.c.county == table.c.county) & (works.c.id == table.c.works))
+        .where(
+            table.c.open_key.is_not(None), table.c.cause == cause, table.c.county.in_(sorted(counties)),
+            table.c.late.is_(False), works.c.township != "",
+        )
+        .order_by(table.c.id)
+    )  # fmt: skip
+    rows = connection.execute(query).all()
+    found = _incidents(connection, rows)
+    return [(one.county, row.township, one) for row, one in zip(rows, found, strict=True)]
+
+
+def children_of(connection: Connection, parent_id: int) -> list[Incident]:
+    """Incidents gathered under one, oldest first."""
+    query = select(table).where(table.c.parent_id == parent_id).order_by(table.c.id)
+    return _incidents(connection, connection.execute(query).all())
+
+
+def set_parent(connection: Connection, ids: Collection[int], parent_id: int | None, next_at: int | None) -> None:
+    """Put incidents under a parent, or free them of it."""
+    wanted = sorted(ids)
+    for n in range(0, len(wanted), CHUNK):
+        changed = update(table).where(table.c.id.in_(wanted[n : n + CHUNK]))
+        connection.execute(changed.values(parent_id=parent_id, next_at=next_at))
+
+
+def waiting_messages(connection: Connection, incident_id: int) -> list[Message]:
+    """Messages of an incident that nobody has been given yet."""
+    query = select(outbox).where(
+        outbox.c.incident_id == incident_id, outbox.c.state == MessageState.QUEUED.value, outbox.c.attempts == 0
+    )
+    return [_message(row) for row in connection.execute(query.with_for_update())]
+
+
+def next_drill_number(connection: Connection) -> int:
+    """Drills are numbered by themselves."""
+    return (connection.scalar(select(func.max(table.c.drill_number))) or 0) + 1
