@@ -21,7 +21,16 @@ from rules.plan import Plan
 from rules.reasons import SILENT_OVER, sentence
 from rules.state import Said, State
 
-__all__ = ["COUNTS", "RULE_ERRORS", "UNIT_STATES", "Evaluation", "evaluate", "open_findings", "stale_series"]
+__all__ = [
+    "COUNTS",
+    "RULE_ERRORS",
+    "UNIT_STATES",
+    "Evaluation",
+    "evaluate",
+    "maintained_series",
+    "open_findings",
+    "stale_series",
+]
 
 COUNTS = ("judged", "duplicates", "conflicts", "late", "missing")
 RULE_ERRORS = "rule_errors"
@@ -324,7 +333,15 @@ def stale_series(state: State, plan: Plan, now: int) -> npt.NDArray[np.int64]:
     """
     last = state.series[0]["last_t"]
     silent = (last != NEVER) & (now - last > plan.series_facts["stale_ms"]) & plan.expected
-    return np.flatnonzero(silent)
+    return np.flatnonzero(silent & ~maintained_series(state, plan, now))
+
+
+def maintained_series(state: State, plan: Plan, now: int) -> npt.NDArray[np.bool_]:
+    """(series,) Whether people work on the instruments of the series' point as of ``now``: nobody misses its readings then."""
+    slots = plan.series_facts["maintenance_slot"]
+    said = state.series[0][np.maximum(slots, 0)] if len(slots) else state.series[0]
+    lasts = now - said["last_t"] <= plan.series_facts["maintenance_most_ms"]
+    return np.asarray((slots >= 0) & (said["last_value"] >= 0.5) & lasts)
 
 
 def newest_of(state: State) -> npt.NDArray[np.int64]:

@@ -319,3 +319,11 @@ def test_a_works_of_unexpected_series_alone_goes_stale_as_well() -> None:
     (fresh,) = standing.changed(fold, START + MINUTE, {})
     (aged,) = standing.changed(fold, START + 16 * MINUTE, {})
     assert (fresh.stale, aged.stale) == (False, True)
+
+
+def test_instruments_being_worked_on_are_not_missed() -> None:
+    watch = Watch(make_works("A", ("free_chlorine", "flow", "doser_running", "maintenance")))
+    watch.feed(range(10))
+    watch.feed([10], free_chlorine=None, flow=None, doser_running=None, maintenance=1.0)
+    assert watch.told(200) == []
+    assert {one[1] for one in watch.told(10 + 241)} == {"free_chlorine", "flow", "doser_running", "maintenance"}
