@@ -229,7 +229,8 @@ class _Build:
     def _series_of(self, works: Works, extra: Sequence[SeriesKey]) -> list[tuple[SeriesKey, SamplingPoint, bool]]:
         points = {point.id: point for point in works.points}
         rows = [
-            (SeriesKey(works.county, works.id, point.id, parameter), point, True)
+            # People say when they begin and when they end; nobody expects them to go on saying so.
+            (SeriesKey(works.county, works.id, point.id, parameter), point, parameter != MAINTENANCE)
             for point in works.points
             for parameter in dict.fromkeys(point.parameters)
         ]
