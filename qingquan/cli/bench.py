@@ -100,6 +100,20 @@ def bench_events(
     print(json.dumps(facts) if as_json else "\n".join(f"{name} {value:,}" for name, value in facts.items()))
 
 
+@bench.command("quality")
+def bench_quality(
+    readings: Annotated[int, typer.Option("--readings", min=5_000, max=5_000_000)] = 60_000,
+    as_json: AsJson = False,
+) -> None:
+    """数据质控速度 · Quality tests against ioos_qc and pecos on the same series, with equal flags."""
+    from qingquan.services.bench.quality import run_quality
+    from qingquan.services.bench.short import shown
+
+    result = run_quality(readings, _said)
+    print(shown(result, as_json))
+    raise typer.Exit(PROBLEMS if result["equal"] is False else 0)
+
+
 @bench.command("accuracy")
 def bench_accuracy(
     data: Annotated[Path | None, typer.Option("--data", help="folder of recorded data with labels")] = None,

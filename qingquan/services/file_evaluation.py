@@ -14,7 +14,9 @@ from ingest.recorded import read_rows
 from qingquan.clock import from_ms
 from qingquan.config import Config
 from qingquan.domain.findings import Finding
+from qingquan.domain.quality import Flagged, test_names
 from qingquan.domain.readings import ReadingBatch, SeriesKey
+from qingquan.services.file_flags import file_flags
 from qingquan.services.folds import Fold
 from qingquan.services.rulesets import load_ruleset
 from qingquan.services.silence import Silence
@@ -74,7 +76,6 @@ def evaluate_file(
     fold = Fold(0, plan, new_state(plan))
     columns, rows, refused_rows, refused_cells = _read(file, mapping, plan, progress)
     found: dict[str, Finding] = {}
-    flags = np.empty(len(columns), np.uint8)
     counts: dict[str, int] = {}
     for first in range(0, len(columns), CHUNK_ROWS * 8):
         part = columns.part(first, first + CHUNK_ROWS * 8)
@@ -82,7 +83,6 @@ def evaluate_file(
         evaluation, fold.state = evaluate(
             part.batch, part.slots, fold.state, plan, tables.parameters, now, config.language
         )
-        flags[first : first + len(part)] = evaluation.flags
         _keep(found, evaluation.findings)
         for name, count in evaluation.counts.items():
             counts[name] = counts.get(name, 0) + count
@@ -95,7 +95,10 @@ def evaluate_file(
     zone = ZoneInfo(works.time_zone)
     _write(findings_out, FINDING_COLUMNS, (finding_row(finding, zone) for finding in findings))
     if flags_out is not None:
-        _write(flags_out, FLAG_COLUMNS, _flag_rows(columns, flags, plan))
+        quality = file_flags(
+            columns.batch, columns.slots, plan.series, works, load_ruleset(config).instrument.maintenance_most_ms
+        )
+        _write(flags_out, FLAG_COLUMNS, _flag_rows(columns, quality, plan))
     return FileEvaluation(
         rows, refused_rows, refused_cells, counts.get("judged", 0), counts.get("missing", 0),
         counts.get("duplicates", 0), counts.get("conflicts", 0), findings,
@@ -172,23 +175,15 @@ def _keep(found: dict[str, Finding], findings: Sequence[Finding]) -> None:
             found[finding.id] = finding
 
 
-def _flag_rows(columns: _Columns, flags: npt.NDArray[np.uint8], plan: Plan) -> Iterator[tuple[str, ...]]:
-    """One row per value, in file order. ``tests`` names what decided the flag."""
+def _flag_rows(columns: _Columns, quality: Flagged, plan: Plan) -> Iterator[tuple[str, ...]]:
+    """One row per value, in file order. ``tests`` names the tests behind the flag, separated by blanks."""
     order = np.lexsort((columns.slots, columns.batch.sequence))
     for n in order.tolist():
-        key = plan.series[int(columns.slots[n])]
-        value, flag = float(columns.batch.value[n]), int(flags[n])
-        facts = plan.series_facts[int(columns.slots[n])]
-        in_range = facts["range_min"] <= value <= facts["range_max"]
-        test = {
-            1: "",
-            2: "duplicate_or_order",
-            3: "flat_line",
-            4: "flat_line" if in_range else "gross_range",
-            9: "missing",
-        }
+        key, value = plan.series[int(columns.slots[n])], float(columns.batch.value[n])
         text = columns.texts[int(columns.batch.sequence[n])]
-        yield text, key.point, key.parameter, _number(None if value != value else value), str(flag), test[flag]
+        tests = " ".join(test_names(int(quality.tests[n])))
+        shown = _number(None if value != value else value)
+        yield text, key.point, key.parameter, shown, str(int(quality.flag[n])), tests
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterator[tuple[str, ...]]) -> None:

@@ -12,6 +12,7 @@ from qingquan.services.bench.evaluate import SIZES, run_evaluate
 from qingquan.services.bench.ingest import run_ingest
 from qingquan.services.bench.latency import run_latency
 from qingquan.services.bench.machine import describe
+from qingquan.services.bench.quality import run_quality
 
 __all__ = ["SHORT", "Sizes", "measure", "run_short", "shown", "text_of"]
 
@@ -30,13 +31,14 @@ class Sizes:
     latency_works: int = 5_840
     alarms: int = 120
     seconds: float = 30.0
+    quality_readings: int = 60_000
 
 
 SHORT = Sizes()
 
 
 def measure(config: Config, sizes: Sizes = SHORT, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Everything, as one value: `machine`, `evaluate`, `ingest`, `latency`, `ratios`, `budgets`."""
+    """Everything, as one value: `machine`, `evaluate`, `ingest`, `latency`, `quality`, `ratios`, `budgets`."""
     began = time.monotonic()
     machine = describe()
     judged = run_evaluate(
@@ -44,6 +46,7 @@ def measure(config: Config, sizes: Sizes = SHORT, say: Callable[[str], None] = l
     )
     taken = run_ingest(config, sizes.ingest_works, sizes.ingest_rounds, step_ms=sizes.step_ms, say=say)
     told = run_latency(config, sizes.latency_works, sizes.alarms, sizes.seconds, say=say)
+    flagged = run_quality(sizes.quality_readings, say)
     alone: Any = judged["readings_per_s"]
     chain: Any = taken["readings_per_s"]
     return {
@@ -51,11 +54,14 @@ def measure(config: Config, sizes: Sizes = SHORT, say: Callable[[str], None] = l
         "evaluate": judged,
         "ingest": taken,
         "latency": told,
+        "quality": flagged,
         "ratios": {
             "evaluator_alone_to_end_to_end": round(alone / chain, 2),
             "rule_loop_largest_to_smallest": judged["ratio"],
             "rule_loop_to_naive_python": judged["times_naive_python"],
             "decode_to_json_loads": judged["times_json_loads"],
+            "quality_to_ioos_qc": flagged["ratio"],
+            "quality_to_pecos": flagged["ratio_pecos"],
         },
         "budgets": _budgets(judged, taken, told),
         "seconds": round(time.monotonic() - began, 1),
@@ -109,7 +115,9 @@ def text_of(result: Mapping[str, Any]) -> str:
         lines.append(f"{row['what']:<44}{_number(row['budget']):>14}{_number(row['measured']):>16}  {mark}")
     lines += ["", "比值 ratios, in this run"]
     lines += [f"  {name.replace('_', ' '):<44}{_number(value):>14}" for name, value in result["ratios"].items()]
-    for name in ("evaluate", "ingest", "latency"):
+    for name in ("evaluate", "ingest", "latency", "quality"):
+        if name not in result:
+            continue
         lines += ["", name, *_lines(result[name], "  ")]
     return "\n".join([*lines, "", f"用时 took {result['seconds']} s"])
 
