@@ -25,6 +25,9 @@ DISINFECTION_KEYS = (
     "stock_empty_percent", "severity",
 )  # fmt: skip
 DEFAULTS = ("for_min", "clear_for_min", "clear_samples", "min_coverage", "unknown_for_min")
+TOP_KEYS = ("version", "standard", "defaults", "rule", "test", "disinfection", "instrument", "silence")
+INSTRUMENT_KEYS = ("out_of_range_for_min", "out_of_range_severity", "flat_line_severity", "maintenance_most_min")
+SILENCE_KEYS = ("severity", "never_seen_severity")
 RULE_KEYS = (
     "id", "version", "parameter", "points", "above", "below", "unit", "average", "when", "clear", "clear_at", "clear_margin",
     "for_min", "clear_for_min", "clear_samples", "min_coverage", "unknown_for_min", "severity", "basis", "valid_from",
@@ -150,7 +153,7 @@ def parse_ruleset(
         All faults at once, each with file, line, key, value found and values allowed.
     """
     read = TableReader(where, lines)
-    read.only(table, "", ("version", "standard", "defaults", "rule", "test", "disinfection", "instrument", "silence"))
+    read.only(table, "", TOP_KEYS)
     defaults = read.table(table, "", "defaults")
     read.only(defaults, "defaults.", DEFAULTS)
     version = read.word(table, "", "version")
@@ -273,8 +276,8 @@ def _subject(
     row: Mapping[str, Any], path: str, when: Tree | None, parameters: Mapping[str, Parameter], read: TableReader
 ) -> str:
     """The parameter a rule's findings speak of; of a tree, its first signal unless another is named."""
-    if "parameter" not in row and when is not None:
-        return next(signal for leaf in leaves_of(when) for signal in leaf.signals)
+    if "parameter" not in row and "when" in row:
+        return next((signal for leaf in leaves_of(when) for signal in leaf.signals), "") if when is not None else ""
     parameter = read.word(row, path, "parameter")
     if parameter and parameter != "residual" and parameter not in parameters:
         read.fault(f"{path}.parameter", parameter, f"residual, {', '.join(parameters)}")
@@ -363,12 +366,8 @@ def _disinfection(table: Mapping[str, Any], read: TableReader) -> DisinfectionRu
 
 
 def _instrument(table: Mapping[str, Any], silence: Mapping[str, Any], read: TableReader) -> InstrumentRules:
-    read.only(
-        table,
-        "instrument.",
-        ("out_of_range_for_min", "out_of_range_severity", "flat_line_severity", "maintenance_most_min"),
-    )
-    read.only(silence, "silence.", ("severity", "never_seen_severity"))
+    read.only(table, "instrument.", INSTRUMENT_KEYS)
+    read.only(silence, "silence.", SILENCE_KEYS)
     return InstrumentRules(
         out_of_range_for_ms=read.minutes(table, "instrument", "out_of_range_for_min"),
         out_of_range_severity=read.severity(table, "instrument", "out_of_range_severity"),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qingquan.cli.application import group
+from qingquan.cli.application import PROBLEMS, group
 from qingquan.cli.options import AsJson, ConfigFile, settings
 
 __all__: list[str] = []
@@ -25,7 +25,9 @@ def rules_check(
     config = settings(config_file)
     found = load_ruleset(replace(config, rules_file=str(file)) if file else config)
     where = file or config.rules_file or "rules/default.toml"
-    print(f"规则集有效 ruleset is valid: {where} ({found.version}, 规则 rules {len(found.rules)}, 消毒 disinfection)")
+    print(
+        f"规则集有效 ruleset is valid: {where} ({found.version}, 规则 rules {len(found.rules) + len(found.compounds)}, 消毒 disinfection)"
+    )
 
 
 @rules.command("explain")
@@ -44,3 +46,46 @@ def rules_explain(
     config = settings(config_file)
     told = explain(config, works, parameter, moment_of(at, config), profile=profile, point=point)
     print(explanation_json(told) if as_json else f"{told.zh}\n{told.en}")
+
+
+@rules.command("schema")
+def rules_schema() -> None:
+    """规则文件的 JSON 模式 · JSON schema of the ruleset, for editors."""
+    import json
+
+    from qingquan.standards.loader import load_standards
+    from rules.schema import ruleset_schema
+
+    print(json.dumps(ruleset_schema(load_standards().parameters), ensure_ascii=False, indent=2))
+
+
+@rules.command("test")
+def rules_test(
+    file: Annotated[Path | None, typer.Argument(help="ruleset; default: the one in use")] = None,
+    tests: Annotated[
+        list[Path] | None, typer.Option("--tests", help="tests; default: those beside the ruleset (NAME.tests.toml)")
+    ] = None,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """运行规则的单元测试 · Run the tests written beside a ruleset: series on a time axis, and what is to be said when."""
+    import json
+
+    from qingquan.services.rule_tests import run_tests as run
+    from qingquan.services.rule_tests import tests_of
+
+    config = settings(config_file)
+    config = replace(config, rules_file=str(file)) if file else config
+    text, where, further = tests_of(config, tests or [])
+    results = run(text, where, further)
+    failed = [one for one in results if one.failures]
+    if as_json:
+        print(json.dumps([{"name": one.name, "failures": one.failures} for one in results], ensure_ascii=False))
+    else:
+        for one in results:
+            print(f"{'不通过 FAILED' if one.failures else '通过 passed'}  {one.name}")
+            for failure in one.failures:
+                print(f"    {failure}")
+        print(f"测试 tests {len(results)}, 不通过 failed {len(failed)}")
+    # Nothing tested is nothing shown.
+    raise typer.Exit(PROBLEMS if failed or not results else 0)
