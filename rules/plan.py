@@ -289,8 +289,10 @@ class _Build:
         flat_suspect_h = 0.0 if by_hand else parameter.flat_suspect_h
         self._instrument_timers(key, flat_suspect_h > 0, stale)
         for rule in self.ruleset.rules:
-            wanted = works.disinfectant.residual if rule.parameter == "residual" else rule.parameter
-            if wanted == key.parameter and point.kind in rule.points:
+            # Of two residuals each has its own upper limit; the lower one is asked of the works' main residual.
+            own = works.disinfectant.residuals if rule.is_above else (works.disinfectant.residual,)
+            wanted = own if rule.parameter == "residual" else (rule.parameter,)
+            if key.parameter in wanted and point.kind in rule.points:
                 self._rule_timers(works, point, key, self._at_once(rule) if by_hand else rule, stale)
         flow = self._signal(works, point, "flow", slots) if parameter.kind is ParameterKind.QUALITY else NO_SLOT
         maintenance = (
