@@ -7,6 +7,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, File, Form, HTTPException, Path, Query, Request, Response, UploadFile
 from fastapi.openapi.utils import get_openapi
 
+from dashboards.web.api_compliance import compliance_router
 from dashboards.web.api_disinfection import disinfection_router
 from dashboards.web.api_models import (
     AcknowledgeIn,
@@ -70,7 +71,14 @@ def build_api(console: Console) -> FastAPI:
     """The API over a console's data."""
     api = FastAPI(title="Qingquan", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     add_problem_handlers(api)
-    for router in (disinfection_router(console), _works(console), _incidents(console), _doors(console), _system(console)):
+    for router in (
+        compliance_router(console),
+        disinfection_router(console),
+        _works(console),
+        _incidents(console),
+        _doors(console),
+        _system(console),
+    ):
         api.include_router(router, prefix="/v1", responses=_INVALID, dependencies=[Depends(only_known_parameters)])
     api.openapi = lambda: _schema(api)  # type: ignore[method-assign]
     return api

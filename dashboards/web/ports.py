@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dashboards.web.compliance_port import ComplianceDesk
 from dashboards.web.disinfection_port import DisinfectionDesk
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState
@@ -193,7 +194,7 @@ class ConsoleActions:
     ``upload(filename, content, uploader)`` parses, judges and stores a lab sheet. ``lab_template()`` gives file name and
     content of an empty sheet. ``redrive(ids)`` sends quarantined items through the door again and returns how many went.
     ``phone_messages()`` lists what the gateway double has accepted, newest first: ``id, channel, to, text, at`` [ms].
-    ``disinfection`` keeps facts, measurements by hand and advice.
+    ``disinfection`` keeps facts, measurements by hand and advice. ``compliance`` reads figures by day and month.
     """
 
     upload: Callable[[str, bytes, str], LabReport] | None = None
@@ -201,3 +202,4 @@ class ConsoleActions:
     redrive: Callable[[Sequence[int]], int] | None = None
     phone_messages: Callable[[], Sequence[Mapping[str, object]]] | None = None
     disinfection: DisinfectionDesk | None = None
+    compliance: ComplianceDesk | None = None

@@ -22,7 +22,7 @@ from qingquan.domain.compliance import Compliance
 from qingquan.domain.works import Works
 from qingquan.errors import StoreUnavailable
 from qingquan.services.alive import beat
-from qingquan.services.compliance_days import KINDS, Span, day_span, month_span, reckoned, reckoning
+from qingquan.services.compliance_days import KINDS, Span, day_span, month_days, month_span, reckoned, reckoning
 from qingquan.services.rulesets import load_ruleset
 from qingquan.standards.loader import load_standards
 from qingquan.standards.profiles import load_profiles
@@ -163,9 +163,8 @@ class ComplianceWorker:
     ) -> list[Compliance]:
         """The month of every series of these works, from its days as they are known now."""
         span = month_span(month, works[0].time_zone)
-        days = _days_between(f"{month}-01", _day_of(span.end - 1, works[0].time_zone))
         by_series: dict[tuple[str, str, str], list[Compliance]] = defaultdict(list)
-        for version in newest_of(connection, county, [one.id for one in works], [f"{month}-01", *days]):
+        for version in newest_of(connection, county, [one.id for one in works], month_days(month)):
             figures = version.figures
             by_series[figures.works, figures.point, figures.parameter].append(figures)
         cadence_ms = {one.id: one.cadence_s * 1000 for one in works}

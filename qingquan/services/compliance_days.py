@@ -23,7 +23,7 @@ from rules.compliance import WINDOWS_MS, Tasks, bound_of, statistics, usable_rea
 from rules.compliance_periods import verdict
 from rules.disinfection_time import known_spans, state_times
 
-__all__ = ["KINDS", "DayReckoning", "Span", "day_span", "hold_ms", "month_span", "reckoned", "reckoning"]
+__all__ = ["KINDS", "DayReckoning", "Span", "day_span", "hold_ms", "month_days", "month_span", "reckoned", "reckoning"]
 
 KINDS = (
     FindingKind.EXCEEDANCE, FindingKind.DISINFECTION_LOW, FindingKind.DISINFECTION_MISSING, FindingKind.DISINFECTION_HIGH,
@@ -109,6 +109,13 @@ def month_span(month: str, zone: str) -> Span:
     """A calendar month (2026-05) by the works' clock."""
     first = date.fromisoformat(f"{month}-01")
     return Span(_midnight(first, zone), _midnight((first + timedelta(32)).replace(day=1), zone))
+
+
+def month_days(month: str) -> list[str]:
+    """All days of a month, in order."""
+    first = date.fromisoformat(f"{month}-01")
+    days = (first + timedelta(n) for n in range(31))
+    return [day.isoformat() for day in days if day.month == first.month]
 
 
 def _midnight(day: date, zone: str) -> int:

@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from dashboards.web.app import build_app
+from dashboards.web.compliance_port import StoreCompliance
 from dashboards.web.feed import CountyFeed
 from dashboards.web.layout import Console
 from dashboards.web.ports import ConsoleActions
@@ -69,6 +70,7 @@ def run(config: Config) -> int:
     actions = ConsoleActions(
         upload=make_uploader(engine, config), lab_template=lambda: ("lab-template.xlsx", template_workbook(config.language)),
         redrive=redrive, phone_messages=_phones(config), disinfection=desk,
+        compliance=StoreCompliance(engine),
     )  # fmt: skip
     console = Console(data, actions, config.clock, CountyFeed(data, config.clock), config.language, config.time_zone)
     app = build_app(console, link.lifespan)
