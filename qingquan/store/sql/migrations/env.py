@@ -2,7 +2,13 @@
 
 from alembic import context
 
-from qingquan.store.sql import compliance_schema, disinfection_schema, routing_schema  # noqa: F401 (they add their tables)
+from qingquan.store.sql import (  # noqa: F401 (they add their tables)
+    compliance_schema,
+    disinfection_schema,
+    maintenance_schema,
+    routing_schema,
+    rulesets_schema,
+)
 from qingquan.store.sql.schema import metadata
 
 context.configure(
