@@ -44,6 +44,7 @@ class RefusalReason(StrEnum):
     TOO_LONG = "too_long"
 
     DUPLICATE_ROW = "duplicate_row"
+    TOO_MANY_SERIES = "too_many_series"
     UNKNOWN_WORKS = "unknown_works"
     AMBIGUOUS_WORKS = "ambiguous_works"
     WORKS_REFUSED = "works_refused"
@@ -83,6 +84,7 @@ _TEXTS: Mapping[RefusalReason, tuple[str, str, str, str]] = {
     _R.UNKNOWN_POINT: ("采样点“{found}”不在台账中", "可填：{allowed}", "point {found} is not in the register", "allowed: {allowed}"),
     _R.NO_RESIDUAL: ("该工程的消毒方式没有余量可测（{found}）", "核对工程编码和消毒方式", "this works' disinfection leaves no residual ({found})", "check works code and disinfectant"),
     _R.TOO_LONG: ("文字过长（{found} 字）", "不超过 {allowed} 字", "the text is too long ({found} characters)", "{allowed} characters at most"),
+    _R.TOO_MANY_SERIES: ("该工程共有 {found} 个参数序列，最多 {allowed} 个", "减少采样点或参数，或分成两处工程登记", "the works would have {found} series, at most {allowed}", "enter fewer points or parameters, or two works"),
     _R.DUPLICATE_ROW: ("与 {other} 重复", "只留一行", "the same as {other}", "keep one row"),
     _R.UNKNOWN_WORKS: ("工程“{found}”不在工程表和台账中", "先登记工程，或改正编码", "works {found} is neither in this file nor in the register", "add the works first, or correct the code"),
     _R.AMBIGUOUS_WORKS: ("工程编码“{found}”属于几个区县：{allowed}", "填写区县编码", "works code {found} belongs to several counties: {allowed}", "fill in the county code"),

@@ -235,7 +235,9 @@ class _Build:
             for parameter in dict.fromkeys(point.parameters)
         ]
         known = {key for key, _, _ in rows}
-        rows += [(key, points[key.point], False) for key in extra if key.point in points and key not in known]
+        unasked = [(key, points[key.point], False) for key in extra if key.point in points and key not in known]
+        # What nobody expects never keeps a works from being judged by what is expected.
+        rows += unasked[: max(0, (1 << LOCAL_BITS) - len(rows))]
         # Signals that explain a residual come before it at the same time, so that it is judged knowing them.
         order = {ParameterKind.STATE: 0, ParameterKind.OPERATION: 1, ParameterKind.QUALITY: 2}
         residuals = works.disinfectant.residuals

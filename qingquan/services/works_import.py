@@ -7,9 +7,11 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from ledgers.points_import import PointRow
-from ledgers.refusals import Refusal
+from ledgers.refusals import Refusal, RefusalReason
+from ledgers.works_columns import POINTS_SHEET
 from ledgers.works_export import register_workbook
 from ledgers.works_import import ParsedRegister, WorksRow, merged, parse_file
+from qingquan.domain.judgeable import MOST_SERIES, series_count
 from qingquan.domain.works import Works
 from qingquan.errors import WrongUse
 from qingquan.standards.loader import load_standards
@@ -68,7 +70,7 @@ def import_works(path: Path, engine: Engine, dry_run: bool = False) -> Report:
     parsed = parse_file(files, load_standards().parameters, known)
     with reading(engine) if dry_run else writing(engine) as connection:
         held = {(entry.county, entry.id): entry for entry in load_works(connection)}
-        entries = _entries(parsed, held)
+        entries, too_many = _entries(parsed, held)
         if not dry_run:
             save_works(connection, entries.values())
     inserted = sum(key not in held for key in entries)
@@ -77,13 +79,13 @@ def import_works(path: Path, engine: Engine, dry_run: bool = False) -> Report:
         files=tuple(name for name, _ in files),
         dry_run=dry_run,
         rows=parsed.rows,
-        refused=parsed.refused_rows,
+        refused=parsed.refused_rows + sum(rows for _, rows in too_many),
         inserted=inserted,
         updated=changed,
         unchanged=len(entries) - inserted - changed,
-        points=len(parsed.points),
+        points=sum(point.works in entries for point in parsed.points),
         without_points=tuple(f"{entry.county}/{entry.id}" for entry in entries.values() if not entry.points),
-        refusals=parsed.refusals,
+        refusals=(*parsed.refusals, *(refusal for refusal, _ in too_many)),
     )
 
 
@@ -105,14 +107,29 @@ def _contents(path: Path) -> list[tuple[str, bytes]]:
         raise WrongUse(f"{path}: {error.strerror}") from error
 
 
-def _entries(parsed: ParsedRegister, held: dict[WorksKey, Works]) -> dict[WorksKey, Works]:
+def _entries(
+    parsed: ParsedRegister, held: dict[WorksKey, Works]
+) -> tuple[dict[WorksKey, Works], list[tuple[Refusal, int]]]:
+    """What the register's entries become; and works refused as they would have too many series, with their rows."""
     rows: dict[WorksKey, WorksRow] = {(row.works.county, row.works.id): row for row in parsed.works}
     points: dict[WorksKey, list[PointRow]] = {}
     for point in parsed.points:
         points.setdefault(point.works, []).append(point)
     keys: Collection[WorksKey] = dict.fromkeys([*rows, *points])
-    merge = {key: merged(held.get(key), rows.get(key), points.get(key, ())) for key in keys}
-    return {key: entry for key, entry in merge.items() if entry is not None}
+    entries: dict[WorksKey, Works] = {}
+    refused: list[tuple[Refusal, int]] = []
+    for key in keys:
+        entry = merged(held.get(key), rows.get(key), points.get(key, ()))
+        if entry is None:
+            continue
+        count = series_count(entry)
+        if count > MOST_SERIES:
+            facts = {"found": str(count), "allowed": str(MOST_SERIES)}
+            refusal = Refusal(POINTS_SHEET, 0, "", f"{key[0]}/{key[1]}", RefusalReason.TOO_MANY_SERIES, facts)
+            refused.append((refusal, (key in rows) + len(points.get(key, ()))))
+        else:
+            entries[key] = entry
+    return entries, refused
 
 
 def _lines_zh(report: Report) -> list[str]:
