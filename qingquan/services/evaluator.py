@@ -22,8 +22,10 @@ from alerts.apply import AlertSettings, apply_findings
 from ingest.decode import Decoder, PointDirectory
 from qingquan.clock import to_ms
 from qingquan.config import Config
-from qingquan.domain.findings import Finding
+from qingquan.domain.findings import DisinfectionState, Finding
+from qingquan.domain.judgeable import NotJudged, judgeable
 from qingquan.domain.readings import LogMessage, SeriesCatalog
+from qingquan.domain.state import WorksState
 from qingquan.domain.works import Works
 from qingquan.errors import StoreUnavailable
 from qingquan.services.alive import beat
@@ -98,6 +100,7 @@ class Evaluator:
         self._applied = 0
         self._covered = 0
         self._pending: dict[str, int] = {}
+        self._unjudged: list[WorksState] = []
         self._newest_received = 0
         self._due = dict.fromkeys(("tick", "register", "refresh", "snapshot"), 0.0)
         self._told: dict[str, Finding] = {}
@@ -143,13 +146,25 @@ class Evaluator:
         version = register_version(connection)
         if version == self._version:
             return
-        works = load_works(connection)
+        works, set_aside = judgeable(load_works(connection))
         self._version = version
+        self._set_aside(set_aside)
         self._is_reconciled = False
         self._works = {(one.county, one.id): one for one in works}
         self._decoder.replace_directory(PointDirectory(works))
         self._folds.register(works)
         _log.info("works register loaded", works=len(works), version=version)
+
+    def _set_aside(self, entries: Sequence[tuple[Works, NotJudged]]) -> None:
+        """Works that cannot be judged are unknown, counted and told; they never stop the others."""
+        now = self._config.clock.now_ms()
+        for one, why in entries:
+            _log.error("works cannot be judged", county=one.county, works=one.id, why=str(why), time_zone=one.time_zone)
+            name = f"works_not_judged_{why}"
+            self._pending[name] = self._pending.get(name, 0) + 1
+        self._unjudged = [
+            WorksState(one.county, one.id, DisinfectionState.UNKNOWN, now, None, stale=True) for one, _ in entries
+        ]
 
     async def _take(self, messages: Sequence[LogMessage]) -> None:
         """Judge messages; silently as far as the database has already applied them."""
@@ -244,11 +259,12 @@ class Evaluator:
             findings += self._news_of_lasting(now, 1 if is_idle else EVIDENCE_STEP_MS)
         if findings or self._pending:
             await self._commit(findings)
-        states = [
+        states = self._unjudged + [
             state for fold in self._folds.folds for state in self._standing.changed(fold, now, self._silence.of(fold))
         ]
         if states:
             await self._in_transaction(lambda connection: save_works_states(connection, states))
+            self._unjudged = []
 
     def _reconciled(self) -> list[Finding]:
         """Once after a start and after every change of the register: open findings that nobody judges any more."""
