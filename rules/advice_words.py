@@ -5,7 +5,7 @@ from rules.residual_shape import ResidualShape
 from rules.verdict import Cause, LossFacts, LossVerdict
 from rules.verdict_words import verdict_sentence
 
-__all__ = ["HAND_OVERDUE", "short_verdict", "state_sentence"]
+__all__ = ["HAND_OVERDUE", "short_action", "short_verdict", "state_sentence"]
 
 HAND_OVERDUE = {
     "zh": "已连续2天没有余量检测记录，是否消毒不明：请立即用{method}检测出厂水并登记；检测前按消毒中断处置",
@@ -49,6 +49,29 @@ _SHORT = {
         Cause.SENSOR_FROZEN: "sensor stuck?", Cause.SENSOR_STARVED: "sensor recovering", Cause.RUNNING_OUT: "running out",
         Cause.SLOW_DECLINE: "weak solution?", Cause.FAST_LOSS: "air or leak?", Cause.UNEXPLAINED_STEP: "sudden, cause unknown",
         Cause.UNEXPLAINED: "cause unknown",
+    },
+}  # fmt: skip
+# What a text message has room for: 35 characters.
+_ACTIONS = {
+    "zh": {
+        Cause.NO_FLOW: "恢复供水前先确认余量正常", Cause.POWER_CUT_WATER_FLOWS: "半小时内启用备用电源或人工投加",
+        Cause.POWER_CUT: "1小时内到现场确认，仍供水则人工投加", Cause.DOSER_STOPPED: "半小时内到现场恢复投加并用DPD法复测",
+        Cause.STOCK_EMPTY: "半小时内补药排气，恢复投加后复测", Cause.NOT_DELIVERING: "1小时内检查吸药管、单向阀和投加点",
+        Cause.NO_SAMPLE_FLOW: "2小时内恢复取样水流并人工采样复测", Cause.SERVICE: "2小时内人工采样复测，其间按中断处置",
+        Cause.SENSOR_STEP: "2小时内人工采样复测，其间按中断处置", Cause.SENSOR_FROZEN: "2小时内人工采样复测并重启仪表",
+        Cause.SENSOR_STARVED: "2小时内人工采样复测，其间按中断处置", Cause.RUNNING_OUT: "1小时内检查药箱并补充新药",
+        Cause.SLOW_DECLINE: "2小时内用DPD法复测，再调投加量", Cause.FAST_LOSS: "1小时内检查投加点和原水并复测",
+        Cause.UNEXPLAINED_STEP: "1小时内到现场查投加并人工采样复测", Cause.UNEXPLAINED: "1小时内到现场查投加并人工采样复测",
+    },
+    "en": {
+        Cause.NO_FLOW: "check the residual before supply", Cause.POWER_CUT_WATER_FLOWS: "dose by hand within 30 min",
+        Cause.POWER_CUT: "check on site within 1 h", Cause.DOSER_STOPPED: "restart dosing within 30 min, test",
+        Cause.STOCK_EMPTY: "refill within 30 min, vent, test", Cause.NOT_DELIVERING: "check suction and valves within 1 h",
+        Cause.NO_SAMPLE_FLOW: "restore sample flow, test in 2 h", Cause.SERVICE: "take a hand sample within 2 h",
+        Cause.SENSOR_STEP: "take a hand sample within 2 h", Cause.SENSOR_FROZEN: "hand sample within 2 h, restart it",
+        Cause.SENSOR_STARVED: "take a hand sample within 2 h", Cause.RUNNING_OUT: "check the tank within 1 h",
+        Cause.SLOW_DECLINE: "test by hand in 2 h, adjust dose", Cause.FAST_LOSS: "check dosing within 1 h, test",
+        Cause.UNEXPLAINED_STEP: "check dosing within 1 h, test", Cause.UNEXPLAINED: "check dosing within 1 h, test",
     },
 }  # fmt: skip
 
@@ -95,6 +118,11 @@ def short_verdict(verdict: LossVerdict, language: str = "zh") -> str:
     '投加泵已停'
     """
     return _SHORT["en" if language == "en" else "zh"][verdict.cause]
+
+
+def short_action(verdict: LossVerdict, language: str = "zh") -> str:
+    """The next step in as many words as a text message has room for."""
+    return _ACTIONS["en" if language == "en" else "zh"][verdict.cause]
 
 
 def _high_case(facts: LossFacts) -> str:

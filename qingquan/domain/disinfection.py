@@ -1,12 +1,14 @@
 """What is known of a works' disinfection beside its readings: contact, dosing, deliveries, measurements by hand; and the advice."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 __all__ = [
+    "HAND_LOG_OVERDUE",
     "HAND_METHODS", "NOT_FOR_THE_LOG", "Advice", "Delivery", "DisinfectionFacts", "HandFault", "HandMeasurement", "HandMethod",
-    "HandReport", "Segment",
+    "HandReport", "Segment", "Verdict",
 ]  # fmt: skip
 
 
@@ -20,6 +22,9 @@ class HandMethod(StrEnum):
 
 HAND_METHODS = tuple(HandMethod)
 
+
+HAND_LOG_OVERDUE = "hand-log-overdue"
+"""Rule of the finding that a hand-logged works is without evidence: nobody has logged for two days."""
 
 NOT_FOR_THE_LOG = 0
 """``sequence`` of a measurement that checks an instrument: it is no reading of the series."""
@@ -106,6 +111,33 @@ class HandMeasurement:
     sequence: int | None = None
     id: int = 0
     qualifier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What probably stands behind a disinfection finding, in words. ``short`` and ``action`` fit a text message, empty = nothing
+    better to say than the finding's own words; the sentences say what to do by when."""
+
+    cause: str
+    leaning: str
+    sentence_zh: str
+    sentence_en: str
+    short: str = ""
+    action: str = ""
+
+    def notes(self) -> dict[str, str]:
+        """As an incident's summary keeps it."""
+        return {f"verdict_{name}": getattr(self, name) for name in _VERDICT}
+
+    @classmethod
+    def of_notes(cls, summary: Mapping[str, str]) -> "Verdict | None":
+        """The verdict an incident's summary keeps; ``None`` without one."""
+        if "verdict_cause" not in summary:
+            return None
+        return cls(**{name: summary.get(f"verdict_{name}", "") for name in _VERDICT})
+
+
+_VERDICT = ("cause", "leaning", "sentence_zh", "sentence_en", "short", "action")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from qingquan.domain.findings import DisinfectionState
 from qingquan.domain.parameters import Parameter
 from qingquan.domain.works import Works
 from rules.advice import Contact, DecayOutlook, Outlook, Strength, Surroundings
-from rules.advice_words import short_verdict, state_sentence
+from rules.advice_words import short_action, short_verdict, state_sentence
 from rules.contact_time import Inactivation
 from rules.ct_required import CtReason
 from rules.stock import StockOutlook
@@ -51,6 +51,7 @@ def _verdict(works: Works, state: DisinfectionState, outlook: Outlook, residual:
         "missing": list(verdict.missing), "shape": path.shape.value, "before": _rounded(path.before), "now": _rounded(path.now),
         "fall_hours": _rounded(path.fall_hours), **sentences,
         "short_zh": short_verdict(verdict, "zh"), "short_en": short_verdict(verdict, "en"),
+        "action_zh": short_action(verdict, "zh"), "action_en": short_action(verdict, "en"),
     }  # fmt: skip
 
 

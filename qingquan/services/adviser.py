@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from qingquan.clock import from_ms
 from qingquan.config import Config
 from qingquan.domain.contact_time import CtAgent, Organism
-from qingquan.domain.disinfection import Advice, DisinfectionFacts
+from qingquan.domain.disinfection import Advice, DisinfectionFacts, Verdict
 from qingquan.domain.findings import DisinfectionState
 from qingquan.domain.flags import Flag
 from qingquan.domain.parameters import Limit, applicable_limits
@@ -117,7 +117,7 @@ class Adviser:
         outlook = advise(known, self._tables.contact)
         document = document_of(works, known, outlook, self._parameters[residual])
         advice = Advice(works.county, works.id, now, document)
-        notes = _notes(document)
+        notes = _notes(document, self._config.language)
         with writing(self._engine) as connection:
             save_advice(connection, [advice])
             if notes:
@@ -200,14 +200,20 @@ def _signals(latest: Sequence[LatestReading], outlet: str, not_before: int) -> d
     return signals
 
 
-def _notes(document: Mapping[str, object]) -> dict[str, str]:
+def _notes(document: Mapping[str, object], language: str) -> dict[str, str]:
     verdict = document["verdict"]
     if not isinstance(verdict, dict):
         return {}
-    return {
-        "verdict_zh": verdict["sentence_zh"], "verdict_en": verdict["sentence_en"], "verdict_cause": verdict["cause"],
-        "verdict_leaning": verdict["leaning"],
-    }  # fmt: skip
+    is_loss = document["state"] in (DisinfectionState.MISSING, DisinfectionState.LOW)
+    words = {name: str(verdict[f"{name}_{language}"]) if is_loss else "" for name in ("short", "action")}
+    return Verdict(
+        verdict["cause"],
+        verdict["leaning"],
+        verdict["sentence_zh"],
+        verdict["sentence_en"],
+        words["short"],
+        words["action"],
+    ).notes()
 
 
 def _point(works: Works, kind: PointKind, parameter: str | None) -> SamplingPoint | None:

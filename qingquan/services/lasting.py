@@ -7,6 +7,7 @@ the books, and when the state had to be rebuilt from a log that no longer reache
 from collections.abc import Iterable
 from dataclasses import replace
 
+from qingquan.domain.disinfection import HAND_LOG_OVERDUE
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.readings import SeriesKey
 from qingquan.services.folds import Fold
@@ -21,21 +22,36 @@ JUDGED_KINDS = tuple(
 )
 """Kinds that the fold opens and closes."""
 
+NO_LONGER_JUDGED = {
+    "zh": "；该规则或监测点已不在册，不再评判，不代表已恢复达标",
+    "en": "; its rule or sampling point is no longer in the books: not judged any more, which is no proof of recovery",
+}
+
 _Place = tuple[Fold, int]
 
 
-def reconciled(folds: Iterable[Fold], stored: Iterable[Finding]) -> list[Finding]:
+def reconciled(folds: Iterable[Fold], stored: Iterable[Finding], language: str = "zh") -> list[Finding]:
     """Take stored open findings of `JUDGED_KINDS` over into the folds; those to withdraw because no rule judges them now."""
-    lasting = list(stored)
+    # That nobody has logged is found by the clock, as silence is.
+    lasting = [finding for finding in stored if finding.rule != HAND_LOG_OVERDUE]
     places = _places(folds) if lasting else {}
     withdrawn = []
     for finding in lasting:
         place = _place_of(finding, places)
         if place is None:
-            withdrawn.append(replace(finding, end=max(finding.start, finding.evidence_at), withdrawn=True))
+            withdrawn.append(_taken_back(finding, language))
         elif not _knows(*place, finding.start):
             withdrawn += _taken_over(*place, finding)
     return withdrawn
+
+
+def _taken_back(finding: Finding, language: str) -> Finding:
+    """No rule judges it any more, so nothing is known of it: that is no evidence that the water is good, and it says so."""
+    why = NO_LONGER_JUDGED["en" if language == "en" else "zh"]
+    reason = finding.reason if finding.reason.endswith(why) else finding.reason + why
+    evidence = finding.evidence | {"closed_because": "no rule judges it any more"}
+    end = max(finding.start, finding.evidence_at)
+    return replace(finding, end=end, withdrawn=True, reason=reason, evidence=evidence)
 
 
 def _places(folds: Iterable[Fold]) -> dict[tuple[str, ...], list[_Place]]:

@@ -8,14 +8,17 @@ import numpy.typing as npt
 from sqlalchemy import Connection
 
 from qingquan.clock import to_ms
-from qingquan.domain.findings import Finding, FindingKind
+from qingquan.domain.disinfection import HAND_LOG_OVERDUE
+from qingquan.domain.findings import Finding, FindingKind, Severity, finding_id
 from qingquan.domain.parameters import Parameter
 from qingquan.domain.readings import SeriesKey
-from qingquan.domain.works import Works
+from qingquan.domain.works import PointKind, Works
 from qingquan.services.folds import Fold
 from qingquan.store.sql.findings import open_findings
 from rules.engine import silence, stale_series
+from rules.hand_log import due_at, overdue_sentence
 from rules.layout import NEVER
+from rules.plan import Plan
 
 __all__ = ["Silence"]
 
@@ -41,10 +44,13 @@ class Silence:
         self._open: dict[SeriesKey, Finding] = {}
         self._expected_since: dict[SeriesKey, int] = {}
         self._arrivals: dict[int, _Arrivals] = {}
+        self._by_hand: dict[int, tuple[Plan, dict[int, Works]]] = {}
 
     def restore(self, connection: Connection) -> None:
         """Take over what was open before a restart."""
-        self._open = {_key(finding): finding for finding in open_findings(connection, KINDS)}
+        overdue = open_findings(connection, [FindingKind.DISINFECTION_UNKNOWN])
+        held = [*open_findings(connection, KINDS), *(one for one in overdue if one.rule == HAND_LOG_OVERDUE)]
+        self._open = {_key(finding): finding for finding in held}
 
     def of(self, fold: Fold) -> dict[SeriesKey, Finding]:
         """Open silence findings of a partition's series."""
@@ -89,6 +95,12 @@ class Silence:
         for key, finding in self.of(fold).items():
             slot = fold.plan.slot_of[key]
             newest = int(last[slot])
+            if finding.rule == HAND_LOG_OVERDUE:
+                works = fold.plan.works[int(fold.plan.series_facts["works"][slot])]
+                if newest != NEVER and newest > finding.start and now < due_at(newest, works.time_zone):
+                    del self._open[key]
+                    findings.append(self._overdue(fold, key, finding.start, newest))
+                continue
             is_never_seen = finding.kind is FindingKind.NEVER_SEEN
             is_heard = newest != NEVER if is_never_seen else newest > finding.start
             if is_heard and (is_never_seen or now - newest <= int(stale[slot])):
@@ -101,13 +113,21 @@ class Silence:
         plan, series = fold.plan, fold.state.series[0]
         findings = []
         arrivals = self._arrivals.get(fold.partition)
+        by_hand = self._hand_slots(fold)
+        for slot, one in by_hand.items():
+            key, newest = plan.series[slot], int(series[slot]["last_t"])
+            since = newest if newest != NEVER else self._owed_since(key, works.get((key.county, key.works)), now)
+            if key not in self._open and now >= due_at(since, one.time_zone):
+                findings.append(self._overdue(fold, key, since, None, now))
         for slot in stale_series(fold.state, plan, now).tolist():
             key = plan.series[slot]
             is_settled = arrivals is None or now - int(arrivals.at[slot]) >= SETTLED_MS
-            if key not in self._open and is_settled:
+            if key not in self._open and is_settled and slot not in by_hand:
                 findings.append(self._finding(fold, key, int(series[slot]["last_t"]), None, FindingKind.STALE, now))
         for slot in np.flatnonzero((series["last_t"] == NEVER) & plan.expected).tolist():
             key = plan.series[slot]
+            if slot in by_hand:
+                continue
             since = self._since(key, works.get((key.county, key.works)), now)
             if key not in self._open and now - since > int(plan.series_facts[slot]["stale_ms"]):
                 findings.append(self._finding(fold, key, since, None, FindingKind.NEVER_SEEN, now))
@@ -120,6 +140,28 @@ class Silence:
         if works is None or works.commissioned_at is None:
             return begun
         return max(begun, to_ms(works.commissioned_at))
+
+    def _hand_slots(self, fold: Fold) -> dict[int, Works]:
+        """Series of the outlet's residual that people log, looked up once a plan."""
+        held = self._by_hand.get(fold.partition)
+        if held is None or held[0] is not fold.plan:
+            held = self._by_hand[fold.partition] = (fold.plan, _hand_slots(fold.plan))
+        return held[1]
+
+    def _owed_since(self, key: SeriesKey, works: Works | None, now: int) -> int:
+        """Since when somebody owes a log: commissioning, for people who log nothing are not waiting for us to start."""
+        begun = self._expected_since.setdefault(key, now)
+        return begun if works is None or works.commissioned_at is None else to_ms(works.commissioned_at)
+
+    def _overdue(self, fold: Fold, key: SeriesKey, start: int, end: int | None, now: int | None = None) -> Finding:
+        """No log by hand, so no evidence: disinfection is unknown, and critical, since nothing else tells of it."""
+        kind = FindingKind.DISINFECTION_UNKNOWN
+        return Finding(
+            id=finding_id(kind, HAND_LOG_OVERDUE, key, start), kind=kind, severity=Severity.CRITICAL, county=key.county,
+            works=key.works, point=key.point, parameter=key.parameter, start=start, end=end,
+            evidence_at=end if end is not None else (start if now is None else now), extreme=None, limit=None, clause="",
+            rule=HAND_LOG_OVERDUE, rule_version=fold.plan.ruleset.version, reason=overdue_sentence(self._language),
+        )  # fmt: skip
 
     def _finding(
         self, fold: Fold, key: SeriesKey, start: int, end: int | None, kind: FindingKind, now: int | None = None
@@ -136,6 +178,16 @@ class _Arrivals:
     looked_at: int
     last: Times
     at: Times
+
+
+def _hand_slots(plan: Plan) -> dict[int, Works]:
+    slots: dict[int, Works] = {}
+    for works in plan.works:
+        if works.is_hand_logged and works.disinfectant.residual is not None:
+            outlets = (point.id for point in works.points if point.kind is PointKind.OUTLET)
+            keys = (SeriesKey(works.county, works.id, point, works.disinfectant.residual) for point in outlets)
+            slots |= {plan.slot_of[key]: works for key in keys if key in plan.slot_of}
+    return slots
 
 
 def _key(finding: Finding) -> SeriesKey:
