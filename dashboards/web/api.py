@@ -25,6 +25,7 @@ from dashboards.web.api_models import (
     SeriesOut,
     WorksOut,
 )  # fmt: skip
+from dashboards.web.api_quality import quality_router
 from dashboards.web.api_requests import (
     COUNTY,
     WORKS_ID,
@@ -40,22 +41,24 @@ from dashboards.web.api_requests import (
     only_known_parameters,
     wants_csv,
 )  # fmt: skip
+from dashboards.web.api_rules import rules_router
 from dashboards.web.layout import Console
 from dashboards.web.ports import FindingQuery, IncidentQuery, LabQuery, MessageQuery, QuarantineQuery
 from dashboards.web.problems import MEDIA_TYPE, Problem, add_problem_handlers
 from qingquan.clock import from_ms
 from qingquan.domain.findings import FindingKind
 from qingquan.domain.incidents import IncidentState
+from qingquan.domain.quality import test_names
 from qingquan.domain.readings import QuarantineReason, SeriesKey
 from qingquan.domain.works import Works
 from qingquan.errors import NotFound
 from qingquan.standards.loader import load_standards
-from qingquan.store.ports import AGGREGATES
 
 __all__ = ["build_api"]
 
 DAY_MS = 24 * 3_600_000
 MOST_BUCKETS = 20_000
+STEP_COLUMNS = ("mean", "min", "max", "count")
 LONGEST_RAW_MS = 7 * DAY_MS
 MOST_UPLOAD_BYTES = 20_000_000
 _INVALID: dict[int | str, dict[str, Any]] = {422: {"model": Problem}, 503: {"model": Problem}}
@@ -74,6 +77,8 @@ def build_api(console: Console) -> FastAPI:
     for router in (
         compliance_router(console),
         disinfection_router(console),
+        quality_router(console),
+        rules_router(console),
         _works(console),
         _incidents(console),
         _doors(console),
@@ -127,7 +132,13 @@ def _works(console: Console) -> APIRouter:
         until = console.clock.now_ms() if end is None else end
         since = until - DAY_MS if start is None else start
         _check_span(since, until, step)
-        trend = data.trend(SeriesKey(entry.county, entry.id, point, parameter), since, until, step, AGGREGATES)
+        key = SeriesKey(entry.county, entry.id, point, parameter)
+        tests: list[list[str]] | None = None
+        if step is None and console.actions.quality is not None:
+            trend, flagged = console.actions.quality.flagged(entry, key, since, until)
+            tests = [list(test_names(bits)) for bits in flagged.tests.tolist()]
+        else:
+            trend = data.trend(key, since, until, step, STEP_COLUMNS)
         times = [from_ms(at) for at in trend.observed_at.tolist()]
         columns = {
             name: [None if np.isnan(v) else v for v in values.tolist()] for name, values in trend.columns.items()
@@ -135,13 +146,17 @@ def _works(console: Console) -> APIRouter:
         if wants_csv(request, format):
             return csv_response(
                 [
-                    {"observed_at": at.isoformat(), **{name: values[n] for name, values in columns.items()}}
+                    {
+                        "observed_at": at.isoformat(),
+                        **{name: values[n] for name, values in columns.items()},
+                        **({} if tests is None else {"tests": " ".join(tests[n])}),
+                    }
                     for n, at in enumerate(times)
                 ]
             )
         return SeriesOut(
             county=entry.county, works=entry.id, point=point, parameter=parameter, unit=row.unit, step_ms=step,
-            observed_at=times, columns=columns,
+            observed_at=times, columns=columns, tests=tests,
         )  # fmt: skip
 
     return router

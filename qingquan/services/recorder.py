@@ -28,7 +28,7 @@ from qingquan.services.recorded_rows import RowMaker
 from qingquan.standards.loader import load_standards
 from qingquan.store.ports import AppendResult, SeriesStore
 from qingquan.store.reading_log import LogReader, ReadingLog
-from qingquan.store.series.opening import open_series_store, recorder_socket
+from qingquan.store.series.opening import open_series_store, recorder_socket, retention_of
 from qingquan.store.series.remote import serving_series
 from qingquan.store.sql.compliance import mark_dirty
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
@@ -51,6 +51,8 @@ BATCH_SPAN_S = 0.5
 REGISTER_POLL_S = 3.0
 REPORT_S = 10.0
 PURGE_EVERY_S = 60.0
+MAINTAIN_EVERY_S = 1800.0
+FIRST_MAINTENANCE_S = 120.0
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 30.0
 FOR_EVER_S = 1e9
@@ -83,6 +85,7 @@ class Recorder:
         self._late_days = LateDays(catalog)
         self._register_version = -1
         self._register_due = 0.0
+        self._maintain_due = time.monotonic() + FIRST_MAINTENANCE_S
 
     def covered(self) -> int:
         """Log sequence up to which everything is recorded."""
@@ -107,6 +110,13 @@ class Recorder:
         """Note in SQL how far the recorder is, for pages and for the purge."""
         with writing(self._engine) as connection:
             set_applied_sequence(connection, RECORDER_PARTITION, covered)
+
+    def maintain(self) -> None:
+        """Let the store drop what is older than its time and put its rollups in order; once in `MAINTAIN_EVERY_S`."""
+        if time.monotonic() < self._maintain_due:
+            return
+        self._maintain_due = time.monotonic() + MAINTAIN_EVERY_S
+        self._store.maintain(self._config.clock.now_ms(), retention_of(self._config))
 
     def beat(self) -> None:
         """Say that the loop has come round."""
@@ -165,6 +175,7 @@ async def follow(recorder: Recorder, log: ReadingLog, stop: asyncio.Event, reser
                 summary.add(len(messages), await _insisted(recorder.record, stop, messages))
                 covered = messages[-1].sequence
             await summary.tell(covered)
+            await _insisted(recorder.maintain, stop)
             recorder.beat()
         await summary.tell(covered, is_last=True)
     except _Stopped:

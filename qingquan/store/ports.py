@@ -15,13 +15,15 @@ __all__ = [
     "LatestReading",
     "Readings",
     "RecordedCounts",
+    "Retention",
     "SeriesReader",
     "SeriesRows",
     "SeriesStore",
     "Trend",
 ]
 
-AGGREGATES = ("mean", "min", "max", "count")
+AGGREGATES = ("mean", "min", "max", "count", "last", "good")
+"""What a step may be summed up by. ``last`` is the latest value, ``good`` counts readings flagged 1 (pass)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,30 @@ class Readings:
     flag: npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long readings and each rollup are kept [days]; 0 = for ever. Nothing is kept longer than what is coarser."""
+
+    raw: int = 730
+    fine: int = 1100
+    hour: int = 3660
+    day: int = 0
+
+    def days(self) -> tuple[int, int, int, int]:
+        """From raw to coarse."""
+        return self.raw, self.fine, self.hour, self.day
+
+    def faults(self) -> list[str]:
+        """What contradicts itself: a coarser level that goes before a finer one."""
+        names = ("retention_raw_days", "retention_5min_days", "retention_1h_days", "retention_1d_days")
+        kept = [days or 10**9 for days in self.days()]
+        return [
+            f"{names[n + 1]} = {self.days()[n + 1]}: allowed: {names[n]} ({self.days()[n]}) or more, or 0 = for ever"
+            for n in range(3)
+            if kept[n + 1] < kept[n]
+        ]
+
+
 class SeriesReader(Protocol):
     """What may be asked of a time-series store, from any process.
 
@@ -159,6 +185,13 @@ class SeriesStore(SeriesReader, Protocol):
         up to and including sequence ``covered`` with ``messages`` more messages. Returns only when the store holds
         them. An append that ends at or before a sequence already covered changes nothing, so it may be repeated after
         an error; ``covered`` = 0 means that the rows do not come from the log."""
+        ...
+
+    def maintain(self, now_ms: int, retention: Retention) -> None:
+        """Drop what is older than its time, and put in order what makes long trends quick; now and then, by the writer.
+
+        A store whose server does that by itself does nothing.
+        """
         ...
 
     def rewind(self, reader: str, covered: int) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qingquan.domain.readings import SeriesKey
-from qingquan.store.ports import AppendResult, SeriesRows, SeriesStore
+from qingquan.store.ports import AppendResult, Retention, SeriesRows, SeriesStore
 from qingquan.store.series.remote import RemoteSeriesStore, serving_series
 
 __all__ = ["Row", "SeriesServer", "ServedStore", "rows_of"]
@@ -84,6 +84,10 @@ class ServedStore(RemoteSeriesStore):
     def append(self, rows: SeriesRows, reader: str, covered: int, messages: int = 0) -> AppendResult:
         """See `SeriesStore.append`."""
         return self._store.append(rows, reader, covered, messages)
+
+    def maintain(self, now_ms: int, retention: Retention) -> None:
+        """See `SeriesStore.maintain`."""
+        self._store.maintain(now_ms, retention)
 
     def rewind(self, reader: str, covered: int) -> None:
         """See `SeriesStore.rewind`."""

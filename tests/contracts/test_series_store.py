@@ -306,6 +306,15 @@ def test_aggregates_leave_out_missing_and_failed_readings(store: SeriesStore) ->
     assert trend.columns["count"].tolist() == [2.0, 1.0]
 
 
+def test_the_last_value_and_the_good_ones_of_a_step_are_told(store: SeriesStore) -> None:
+    rows = [Row(CHLORINE, T0, 0.9, 1), Row(CHLORINE, T0 + 2 * MINUTE, 0.4, 3), Row(CHLORINE, T0 + MINUTE, 0.5, 2)]
+    append(store, [*rows, Row(CHLORINE, T0 + 3 * MINUTE, 99.0, 4), Row(CHLORINE, T0 + HOUR, 0.7, 1)])
+    trend = store.range(CHLORINE, T0, T0 + 2 * HOUR, HOUR, ("last", "good", "count"))
+    assert trend.columns["last"].tolist() == [0.4, 0.7]
+    assert trend.columns["good"].tolist() == [1.0, 1.0]
+    assert trend.columns["count"].tolist() == [3.0, 1.0]
+
+
 def test_only_the_aggregates_asked_for_come_back(store: SeriesStore) -> None:
     append(store, [Row(CHLORINE, T0, 0.4, 1)])
     assert list(store.range(CHLORINE, T0, T0 + HOUR, HOUR).columns) == ["mean"]

@@ -78,6 +78,13 @@ def aggregated(
     count = np.diff(np.r_[first, len(bucket)]).astype(np.float64)
     columns: dict[str, Floats] = {}
     for name in aggregates:
-        reduced = count if name == "count" else _REDUCTIONS[name](value, first)
-        columns[name] = reduced / count if name == "mean" else reduced
+        if name == "count":
+            columns[name] = count
+        elif name == "last":
+            columns[name] = value[np.concatenate([first[1:], [len(value)]]) - 1]
+        elif name == "good":
+            columns[name] = np.add.reduceat((flag[usable] == Flag.PASS).astype(np.float64), first)
+        else:
+            reduced = _REDUCTIONS[name](value, first)
+            columns[name] = reduced / count if name == "mean" else reduced
     return bucket[first], columns

@@ -17,11 +17,21 @@ import numpy.typing as npt
 
 from qingquan.domain.readings import SeriesKey
 from qingquan.errors import StoreUnavailable
-from qingquan.store.ports import AppendResult, LatestReading, Readings, RecordedCounts, SeriesRows, Trend
+from qingquan.store.ports import AppendResult, LatestReading, Readings, RecordedCounts, Retention, SeriesRows, Trend
 from qingquan.store.series.buckets import check_aggregation
 from qingquan.store.series.duckdb_bulk import readings_of
-from qingquan.store.series.identity import Held, Settled, canonical_bits, settle, stretches
+from qingquan.store.series.duckdb_rollups import (
+    SCHEMA,
+    build_missing,
+    drop_old,
+    frozen_before,
+    keep,
+    put_in_order,
+    query_of,
+)
+from qingquan.store.series.identity import NEVER, Held, Settled, canonical_bits, settle, stretches
 from qingquan.store.series.index import SeriesIndex
+from qingquan.store.series.rollups import pieces
 
 __all__ = ["DuckdbSeriesStore"]
 
@@ -47,12 +57,6 @@ SELECT series, max(observed_at) AS at, arg_max(received_at, observed_at) AS rece
        arg_max({_VALUE}, observed_at) AS value, arg_max(flag, observed_at) AS flag
 FROM reading GROUP BY series ORDER BY series
 """  # noqa: S608 - built from constants of this file
-_AGGREGATES = {
-    "mean": "avg(value)",
-    "min": "min(value)",
-    "max": "max(value)",
-    "count": "count(value)::DOUBLE",
-}
 _TOTALS = ("readings", "duplicates", "conflicts", "messages")
 _TRANSIENT = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.ConnectionException)
 
@@ -80,6 +84,7 @@ class DuckdbSeriesStore:
         self._is_closed = False
         self._index = SeriesIndex()
         self._covered: dict[str, int] = {}
+        self._frozen_before = NEVER
         self._totals = dict.fromkeys(_TOTALS, 0)
         with self._access():
             pass
@@ -125,20 +130,30 @@ class DuckdbSeriesStore:
     def range(
         self, key: SeriesKey, start: int, end: int, step_ms: int | None = None, aggregates: Sequence[str] = ("mean",)
     ) -> Trend:
-        """See `SeriesStore.range`."""
+        """See `SeriesStore.range`. Answered from the coarsest rollups that answer exactly."""
         check_aggregation(step_ms, aggregates)
         if step_ms is None:
             return self._raw("reading", key, start, end)
-        chosen = ", ".join(f'{_AGGREGATES[name]} AS "{name}"' for name in aggregates)
-        columns = self._asked(
-            key,
-            f"SELECT observed_at // $step * $step AS observed_at, {chosen} FROM reading"  # noqa: S608 - constants only
-            " WHERE series = $series AND observed_at >= $start AND observed_at < $end"
-            " AND value IS NOT NULL AND flag NOT IN (4, 9) GROUP BY 1 ORDER BY 1",
-            {"start": start, "end": end, "step": step_ms},
-            aggregates,
+        with self._access():
+            number = self._index.id(key)
+            newest = NEVER if number is None else int(self._index.newest_at[number])
+            parts = pieces(start, end, step_ms, newest, self._frozen_before)
+        if not parts:
+            return _trend(key, _nothing(aggregates), aggregates)
+        bounds = {f"{name}{n}": at for n, part in enumerate(parts) for name, at in (("a", part.start), ("b", part.end))}
+        return _trend(
+            key, self._asked(key, query_of(parts, aggregates), {"step": step_ms, **bounds}, aggregates), aggregates
         )
-        return _trend(key, columns, aggregates)
+
+    def maintain(self, now_ms: int, retention: Retention) -> None:
+        """See `SeriesStore.maintain`. Appends wait meanwhile, 1 to 3 s for a month of a county."""
+        with self._access() as connection:
+            known = self._index.newest_at[: len(self._index)]
+            if not len(known):
+                return
+            numbers = np.arange(len(known))
+            self._frozen_before = drop_old(connection, now_ms, retention, numbers, known)
+            put_in_order(connection, int(known.max()))
 
     def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:
         """See `SeriesStore.conflicts`."""
@@ -199,6 +214,8 @@ class DuckdbSeriesStore:
         for table, chosen in (("reading", settled.stored), ("conflict", settled.conflicts)):
             if len(chosen):
                 _insert(connection, table, {"series": series[chosen], **_columns(rows, chosen)})
+        stored = settled.stored
+        keep(connection, series[stored], rows.observed_at[stored], self._index.newest_at, self._frozen_before)
 
     @staticmethod
     def _mark(connection: duckdb.DuckDBPyConnection, reader: str, covered: int, totals: Mapping[str, int]) -> None:
@@ -247,7 +264,7 @@ class DuckdbSeriesStore:
         with self._access() as connection:
             number = self._index.id(key)
             if number is None:
-                return {"observed_at": np.empty(0, np.int64), **{name: np.empty(0) for name in names}}
+                return _nothing(names)
             cursor = connection.cursor()
         with _translated(lambda: None), cursor:
             found: Mapping[str, npt.NDArray[Any]] = cursor.execute(query, {"series": number, **parameters}).fetchnumpy()
@@ -268,6 +285,9 @@ class DuckdbSeriesStore:
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(_SCHEMA)
+        connection.execute(SCHEMA)
+        build_missing(connection)
+        self._frozen_before = frozen_before(connection)
         keys = connection.execute("SELECT county, works, point, parameter FROM series ORDER BY id").fetchall()
         self._index = SeriesIndex([SeriesKey(*key) for key in keys])
         newest = connection.execute(_NEWEST).fetchnumpy()
@@ -338,6 +358,10 @@ def _is_in_conflict_table(
     is_known = np.zeros(len(series), bool)
     is_known[row[canonical_bits(stored) == canonical_bits(value[row])]] = True
     return is_known
+
+
+def _nothing(names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    return {"observed_at": np.empty(0, np.int64), **{name: np.empty(0) for name in names}}
 
 
 def _trend(key: SeriesKey, columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str]) -> Trend:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from qingquan.domain.flags import Flag
 from qingquan.domain.readings import SeriesKey
 from qingquan.errors import StoreUnavailable
-from qingquan.store.ports import AppendResult, LatestReading, Readings, RecordedCounts, SeriesRows, Trend
+from qingquan.store.ports import AppendResult, LatestReading, Readings, RecordedCounts, Retention, SeriesRows, Trend
 from qingquan.store.series.buckets import aggregated, check_aggregation, joined
 from qingquan.store.series.identity import Held, settle
 from qingquan.store.series.index import SeriesIndex
@@ -99,6 +99,9 @@ class InfluxSeriesStore:
             self._written = written
             return result
 
+    def maintain(self, now_ms: int, retention: Retention) -> None:
+        """See `SeriesStore.maintain`: nothing, the server drops by its own retention."""
+
     def rewind(self, reader: str, covered: int) -> None:
         """See `SeriesStore.rewind`."""
         with self._lock:
@@ -150,7 +153,11 @@ class InfluxSeriesStore:
         check_aggregation(step_ms, aggregates)
         if step_ms is None:
             return self._raw(key, start, end)
-        chosen = ", ".join(f"{name}({identifier(key.parameter)}) AS {identifier(name)}" for name in aggregates)
+        # InfluxQL cannot count by flag, and `last` beside other functions is no trouble: good = count less those flagged.
+        chosen = ", ".join(
+            f"{'count' if name == 'good' else name}({identifier(key.parameter)}) AS {identifier(name)}"
+            for name in aggregates
+        )
         during = _during(key, start, end)
         values, flags = self._query(
             [
@@ -162,6 +169,11 @@ class InfluxSeriesStore:
         spoilt_at, (flag,) = _columns(flags, 1)
         spoilt = np.unique(spoilt_at[np.isin(flag, (Flag.FAIL, Flag.MISSING))] // step_ms * step_ms)
         trend = Trend(key, at, dict(zip(aggregates, columns, strict=True)))
+        if "good" in aggregates:
+            doubted = np.isin(flag, (Flag.NOT_EVALUATED, Flag.SUSPECT))
+            bucket, count = np.unique(spoilt_at[doubted] // step_ms * step_ms, return_counts=True)
+            place = np.searchsorted(at, bucket)
+            trend.columns["good"][place] -= count
         return self._repaired(trend, spoilt, start, end, step_ms) if len(spoilt) else trend
 
     def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:

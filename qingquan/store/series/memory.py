@@ -11,7 +11,7 @@ from math import isnan
 import numpy as np
 
 from qingquan.domain.readings import SeriesKey
-from qingquan.store.ports import AppendResult, LatestReading, Readings, RecordedCounts, SeriesRows, Trend
+from qingquan.store.ports import AppendResult, LatestReading, Readings, RecordedCounts, Retention, SeriesRows, Trend
 from qingquan.store.series.buckets import aggregated, check_aggregation, joined
 
 __all__ = ["MemorySeriesStore"]
@@ -48,6 +48,9 @@ class MemorySeriesStore:
     def covered(self, reader: str) -> int:
         """See `SeriesStore.covered`."""
         return self._covered.get(reader, 0)
+
+    def maintain(self, now_ms: int, retention: Retention) -> None:
+        """See `SeriesStore.maintain`: nothing, this twin keeps everything."""
 
     def rewind(self, reader: str, covered: int) -> None:
         """See `SeriesStore.rewind`."""

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from qingquan.config import Config
 from qingquan.errors import ConfigurationError
-from qingquan.store.ports import SeriesReader, SeriesStore
+from qingquan.store.ports import Retention, SeriesReader, SeriesStore
 
-__all__ = ["open_series_reader", "open_series_store", "recorder_socket"]
+__all__ = ["open_series_reader", "open_series_store", "recorder_socket", "retention_of"]
 
 DUCKDB_FILE = "series.duckdb"
 SOCKET_FILE = "recorder.sock"
@@ -17,16 +17,25 @@ def recorder_socket(config: Config) -> Path:
     return config.data_path / "run" / SOCKET_FILE
 
 
+def retention_of(config: Config) -> Retention:
+    """How long the settings keep readings and rollups."""
+    return Retention(
+        config.retention_raw_days, config.retention_5min_days, config.retention_1h_days, config.retention_1d_days
+    )
+
+
 def open_series_store(config: Config) -> SeriesStore:
     """The store, to write to. One process at a time.
 
     Raises
     ------
     ConfigurationError
-        If the store is InfluxDB and its address is missing.
+        If the store is InfluxDB and its address is missing, or the times of keeping contradict each other.
     StoreUnavailable
         If an embedded store cannot be opened.
     """
+    if faults := retention_of(config).faults():
+        raise ConfigurationError(faults)
     if config.series_store == "influx":
         return _influx(config)
     from qingquan.store.series.duckdb import DuckdbSeriesStore
