@@ -3,7 +3,7 @@
 import re
 
 from qingquan.domain.lab import LabOperator, LabResult
-from qingquan.domain.parameters import Limit, LimitKind
+from qingquan.domain.parameters import Limit, LimitKind, plain_number
 from rules.lab import CALCULATED, Judgement, Note, Why
 
 __all__ = ["bound_text", "clause_text", "reason", "result_text"]
@@ -85,7 +85,9 @@ def reason(result: LabResult, judgement: Judgement, language: str = "zh") -> str
     text = (_ZH if is_zh else _EN)[judgement.why].format(
         value=result_text(result, language),
         bound="" if limit is None else bound_text(limit, language),
-        missed="" if limit is None or judgement.bound is None else f"{judgement.bound:g} {_unit(limit.unit)}".rstrip(),
+        missed=""
+        if limit is None or judgement.bound is None
+        else f"{plain_number(judgement.bound)} {_unit(limit.unit)}".rstrip(),
         unit=result.unit,
     )
     if _GUIDED & set(judgement.notes):
@@ -103,11 +105,11 @@ def bound_text(limit: Limit, language: str = "zh") -> str:
         return "absent" if language == "en" else "不得检出"
     unit = _unit(limit.unit)
     if limit.kind is LimitKind.RANGE:
-        numbers = f"{limit.min:g}–{limit.max:g}"
+        numbers = f"{plain_number(limit.min)}–{plain_number(limit.max)}"
     elif limit.kind is LimitKind.MIN:
-        numbers = f"≥ {limit.min:g}"
+        numbers = f"≥ {plain_number(limit.min)}"
     else:
-        numbers = f"{'<' if limit.kind is LimitKind.MAX_STRICT else '≤'} {limit.max:g}"
+        numbers = f"{'<' if limit.kind is LimitKind.MAX_STRICT else '≤'} {plain_number(limit.max)}"
     return f"{numbers} {unit}".rstrip()
 
 
@@ -118,7 +120,7 @@ def result_text(result: LabResult, language: str = "zh") -> str:
         words = "not detected" if language == "en" else "未检出"
         if result.detection_limit is None:
             return words
-        limit = f"{result.detection_limit:g} {unit}".rstrip()
+        limit = f"{plain_number(result.detection_limit)} {unit}".rstrip()
         return f"{words} (<{limit})" if language == "en" else f"{words}（<{limit}）"
     if result.value is None or (result.operator is LabOperator.GREATER and result.value == 0):
         # Odour and visible matter are told in words.

@@ -7,6 +7,7 @@ from dashboards.grafana.limits import (
     BAD,
     GOOD,
     NEUTRAL,
+    drawn_limit,
     limit_at,
     limit_text,
     online_parameters,
@@ -140,7 +141,7 @@ def _works_table(words: Words) -> Panel:
 
 
 def _value_column(words: Words, parameter: Parameter) -> Column:
-    steps = steps_of(limit_at(parameter.code, "outlet"))
+    steps = steps_of(drawn_limit(parameter.code, "outlet"))
     properties: dict[str, object] = {"decimals": parameter.decimals}
     if steps:
         properties |= {

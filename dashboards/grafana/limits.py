@@ -5,13 +5,16 @@ from collections.abc import Iterable
 from datetime import date
 
 from dashboards.grafana.model import Step
-from qingquan.domain.parameters import Limit, LimitKind, Parameter
+from qingquan.domain.parameters import Limit, LimitKind, Parameter, plain_number
+from qingquan.domain.profiles import Standing
 from qingquan.standards.loader import limit_for, load_standards
+from qingquan.standards.profiles import load_profiles
 
 __all__ = [
     "BAD",
     "GOOD",
     "NEUTRAL",
+    "drawn_limit",
     "limit_at",
     "limit_text",
     "online_parameters",
@@ -35,8 +38,24 @@ def online_parameters() -> tuple[Parameter, ...]:
 
 
 def limit_at(code: str, point_kind: str, *, small_limited: bool = False) -> Limit | None:
-    """The row of GB 5749 that judges a parameter at a kind of point."""
+    """The national row that judges a parameter at a kind of point. One dashboard serves all counties."""
     return limit_for(load_standards().limits, code, point_kind, OPEN_END, small_limited=small_limited)
+
+
+def drawn_limit(code: str, point_kind: str) -> Limit | None:
+    """The row to draw: none where a county or province has its own, for one line would be wrong somewhere."""
+    return None if _own_rows(code, point_kind) else limit_at(code, point_kind)
+
+
+def _own_rows(code: str, point_kind: str) -> list[Limit]:
+    tables = load_profiles()
+    return [
+        row
+        for profile in tables.profiles.values()
+        if profile.standing is Standing.BINDING and profile.region
+        for row in tables.rows[profile.id]
+        if row.code == code and row.point in ("any", point_kind) and row.valid_to is None
+    ]
 
 
 def residual_minima(parameters: Iterable[Parameter]) -> list[tuple[Parameter, Limit, float]]:
@@ -70,6 +89,8 @@ def limit_text(code: str, point_kind: str, language: str) -> str:
     if limit is None:
         return "GB 5749 未规定限值。" if language == "zh" else "GB 5749 sets no limit."
     text = f"{limit.standard} {limit.clause}: {_bounds(limit)} ({limit.id})"
+    for row in _own_rows(code, point_kind):
+        text += f"\n{row.standard} {row.clause}: {_bounds(row)} ({row.id})"
     relaxed = limit_at(code, point_kind, small_limited=True)
     if relaxed is None or relaxed.id == limit.id:
         return text
@@ -89,7 +110,7 @@ def unit_text(unit: str) -> str:
 def _bounds(limit: Limit) -> str:
     unit = f" {unit_text(limit.unit)}".rstrip()
     if limit.min is not None and limit.max is not None:
-        return f"{limit.min:g}–{limit.max:g}{unit}"
+        return f"{plain_number(limit.min)}–{plain_number(limit.max)}{unit}"
     if limit.min is not None:
-        return f"≥ {limit.min:g}{unit}"
-    return f"{'<' if limit.kind is LimitKind.MAX_STRICT else '≤'} {limit.max:g}{unit}"
+        return f"≥ {plain_number(limit.min)}{unit}"
+    return f"{'<' if limit.kind is LimitKind.MAX_STRICT else '≤'} {plain_number(limit.max)}{unit}"

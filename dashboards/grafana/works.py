@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 
 from dashboards.grafana import queries
-from dashboards.grafana.limits import BAD, GOOD, NEUTRAL, limit_at, limit_text, online_parameters, steps_of, unit_text
+from dashboards.grafana.limits import (
+    BAD,
+    GOOD,
+    NEUTRAL,
+    drawn_limit,
+    limit_at,
+    limit_text,
+    online_parameters,
+    steps_of,
+    unit_text,
+)
 from dashboards.grafana.model import Column, Dashboard, Panel, Query, Row, Variable
 from dashboards.grafana.text import Words, uid_of
 from qingquan.domain.flags import Flag
@@ -79,7 +89,7 @@ def _variables(words: Words) -> Sequence[Variable]:
 
 def _trend(words: Words, parameter: Parameter, place: str) -> Panel:
     """Trend of a parameter at a kind of point; the variable of the same name holds the points of that kind."""
-    limit = limit_at(parameter.code, place)
+    limit = drawn_limit(parameter.code, place)
     steps = steps_of(limit)
     custom: dict[str, object] = {
         **LINES,

@@ -13,7 +13,7 @@ from dashboards.web.words import limit_words, parameter_name, unit_name, zone
 from qingquan.clock import from_ms
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.flags import Flag
-from qingquan.domain.parameters import Limit, Parameter, ParameterKind
+from qingquan.domain.parameters import Limit, Parameter, ParameterKind, plain_number
 from qingquan.store.ports import Trend
 
 __all__ = ["WINDOWS", "Span", "Window", "chart_options", "doubtful_spans", "points_with_gaps", "step_for"]
@@ -142,7 +142,7 @@ def _limit_lines(low: float | None, high: float | None, t: Texts) -> list[dict[s
     style = {"color": LIMIT, "type": "dashed", "width": 1.2}
     rows = (("chart.limit_low", low, "insideStartTop"), ("chart.limit_high", high, "insideStartTop"))
     return [
-        {"yAxis": bound, "lineStyle": style, "label": {"position": place, "formatter": t(key, value=f"{bound:g}"), "color": LIMIT, "fontSize": 11}}
+        {"yAxis": bound, "lineStyle": style, "label": {"position": place, "formatter": t(key, value=plain_number(bound)), "color": LIMIT, "fontSize": 11}}
         for key, bound, place in rows
         if bound is not None
     ]  # fmt: skip

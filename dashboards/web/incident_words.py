@@ -23,6 +23,7 @@ from dashboards.web.words import (
 from qingquan.clock import to_ms
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState, TransitionReason
+from qingquan.domain.parameters import plain_number
 from qingquan.domain.works import Works
 from qingquan.standards.loader import load_standards
 
@@ -135,7 +136,7 @@ def _value_rows(worst: Finding, t: Texts) -> list[tuple[str, str]]:
         rows.append(("incident.value", value.rstrip()))
     if worst.limit is not None and not is_doser_stopped(worst):
         below = worst.kind in _LOWER or (worst.extreme is not None and worst.extreme < worst.limit)
-        bound = t("limit.at_least" if below else "limit.at_most", value=f"{worst.limit:g}")
+        bound = t("limit.at_least" if below else "limit.at_most", value=f"{plain_number(worst.limit)}")
         rows.append(("incident.limit", f"{bound} {unit}".rstrip()))
     if worst.clause:
         rows.append(("incident.clause", _basis(worst, t)))

@@ -214,6 +214,13 @@ def _incidents(incidents: list[Incident], works: Works, t: Texts) -> str:
     return head + incident_lines(incidents, {works.id: works}, t)
 
 
+def _restrictions(works: Works, t: Texts) -> list[tuple[str, str]]:
+    """What the register states beyond a limited source, on which rows of the standard depend."""
+    names = ("treatment_limited", "groundwater_limited", "raw_permanganate_above_6")
+    stated = [t(f"fact.{name}") for name in names if getattr(works, name)]
+    return [("fact.limited", ("、" if t.language == "zh" else ", ").join(stated))] if stated else []
+
+
 def _facts(works: Works, t: Texts) -> str:
     supply = (
         "supply_limited"
@@ -232,7 +239,7 @@ def _facts(works: Works, t: Texts) -> str:
         ("fact.capacity", t("fact.capacity_value", n=f"{works.capacity_m3_d:g}")),
         ("fact.population", t("fact.population_value", n=f"{works.population:,}")),
         ("fact.cadence", t("fact.cadence_value", cadence=duration(works.cadence_s * 1000, t), upload=duration(works.upload_interval_s * 1000, t))),
-        ("fact.time_zone", works.time_zone),
+        ("fact.time_zone", works.time_zone), *_restrictions(works, t),
     )  # fmt: skip
     facts = "".join(f"<dt>{escape(t(key))}</dt><dd>{escape(value)}</dd>" for key, value in rows)
     note = f'<p class="quiet">{escape(works.note)}</p>' if works.note else ""

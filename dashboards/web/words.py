@@ -9,7 +9,7 @@ from dashboards.web.texts import Texts
 from qingquan.clock import from_ms
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident
-from qingquan.domain.parameters import Limit, LimitKind
+from qingquan.domain.parameters import Limit, LimitKind, plain_number
 from qingquan.domain.works import SamplingPoint, Works
 from qingquan.standards.divisions import division_name
 from qingquan.standards.loader import load_standards
@@ -108,10 +108,12 @@ def limit_words(limit: Limit | None, t: Texts) -> str:
     if limit.kind is LimitKind.ABSENT:
         return t("limit.absent")
     if limit.kind is LimitKind.RANGE:
-        return t("limit.between", low=f"{limit.min:g}", high=f"{limit.max:g}")
+        return t("limit.between", low=f"{plain_number(limit.min)}", high=f"{plain_number(limit.max)}")
     if limit.kind is LimitKind.MIN:
-        return t("limit.at_least", value=f"{limit.min:g}")
-    return t("limit.below" if limit.kind is LimitKind.MAX_STRICT else "limit.at_most", value=f"{limit.max:g}")
+        return t("limit.at_least", value=f"{plain_number(limit.min)}")
+    return t(
+        "limit.below" if limit.kind is LimitKind.MAX_STRICT else "limit.at_most", value=f"{plain_number(limit.max)}"
+    )
 
 
 def clause_words(clause: str, t: Texts) -> str:
@@ -148,7 +150,7 @@ def finding_words(finding: Finding, t: Texts) -> str:
     if finding.limit is None:
         return f"{value} {unit}".rstrip()
     below = finding.kind in _LOWER or finding.extreme < finding.limit
-    bound = t("limit.at_least" if below else "limit.at_most", value=f"{finding.limit:g}")
+    bound = t("limit.at_least" if below else "limit.at_most", value=f"{plain_number(finding.limit)}")
     return (
         f"{value}（{bound} {unit}".rstrip() + "）" if t.language == "zh" else f"{value} ({bound} {unit}".rstrip() + ")"
     )
@@ -160,7 +162,7 @@ def lab_finding_words(finding: Finding, title: str, t: Texts) -> str:
     if finding.limit is None:
         return f"{title} {found}"
     below = finding.extreme is not None and finding.extreme < finding.limit
-    bound = t("limit.at_least" if below else "limit.at_most", value=f"{finding.limit:g}")
+    bound = t("limit.at_least" if below else "limit.at_most", value=f"{plain_number(finding.limit)}")
     return f"{title} {found}（{bound}）" if t.language == "zh" else f"{title} {found} ({bound})"
 
 
@@ -179,7 +181,7 @@ def finding_short(finding: Finding, t: Texts) -> str:
     if is_doser_stopped(finding):
         return t("short.doser_stopped")
     parameter = load_standards().parameters.get(finding.parameter)
-    bound = f"{finding.limit:g} {unit_name(parameter.unit) if parameter else ''}".rstrip()
+    bound = f"{plain_number(finding.limit)} {unit_name(parameter.unit) if parameter else ''}".rstrip()
     return t("short.below" if finding.kind in _LOWER else "short.above", value=bound)
 
 

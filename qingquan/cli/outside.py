@@ -14,10 +14,13 @@ grafana = group("grafana", "Grafana 面板 · dashboards")
 
 
 @grafana.command("build")
-def grafana_build(out: Annotated[Path, typer.Option("--out")] = Path("deploy/grafana")) -> None:
+def grafana_build(
+    out: Annotated[Path, typer.Option("--out")] = Path("deploy/grafana"), config_file: ConfigFile = None
+) -> None:
     """生成面板 · Write dashboards and provisioning files, generated from parameters and limits."""
     from dashboards.grafana.build import build
 
+    settings(config_file)
     for path in build(out):
         print(path)
 

@@ -3,9 +3,19 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from decimal import Decimal
 from enum import StrEnum
 
-__all__ = ["Limit", "LimitKind", "Parameter", "ParameterKind", "SupplyClass", "applicable_limits", "within"]
+__all__ = [
+    "Limit",
+    "LimitKind",
+    "Parameter",
+    "ParameterKind",
+    "SupplyClass",
+    "applicable_limits",
+    "plain_number",
+    "within",
+]
 
 
 # Points of raw water: not judged by the drinking-water standard, measured by instruments of wider range.
@@ -111,6 +121,16 @@ class Limit:
         if self.kind is LimitKind.MAX_STRICT:
             return self.max is None or value < self.max
         return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
+
+
+def plain_number(number: float | None) -> str:
+    """A number to six digits as people write it, never with an exponent: 0.00008, not 8e-05; empty where there is none.
+
+    >>> plain_number(8e-05), plain_number(0.5), plain_number(2000000.0)
+    ('0.00008', '0.5', '2000000')
+    """
+    text = "" if number is None else f"{number:g}"
+    return format(Decimal(text), "f") if "e" in text else text
 
 
 def applicable_limits(

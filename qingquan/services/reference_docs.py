@@ -11,7 +11,7 @@ from datetime import date
 
 from dashboards.grafana.build import rendered as grafana_files
 from qingquan.config import ENVIRONMENT_PREFIX, Config
-from qingquan.domain.parameters import Limit, LimitKind, Parameter
+from qingquan.domain.parameters import Limit, LimitKind, Parameter, plain_number
 from qingquan.domain.profiles import Criterion, Profile, Standing
 from qingquan.packages import TREE
 from qingquan.standards.loader import LIMIT_TABLES, load_standards
@@ -208,10 +208,10 @@ def _bounds(limit: Limit) -> str:
     if limit.kind is LimitKind.ABSENT:
         return "not detected"
     if limit.kind is LimitKind.RANGE:
-        return f"{limit.min:g} to {limit.max:g}"
+        return f"{plain_number(limit.min)} to {plain_number(limit.max)}"
     if limit.kind is LimitKind.MIN:
-        return f"≥ {limit.min:g}"
-    return f"{'<' if limit.kind is LimitKind.MAX_STRICT else '≤'} {limit.max:g}"
+        return f"≥ {plain_number(limit.min)}"
+    return f"{'<' if limit.kind is LimitKind.MAX_STRICT else '≤'} {plain_number(limit.max)}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

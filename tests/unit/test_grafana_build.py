@@ -9,13 +9,15 @@ import pytest
 import yaml
 
 from dashboards.grafana.build import build, dashboards, rendered
-from dashboards.grafana.limits import BAD, GOOD, online_parameters, steps_of
+from dashboards.grafana.limits import BAD, GOOD, drawn_limit, limit_at, limit_text, online_parameters, steps_of
 from dashboards.grafana.model import DATASOURCE_UID
 from dashboards.grafana.provisioning import FOLDERS, datasource_payload
 from dashboards.grafana.text import LANGUAGES
 from dashboards.grafana.works import CONTACTS
 from qingquan.domain.parameters import Limit, LimitKind, ParameterKind, SupplyClass
 from qingquan.packages import TREE
+from qingquan.standards.profiles import use_own_profiles
+from qingquan.standards.tables import packaged_table
 
 BUILT = TREE / "deploy" / "grafana"
 
@@ -140,3 +142,20 @@ def test_a_provider_stands_for_the_dashboards_of_each_language() -> None:
 
 def _cells(place: dict[str, int]) -> list[tuple[int, int]]:
     return [(place["x"] + dx, place["y"] + dy) for dx in range(place["w"]) for dy in range(place["h"])]
+
+
+def test_a_limit_that_differs_between_counties_is_told_and_not_drawn(tmp_path: Path) -> None:
+    assert drawn_limit("turbidity", "outlet") == limit_at("turbidity", "outlet")
+    head = packaged_table("profiles.csv").splitlines()[0]
+    profile = "c,binding,县,County,520425,gb5749-2022,DB-c,c.csv,none,2025-01-01,,high,test,"
+    (tmp_path / "profiles.csv").write_text(f"{head}\n{profile}\n", "utf-8")
+    columns = packaged_table("limits_gb5749_2022.csv").splitlines()[0]
+    row = "c.turbidity,DB-c,turbidity,浑浊度,Turbidity,sensory,any,any,,max,,0.5,NTU,instant,1,2025-01-01,,high,test,"
+    (tmp_path / "c.csv").write_text(f"{columns}\n{row}\n", "utf-8")
+    use_own_profiles(str(tmp_path))
+    try:
+        assert drawn_limit("turbidity", "outlet") is None
+        assert "≤ 0.5 NTU (c.turbidity)" in limit_text("turbidity", "outlet", "zh")
+        assert drawn_limit("ph", "outlet") == limit_at("ph", "outlet")
+    finally:
+        use_own_profiles("")
