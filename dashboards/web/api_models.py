@@ -388,6 +388,9 @@ class SeriesOut(BaseModel):
     step_ms: int | None
     observed_at: list[datetime]
     columns: dict[str, list[float | None]]
+    tests: list[list[str]] | None = Field(
+        default=None, description="names of the quality tests behind each flag; null with a step"
+    )
 
 
 class CountsOut(BaseModel):

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from dashboards.web.compliance_port import ComplianceDesk
 from dashboards.web.disinfection_port import DisinfectionDesk
+from dashboards.web.quality_port import MaintenancePort, QualityPort
+from dashboards.web.rules_port import RulesDesk
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState
 from qingquan.domain.lab import LabReport, LabSample
@@ -195,6 +197,7 @@ class ConsoleActions:
     content of an empty sheet. ``redrive(ids)`` sends quarantined items through the door again and returns how many went.
     ``phone_messages()`` lists what the gateway double has accepted, newest first: ``id, channel, to, text, at`` [ms].
     ``disinfection`` keeps facts, measurements by hand and advice. ``compliance`` reads figures by day and month.
+    ``quality`` flags readings and scores sensors; ``maintenance`` begins and ends work on them. ``rules`` tries rules.
     """
 
     upload: Callable[[str, bytes, str], LabReport] | None = None
@@ -203,3 +206,6 @@ class ConsoleActions:
     phone_messages: Callable[[], Sequence[Mapping[str, object]]] | None = None
     disinfection: DisinfectionDesk | None = None
     compliance: ComplianceDesk | None = None
+    quality: QualityPort | None = None
+    maintenance: MaintenancePort | None = None
+    rules: RulesDesk | None = None

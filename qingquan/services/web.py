@@ -28,7 +28,11 @@ from qingquan.errors import BrokerLost, ConfigurationError, QingquanError, Store
 from qingquan.services.alive import beat
 from qingquan.services.disinfection_desk import Desk
 from qingquan.services.lab_upload import make_uploader
+from qingquan.services.maintenance import MaintenanceDesk
 from qingquan.services.redrive import Redriver, redrive_entries
+from qingquan.services.rule_orders import make_rules_desk
+from qingquan.services.rulesets import load_ruleset
+from qingquan.services.sensors import SensorDesk
 from qingquan.store.reading_log import ReadingLog
 from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql.engine import check_schema, open_database
@@ -66,11 +70,19 @@ def run(config: Config) -> int:
         return redrive_entries(engine, link.publish, config.clock.now_ms, ids)
 
     desk = Desk(engine, config.clock, link.publish_one, config.language)
-    link.every_minute = desk.send_unlogged
+    most_ms = load_ruleset(config).instrument.maintenance_most_ms
+    maintenance = MaintenanceDesk(engine, config.clock, link.publish_one, most_ms // 60_000)
+
+    def every_minute() -> None:
+        desk.send_unlogged()
+        maintenance.every_minute()
+
+    link.every_minute = every_minute
     actions = ConsoleActions(
         upload=make_uploader(engine, config), lab_template=lambda: ("lab-template.xlsx", template_workbook(config.language)),
         redrive=redrive, phone_messages=_phones(config), disinfection=desk,
-        compliance=StoreCompliance(engine),
+        compliance=StoreCompliance(engine), quality=SensorDesk(engine, series, config.clock, most_ms), maintenance=maintenance,
+        rules=make_rules_desk(config, engine, series),
     )  # fmt: skip
     console = Console(data, actions, config.clock, CountyFeed(data, config.clock), config.language, config.time_zone)
     app = build_app(console, link.lifespan)

@@ -17,10 +17,10 @@ __all__ = ["QualityRow", "load_cross", "load_quality_rows", "quality_rows_from",
 TESTS, CROSS = "quality_tests.csv", "quality_cross.csv"
 _NUMBERS = (
     "suspect_min", "suspect_max", "spike_suspect", "spike_fail", "spike_relative", "rate_suspect", "rate_fail", "rate_base_min",
-    "rate_relative", "attenuated_h", "attenuated_suspect", "attenuated_fail",
+    "rate_relative", "attenuated_h", "attenuated_suspect", "attenuated_fail", "service_days",
 )  # fmt: skip
 _COLUMNS = (
-    "parameter", *_NUMBERS[:5], "spike_kind", *_NUMBERS[5:], "no_sample_flow", "source",
+    "parameter", *_NUMBERS[:5], "spike_kind", *_NUMBERS[5:-1], "no_sample_flow", "service_days", "source",
 )  # fmt: skip
 _KINDS = ("mean", "opposed")
 _WITHOUT_FLOW = {"none": 0, "suspect": int(Flag.SUSPECT), "fail": int(Flag.FAIL)}
