@@ -5,7 +5,7 @@ from typing import Any
 
 from numba import njit
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "inlined"]
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -15,3 +15,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     another file calls must change the calling file, too.
     """
     return njit(cache=True, _nrt=False)(function)  # type: ignore[call-overload, no-any-return]
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile into the caller. A call hands over every array field by field, which costs more than judging a usual reading."""
+    return njit(cache=True, _nrt=False, inline="always")(function)  # type: ignore[call-overload, no-any-return]

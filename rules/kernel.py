@@ -22,7 +22,7 @@ Functions here change the arrays they are given: the state is owned by the fold 
 import numpy as np
 
 from rules import compound
-from rules.compiling import compiled
+from rules.compiling import compiled, inlined
 from rules.layout import LOCAL_BITS, NEVER, UnitTimer
 
 __all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "by_rank", "fold_batch"]
@@ -154,7 +154,7 @@ def _is_maintained(f, series, t):
     return slot >= 0 and series[slot].last_value >= 0.5 and t - series[slot].last_t <= f.maintenance_most_ms
 
 
-@compiled
+@inlined
 def _flag(f, s, series_facts, series, t, value, device_flag):
     """QARTOD flag of a reading: device's own verdict, instrument range, flat line (gap-aware, only while water flows)."""
     is_outside = value < f.range_min or value > f.range_max
@@ -182,9 +182,9 @@ def _flag(f, s, series_facts, series, t, value, device_flag):
     return PASS
 
 
-@compiled
+@inlined
 def _judge_series(p, works, ws, i, t, value, device_flag, events, n):
-    (series_facts, timer_facts, _, _, _, series, timers) = p
+    series_facts, series = p[0], p[5]
     f = series_facts[i]
     s = series[i]
     if s.last_t != NEVER and t - s.last_t > f.stale_ms:
@@ -198,6 +198,15 @@ def _judge_series(p, works, ws, i, t, value, device_flag, events, n):
     may_be_stuck = f.flat_suspect_ms > 0 and t - s.flat_since >= f.flat_suspect_ms
     if s.is_active == 0 and (maintained or (f.quiet_min <= value <= f.quiet_max and not may_be_stuck)):
         return n
+    return _judge_timers(p, works, ws, i, t, value, flag, maintained, events, n)
+
+
+@compiled
+def _judge_timers(p, works, ws, i, t, value, flag, maintained, events, n):
+    """The unusual reading of a series: something holds, or begins to."""
+    (series_facts, timer_facts, _, _, _, series, timers) = p
+    f = series_facts[i]
+    s = series[i]
     ws.stirred = 1
     s.is_active = 0
     for k in range(f.timer_first, f.timer_first + f.timer_count):
@@ -306,6 +315,40 @@ def _both(mine, other):
     if mine == FALSE or other == FALSE:
         return FALSE
     return TRUE if mine == TRUE and other == TRUE else HELD
+
+
+@inlined
+def _is_usual(p, unit, i, t):
+    """Whether an outlet without anything pending is as it should be; if so that is noted, and all there is to judge.
+
+    Says of a few conditions what `_judge_unit` says of all, and stands in the loop itself: nearly every reading ends here.
+    """
+    (series_facts, _, unit_facts, unit_limits, units, series, _) = p
+    u = unit_facts[unit]
+    state = units[unit]
+    residual = series[u.residual_slot]
+    value = residual.last_value
+    if state.is_active or u.partner >= 0 or series_facts[u.residual_slot].maintenance_slot >= 0:
+        return False
+    row = _limits_in_force(unit_limits, u, t)
+    if row < 0 or not _is_trusted(series_facts, series, u.residual_slot, t):
+        return False
+    limits = unit_limits[row]
+    if value < limits.low or value <= u.floor_begin or value > limits.high or value > u.very_high:
+        return False
+    if _is_trusted(series_facts, series, u.sample_flow_slot, t) and series[u.sample_flow_slot].last_value < 0.5:
+        return False
+    if _is_trusted(series_facts, series, u.flow_slot, t) and not series[u.flow_slot].last_value > u.flow_min:
+        return False
+    if _is_trusted(series_facts, series, u.doser_slot, t) and series[u.doser_slot].last_value < 0.5:
+        return False
+    if _is_trusted(series_facts, series, u.stock_slot, t) and series[u.stock_slot].last_value <= u.stock_empty:
+        return False
+    if i == u.residual_slot:
+        _note_step(u, state, False, value)
+        _note_sound(u, state, series, value, t)
+    _enter(state, OK, t)
+    return True
 
 
 @compiled
@@ -543,7 +586,7 @@ def _judge_compounds(p, c, works, w, ws, i, t, events, n):
     return n
 
 
-@compiled
+@inlined
 def _judge(p, c, works, w, ws, key, value, device_flag, events, n):
     first = n
     t = key >> LOCAL_BITS
@@ -551,7 +594,8 @@ def _judge(p, c, works, w, ws, key, value, device_flag, events, n):
     n = _judge_series(p, works, ws, i, t, value, device_flag, events, n)
     if p[0][i].feeds_unit:
         for unit in range(w.unit_first, w.unit_first + w.unit_count):
-            n = _judge_unit(p, works, ws, unit, i, t, events, n)
+            if not _is_usual(p, unit, i, t):
+                n = _judge_unit(p, works, ws, unit, i, t, events, n)
     if w.compound_count > 0:
         n = _judge_compounds(p, c, works, w, ws, i, t, events, n)
     for e in range(first, n):
