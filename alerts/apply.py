@@ -5,14 +5,17 @@ of it or nothing. The same findings again change nothing and tell nobody. Reads 
 cut in a township makes thousands of findings at once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from datetime import datetime
 
 from sqlalchemy import Connection
 
+from alerts.ladder import run_ladders, tell_the_end
 from alerts.lifecycle import (
+    RECOVERING_UNTIL,
     SILENT,
+    Change,
     Decision,
     Step,
     belongs_to,
@@ -23,41 +26,32 @@ from alerts.lifecycle import (
     is_replayed,
     resettled,
     steps_to_tell,
+    transition_of,
     worst_of,
 )
-from alerts.routing import GROUP_WAIT_S, SMS, Receiver, audience, is_standing
-from alerts.templates import load_templates
-from alerts.wording import Label, Notice, Style, one_line, sms_params, wecom_markdown
-from qingquan.clock import from_ms
-from qingquan.config import Config
+from alerts.messages import AlertSettings, parameter_labels
+from alerts.policy import Policy
+from alerts.routing import is_standing, subject_of
+from alerts.township import gather
+from qingquan.clock import from_ms, to_ms
+from qingquan.domain.disinfection import Verdict
 from qingquan.domain.findings import Finding
-from qingquan.domain.incidents import Incident, IncidentState, NewMessage, TransitionReason
+from qingquan.domain.incidents import Incident, IncidentState, TransitionReason
 from qingquan.domain.works import Works
-from qingquan.standards.divisions import division_name
-from qingquan.standards.loader import load_standards
 from qingquan.store.sql import incident_batches as batches
 from qingquan.store.sql.findings import upsert_findings
-from qingquan.store.sql.outbox import enqueue
+from qingquan.store.sql.rungs import children_of, due_incidents, postpone
 
-__all__ = ["AlertSettings", "Applied", "apply_findings", "parameter_labels"]
+__all__ = ["AlertSettings", "Applied", "Attended", "apply_findings", "attend", "parameter_labels"]
 
 WorksKey = tuple[str, str]
 CaseKey = tuple[str, str, str]
 
+# After an observation its end is looked at first, then what waited for it goes.
+AFTERWARDS_MS = 10_000
+
 # A buffered upload is judged hour by hour and comes in many messages: what is recorded late within a day is one incident.
 RETROSPECTIVE_MS = 24 * 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class AlertSettings:
-    """What of the settings bears on messages."""
-
-    style: Style = field(default_factory=Style)
-
-    @classmethod
-    def from_config(cls, config: Config) -> "AlertSettings":
-        """The settings of a running system."""
-        return cls(Style(config.language, config.time_zone, config.public_url))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +62,16 @@ class Applied:
     replayed: int = 0
     incidents_opened: int = 0
     incidents_resolved: int = 0
+    messages_queued: int = 0
+    messages_called_off: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attended:
+    """What a call of `attend` has done: incidents looked at, settled, messages queued and called off."""
+
+    looked_at: int = 0
+    resolved: int = 0
     messages_queued: int = 0
     messages_called_off: int = 0
 
@@ -86,6 +90,8 @@ class _Case:
         """Go on to the incident a decision leads to."""
         assert decision.incident is not None
         self.incident = decision.incident
+        if self.incident.state.is_over and self.incident.next_at is not None:
+            self.incident = replace(self.incident, next_at=None, lease_until=None)
         self.events += decision.events
         self.steps += decision.notify
 
@@ -104,10 +110,12 @@ def apply_findings(
     works: Mapping[WorksKey, Works],
     now_ms: int,
     settings: AlertSettings | None = None,
+    verdict_of: Callable[[Finding], Verdict | None] | None = None,
 ) -> Applied:
     """Store findings and bring incidents, their history and the outbox in line with them.
 
-    ``works`` is the register (at least of the works concerned). Needs a writing transaction of the caller's.
+    ``works`` is the register (at least of the works concerned). ``verdict_of`` says what probably stands behind a finding, as far as is
+    known at once. Needs a writing transaction of the caller's.
     """
     newest = {finding.id: finding for finding in findings}
     stored = batches.stored_findings(connection, newest)
@@ -120,10 +128,12 @@ def apply_findings(
     if not fresh:
         return Applied(replayed=len(replayed))
     written = upsert_findings(connection, fresh, now_ms)
-    cases = _moved_on(connection, fresh, now_ms)
-    told_before = _told_standing(connection, cases, works)
+    settings = settings or AlertSettings()
+    cases = _moved_on(connection, fresh, now_ms, settings.policy)
+    verdicts = _verdicts(cases, verdict_of)
+    _begin_ladders(cases, works, _told_standing(connection, cases, works), now_ms)
     _store(connection, cases, now_ms)
-    called_off, queued = _tell(connection, cases, works, told_before, now_ms, settings or AlertSettings())
+    called_off, queued = _tell(connection, cases, works.get, now_ms, settings, verdicts)
     return Applied(
         findings_written=written,
         replayed=len(replayed),
@@ -134,23 +144,72 @@ def apply_findings(
     )
 
 
-@cache
-def parameter_labels() -> Mapping[str, Label]:
-    """Names, units and decimals of everything the standards name; online parameters before laboratory ones."""
-    tables = load_standards()
-    labels = {limit.code: Label(limit.name_zh, limit.name_en, limit.unit) for limit in tables.limits}
-    online = {p.code: Label(p.name_zh, p.name_en, p.unit, p.decimals) for p in tables.parameters.values()}
-    return labels | online
+def attend(
+    connection: Connection,
+    lookup: Callable[[WorksKey], Works | None],
+    now_ms: int,
+    settings: AlertSettings,
+    limit: int = 500,
+) -> Attended:
+    """Do what time alone brings about: rungs due, leases run out, mutes and observations over, drills at their end.
+
+    Needs a writing transaction of the caller's. The rows of the incidents are held until its end: several alerters may call
+    this at once, none gets what another holds, and one that dies has done nothing.
+    """
+    due = due_incidents(connection, now_ms, limit)
+    cases = [
+        case
+        for one in due
+        if RECOVERING_UNTIL in one.summary
+        for case in [_recovering(connection, one, now_ms, settings)]
+    ]
+    cases += [_drilled(one, now_ms) for one in due if _is_drill_over(one, now_ms, settings.policy)]
+    _store(connection, cases, now_ms)
+    called_off, queued = _tell(connection, cases, lookup, now_ms, settings, {}) if cases else (0, 0)
+    done = {case.incident.id for case in cases if _is_resolved(case.incident)}
+    queued += run_ladders(connection, {one.id for one in due} - done, lookup, now_ms, settings)
+    return Attended(len(due), len(done), queued, called_off)
 
 
-def _moved_on(connection: Connection, fresh: Sequence[Finding], now_ms: int) -> list[_Case]:
+def _recovering(connection: Connection, incident: Incident, now_ms: int, settings: AlertSettings) -> _Case:
+    """An incident under observation: over, unless its works has fallen silent meanwhile."""
+    findings = batches.stored_findings(connection, incident.finding_ids)
+    case = _Case(incident, incident, findings)
+    of_works = batches.unresolved_incidents(connection, {case.works_key})
+    known = batches.stored_findings(connection, {id_ for one in of_works for id_ in one.finding_ids})
+    silences = [one for one in known.values() if cause_of(one) == SILENT and is_active(one)]
+    observe = settings.policy.observe_ms[subject_of(case.cause, incident.kind)]
+    case.take(resettled(incident, list(findings.values()), silences, now_ms, observe))
+    return case
+
+
+def _is_drill_over(incident: Incident, now_ms: int, policy: Policy) -> bool:
+    if not incident.is_drill or incident.state.is_over:
+        return False
+    return incident.state is IncidentState.ACKNOWLEDGED or now_ms >= to_ms(incident.opened_at) + policy.drill_most_ms
+
+
+def _drilled(incident: Incident, now_ms: int) -> _Case:
+    row = transition_of(incident.state, Change.DRILL_OVER)
+    assert row is not None
+    assert row.after is not None
+    assert row.step is not None
+    over = replace(incident, state=row.after, resolved_at=from_ms(now_ms), next_at=None)
+    return _Case(over, incident, {}, [row.step], [(row.reasons[0], "")])
+
+
+def _moved_on(connection: Connection, fresh: Sequence[Finding], now_ms: int, policy: Policy) -> list[_Case]:
     """All cases of the works concerned, after the findings; those resolved or opened and resolved in between included."""
     board = _Board.of(connection, fresh, now_ms)
     for finding in chronological(fresh, board.linked):
-        board.move(finding, now_ms)
+        board.move(finding, now_ms, policy)
     for case in board.running.values():
         silences = board.silences.get(case.works_key, [])
-        case.take(resettled(case.incident, list(case.findings.values()), silences, now_ms))
+        observe = policy.observe_ms[subject_of(case.cause, case.incident.kind)]
+        case.take(resettled(case.incident, list(case.findings.values()), silences, now_ms, observe))
+        until = case.incident.summary.get(RECOVERING_UNTIL)
+        if until is not None and not _is_resolved(case.incident):
+            case.incident = replace(case.incident, next_at=_earlier(case.incident.next_at, int(until)))
     return [*board.over, *board.history.values(), *board.running.values()]
 
 
@@ -186,7 +245,7 @@ class _Board:
         linked = batches.linked_findings(connection, [finding.id for finding in fresh])
         return cls(running, history, [], linked, _silences(running.values(), fresh))
 
-    def move(self, finding: Finding, now_ms: int) -> None:
+    def move(self, finding: Finding, now_ms: int, policy: Policy) -> None:
         """Take one finding to its case."""
         key = (finding.county, finding.works, cause_of(finding))
         case = self.running.get(key)
@@ -198,7 +257,8 @@ class _Board:
             case = self.history.get(key)
         silences = self.silences.get((finding.county, finding.works), [])
         incident, others = (None, []) if case is None else (case.incident, list(case.findings.values()))
-        decision = decide(finding, incident, others, now_ms, silences)
+        observe = policy.observe_ms[subject_of(cause_of(finding), finding.kind)]
+        decision = decide(finding, incident, others, now_ms, silences, observe)
         if decision.incident is None:
             return
         if case is None:
@@ -232,6 +292,20 @@ def _silences(cases: Iterable[_Case], fresh: Sequence[Finding]) -> dict[WorksKey
         if is_active(finding):
             silences.setdefault((finding.county, finding.works), []).append(finding)
     return silences
+
+
+def _verdicts(cases: Sequence[_Case], verdict_of: Callable[[Finding], Verdict | None] | None) -> dict[int, Verdict]:
+    """Verdicts on the cases somebody is about to be told of, noted on their incidents; by the case's identity."""
+    found: dict[int, Verdict] = {}
+    for case in cases:
+        if verdict_of is None or not case.steps or case.incident.late or _is_resolved(case.incident):
+            continue
+        worst = worst_of([one for one in case.findings.values() if is_active(one)])
+        verdict = None if worst is None else verdict_of(worst)
+        if verdict is not None:
+            found[id(case)] = verdict
+            case.incident = replace(case.incident, summary={**case.incident.summary, **verdict.notes()})
+    return found
 
 
 def _store(connection: Connection, cases: Sequence[_Case], now_ms: int) -> None:
@@ -269,82 +343,83 @@ def _told_standing(
     }
 
 
+def _begin_ladders(
+    cases: Sequence[_Case], works: Mapping[WorksKey, Works], told_before: set[tuple[WorksKey, str]], now_ms: int
+) -> None:
+    """Where there is something to tell, a ladder begins, or begins anew where the matter got worse."""
+    for case in cases:
+        steps = steps_to_tell(case.steps)
+        firing = Step.FIRING in steps
+        if not firing and Step.RAISED not in steps:
+            continue
+        standing = is_standing(case.cause, works.get(case.works_key))
+        if (case.works_key, case.cause) in told_before or (standing and not firing):
+            case.events.append((TransitionReason.MUTED, "known_problem"))
+            continue
+        now = from_ms(now_ms)
+        again = case.incident.round + (0 if firing else 1)
+        case.incident = replace(
+            case.incident,
+            round=again,
+            ladder_at=now,
+            next_at=now,
+            lease_until=None,
+            parent_id=None if not firing else case.incident.parent_id,
+        )
+
+
 def _tell(
     connection: Connection,
     cases: Sequence[_Case],
-    works: Mapping[WorksKey, Works],
-    told_before: set[tuple[WorksKey, str]],
+    lookup: Callable[[WorksKey], Works | None],
     now_ms: int,
     settings: AlertSettings,
+    verdicts: Mapping[int, Verdict],
 ) -> tuple[int, int]:
-    """Call off what nobody has been told yet of incidents now over, and queue the rest; counts of both."""
-    speaking = [(case, step) for case in cases for step in steps_to_tell(case.steps)]
-    over = [case.incident.id for case, step in speaking if step in (Step.RECOVERED, Step.WITHDRAWN)]
-    called_off = batches.call_off(connection, over, "over before it was sent") if over else 0
-    told: dict[int, list[Receiver]] = {}
-    for one in batches.told_of(connection, over) if over else []:
-        told.setdefault(one.incident_id, []).append(Receiver(one.channel, one.receiver, one.receiver_name))
-    open_causes: dict[WorksKey, set[str]] = {}
+    """Call off what nobody has been told yet of incidents now over, tell those who were told, and let ladders begin."""
+    ended: list[tuple[Incident, Step, list[Finding]]] = [
+        (case.incident, step, list(case.findings.values()))
+        for case in cases
+        for step in steps_to_tell(case.steps)
+        if step in (Step.RECOVERED, Step.WITHDRAWN)
+    ]
+    groups, groups_over = gather(connection, [case.incident for case in cases], lookup, now_ms, settings)
+    ended += [(one, step, []) for one, step in groups_over]
+    called_off, queued = tell_the_end(connection, ended, lookup, now_ms, settings)
+    beginning = {
+        case.incident.id
+        for case in cases
+        if case.incident.ladder_at == from_ms(now_ms) and not _is_resolved(case.incident)
+    }
+    _wait_for_observation(connection, cases, [one for one in groups if _is_restored(connection, one)], now_ms)
+    known = {case.incident.id: verdicts[id(case)] for case in cases if id(case) in verdicts}
+    ran = run_ladders(connection, beginning | {one.id for one in groups}, lookup, now_ms, settings, known)
+    return called_off, queued + ran
+
+
+def _wait_for_observation(
+    connection: Connection, cases: Sequence[_Case], groups: Sequence[Incident], now_ms: int
+) -> None:
+    """What is about to prove over is not told meanwhile; its end calls it off, its relapse lets it go."""
+    until: dict[int, int] = {}
     for case in cases:
-        if not _is_resolved(case.incident):
-            open_causes.setdefault(case.works_key, set()).add(case.cause)
-    messages: list[NewMessage] = []
-    for case, step in speaking:
-        notice = _notice(case, step, works.get(case.works_key), now_ms)
-        if step in (Step.RECOVERED, Step.WITHDRAWN):
-            receivers = told.get(case.incident.id, [])
-        elif (case.works_key, case.cause) in told_before:
-            receivers = []
-        else:
-            causes = open_causes.get(case.works_key, set())
-            receivers = audience(case.cause, notice.finding, works.get(case.works_key), step, causes)
-        messages += [_message(notice, _named(receiver, settings), settings) for receiver in receivers]
-    return called_off, enqueue(connection, messages)
+        end = case.incident.summary.get(RECOVERING_UNTIL)
+        if end is not None and int(end) > now_ms and not _is_resolved(case.incident):
+            until[case.incident.id] = int(end)
+    if not until:
+        return
+    postpone(connection, [*until, *(one.id for one in groups)], max(until.values()) + AFTERWARDS_MS)
 
 
-def _named(receiver: Receiver, settings: AlertSettings) -> Receiver:
-    """The duty group bears its county's name, where people know one."""
-    county = receiver.address.removeprefix("group:")
-    if county == receiver.address:
-        return receiver
-    language = settings.style.language
-    name = division_name(county, language)
-    return replace(receiver, name=f"{name} duty group" if language == "en" else f"{name}值班群")
+def _is_restored(connection: Connection, group: Incident) -> bool:
+    """Whether data have come back to every works of a township, as far as is known yet."""
+    of_group = [one for one in children_of(connection, group.id) if not one.state.is_over]
+    return all(RECOVERING_UNTIL in one.summary for one in of_group)
 
 
-def _notice(case: _Case, step: Step, works: Works | None, now_ms: int) -> Notice:
-    live = [finding for finding in case.findings.values() if not finding.late] or list(case.findings.values())
-    spoken = worst_of(live) or live[0]
-    active = [finding for finding in live if is_active(finding)]
-    since = int(case.incident.summary.get("since", spoken.start))
-    # The message bears the incident's severity: it decides who is told, and the worst finding has set it.
-    spoken = replace(spoken, severity=max(spoken.severity, case.incident.severity))
-    label = parameter_labels().get(spoken.parameter)
-    return Notice(step, case.incident.id, spoken, works, label, now_ms, since, max(0, len(active) - 1))
-
-
-def _message(notice: Notice, receiver: Receiver, settings: AlertSettings) -> NewMessage:
-    style = settings.style
-    step = f"{notice.step}_{notice.finding.severity.word}" if notice.step is Step.RAISED else str(notice.step)
-    if receiver.channel == SMS:
-        templates = load_templates()
-        params = sms_params(notice, style, templates)
-        body = templates[params["template"]].rendered(params, style.language)
-    else:
-        body = wecom_markdown(notice, style)
-        params = {"line": one_line(notice, style)}
-    params["severity"] = notice.finding.severity.word
-    return NewMessage(
-        incident_id=notice.incident_id,
-        step=step,
-        channel=receiver.channel,
-        receiver=receiver.address,
-        receiver_name=receiver.name,
-        body=body,
-        params=params,
-        created_at=from_ms(notice.now_ms),
-        due_at=from_ms(notice.now_ms + GROUP_WAIT_S[notice.finding.severity] * 1000),
-    )
+def _earlier(one: datetime | None, other_ms: int) -> datetime:
+    other = from_ms(other_ms)
+    return other if one is None else min(one, other)
 
 
 def _is_resolved(incident: Incident) -> bool:

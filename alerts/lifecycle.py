@@ -21,6 +21,9 @@ from qingquan.domain.findings import AS_OF, Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentState, TransitionReason
 
 __all__ = [
+    "KEPT",
+    "RECOVERING_UNTIL",
+    "STAYS",
     "TRANSITIONS",
     "Change",
     "Decision",
@@ -35,10 +38,17 @@ __all__ = [
     "is_replayed",
     "resettled",
     "steps_to_tell",
+    "transition_of",
     "worst_of",
 ]
 
 SILENT = "silent"
+RECOVERING_UNTIL = "recovering_until"
+"""Key of the summary: the end [ms] of the span for which good data must last."""
+
+KEPT = (RECOVERING_UNTIL, "muted", "township", "of", "count")
+"""What of a summary others have written and findings do not change."""
+
 SILENCES = (FindingKind.STALE, FindingKind.NEVER_SEEN)
 INSTRUMENT_FAULTS = (FindingKind.OUT_OF_RANGE, FindingKind.NOT_EVALUATED, FindingKind.FLAT_LINE)
 
@@ -50,6 +60,8 @@ class Step(StrEnum):
     RAISED = "raised"
     RECOVERED = "recovered"
     WITHDRAWN = "withdrawn"
+    ESCALATED = "escalated"
+    FLAPPING = "flapping"
 
 
 class Change(StrEnum):
@@ -66,6 +78,10 @@ class Change(StrEnum):
     LATE_OVER = "late_over"
     TAKEN_LIVE = "taken_live"
     MOOT = "moot"
+    ACKNOWLEDGED = "acknowledged"
+    LEASE_EXPIRED = "lease_expired"
+    CLOSED = "closed"
+    DRILL_OVER = "drill_over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +98,9 @@ class Transition:
 
 
 _OPEN, _ACKNOWLEDGED, _RESOLVED = IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.RESOLVED
+_CLOSED = IncidentState.CLOSED
 _R = TransitionReason
 
-# Rows not listed (a change that means nothing, most of all to a resolved incident) leave everything as it is.
 TRANSITIONS: dict[tuple[IncidentState | None, Change], Transition] = {
     (None, Change.JOINED): Transition(_OPEN, (_R.FIRST_FINDING,), Step.FIRING),
     (None, Change.BRIEF): Transition(_RESOLVED, (_R.FIRST_FINDING, _R.WATER_COMPLIANT)),
@@ -108,7 +124,39 @@ TRANSITIONS: dict[tuple[IncidentState | None, Change], Transition] = {
     (_ACKNOWLEDGED, Change.LAST_WITHDRAWN): Transition(_RESOLVED, (_R.FINDINGS_WITHDRAWN,), Step.WITHDRAWN),
     # Only an incident that is itself history takes more of it; see `apply`.
     (_RESOLVED, Change.LATE_OVER): Transition(_RESOLVED, (_R.RECORDED_LATE,)),
+    # What people and the clock do; no finding brings these about.
+    (_OPEN, Change.ACKNOWLEDGED): Transition(_ACKNOWLEDGED, (_R.ACKNOWLEDGED,)),
+    (_ACKNOWLEDGED, Change.LEASE_EXPIRED): Transition(_OPEN, (_R.LEASE_EXPIRED,)),
+    (_RESOLVED, Change.CLOSED): Transition(_CLOSED, (_R.CLOSED,)),
+    (_OPEN, Change.DRILL_OVER): Transition(_RESOLVED, (_R.DRILL_ENDED,), Step.RECOVERED),
+    (_ACKNOWLEDGED, Change.DRILL_OVER): Transition(_RESOLVED, (_R.DRILL_ENDED,), Step.RECOVERED),
 }
+
+_NEVER_MADE = (Change.REPEATED, Change.ENDED, Change.MOOT, Change.LAST_ENDED, Change.LAST_WITHDRAWN, Change.RAISED,
+               Change.TAKEN_LIVE, Change.ACKNOWLEDGED, Change.LEASE_EXPIRED, Change.CLOSED, Change.DRILL_OVER)  # fmt: skip
+
+STAYS: frozenset[tuple[IncidentState | None, Change]] = frozenset(
+    [(None, change) for change in _NEVER_MADE]
+    + [(state, change) for state in (_OPEN, _ACKNOWLEDGED) for change in (Change.REPEATED, Change.ENDED, Change.MOOT, Change.CLOSED)]
+    + [(_OPEN, Change.LEASE_EXPIRED), (_ACKNOWLEDGED, Change.ACKNOWLEDGED)]
+    + [(_RESOLVED, change) for change in Change if change not in (Change.LATE_OVER, Change.CLOSED)]
+    + [(_CLOSED, change) for change in Change]
+)  # fmt: skip
+"""Pairs that leave everything as it is. Each pair of state and change stands here or in `TRANSITIONS`, none in both."""
+
+
+def transition_of(before: IncidentState | None, change: Change) -> Transition | None:
+    """The row of the table, ``None`` where nothing changes.
+
+    Raises
+    ------
+    LookupError
+        For a pair that nobody has thought of: a programming error.
+    """
+    found = TRANSITIONS.get((before, change))
+    if found is None and (before, change) not in STAYS:
+        raise LookupError(f"no transition from {before} by {change}")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +170,8 @@ class Decision:
 
 def cause_of(finding: Finding) -> str:
     """What the finding is about; findings of one works with the same cause share an incident."""
+    if finding.parameter == "power":
+        return "power"
     if finding.kind in SILENCES:
         return SILENT
     if finding.kind in INSTRUMENT_FAULTS:
@@ -191,19 +241,23 @@ def decide(
     findings_of_incident: Sequence[Finding],
     now_ms: int,
     silences: Sequence[Finding] = (),
+    observe_ms: int = 0,
 ) -> Decision:
     """What a finding, new or changed, does to the unresolved incident of its cause.
 
     ``findings_of_incident`` are the current values of the linked findings (``finding`` replaces its own older value);
-    ``silences`` the works' open stale and never-seen findings. An unlisted transition changes nothing but the summary.
+    ``silences`` the works' open stale and never-seen findings. With ``observe_ms`` the end of the last finding resolves
+    nothing yet: `resettled` does, once good data have lasted so long. What changes nothing may change the summary.
     """
     others = [other for other in findings_of_incident if other.id != finding.id]
     linked = [*others, finding]
     change = _change(finding, incident, linked)
     if change in (Change.LAST_ENDED, Change.LAST_WITHDRAWN) and has_gone_silent(linked, silences):
         change = Change.ENDED
+    if change is Change.LAST_ENDED and observe_ms:
+        change = Change.ENDED
     before = None if incident is None else incident.state
-    transition = TRANSITIONS.get((before, change))
+    transition = transition_of(before, change)
     if incident is None:
         if transition is None or transition.after is None:
             return Decision(None)
@@ -232,19 +286,43 @@ def has_gone_silent(findings: Iterable[Finding], silences: Sequence[Finding]) ->
     )
 
 
-def resettled(incident: Incident, findings: Sequence[Finding], silences: Sequence[Finding], now_ms: int) -> Decision:
-    """The incident once the works' silences are known: its stale flag, and the resolution that had to wait for data."""
-    if incident.state is _RESOLVED:
+def resettled(
+    incident: Incident, findings: Sequence[Finding], silences: Sequence[Finding], now_ms: int, observe_ms: int = 0
+) -> Decision:
+    """The incident once the works' silences are known: its stale flag, and the resolution that had to wait for data.
+
+    Good data must last ``observe_ms`` before it resolves; until then ``summary["recovering_until"]`` says when that will be.
+    """
+    if incident.state.is_over or incident.is_drill or not findings:
         return Decision(incident)
     silent = has_gone_silent(findings, silences)
+    events: tuple[tuple[TransitionReason, str], ...] = ()
     if silent != incident.stale:
-        reason = _R.WENT_STALE if silent else _R.FRESH_AGAIN
-        settled = _settled(replace(incident, stale=silent), findings, now_ms) if not silent else None
-        first = Decision(replace(incident, stale=silent), ((reason, ""),))
-        return first if settled is None else replace(settled, events=first.events + settled.events)
-    if not silent and (settled := _settled(incident, findings, now_ms)) is not None:
-        return settled
-    return Decision(incident)
+        incident = replace(incident, stale=silent)
+        events = ((_R.WENT_STALE if silent else _R.FRESH_AGAIN, ""),)
+    if silent or any(is_active(finding) for finding in findings):
+        return Decision(_without_recovery(incident), events)
+    incident, recovering = _observed(incident, findings, now_ms, observe_ms)
+    if recovering is not None and now_ms < recovering:
+        return Decision(incident, events)
+    settled = _settled(incident, findings, now_ms)
+    return Decision(incident, events) if settled is None else replace(settled, events=events + settled.events)
+
+
+def _observed(
+    incident: Incident, findings: Sequence[Finding], now_ms: int, observe_ms: int
+) -> tuple[Incident, int | None]:
+    """The incident with the end of its observation, and that end [ms]; what was withdrawn is not observed."""
+    if not observe_ms or all(finding.withdrawn for finding in findings):
+        return incident, None
+    until = int(incident.summary.get(RECOVERING_UNTIL, now_ms + observe_ms))
+    return replace(incident, summary={**incident.summary, RECOVERING_UNTIL: str(until)}), until
+
+
+def _without_recovery(incident: Incident) -> Incident:
+    if RECOVERING_UNTIL not in incident.summary:
+        return incident
+    return replace(incident, summary={k: v for k, v in incident.summary.items() if k != RECOVERING_UNTIL})
 
 
 def steps_to_tell(steps: Sequence[Step]) -> tuple[Step, ...]:
@@ -357,5 +435,5 @@ def _summed_up(incident: Incident, findings: Sequence[Finding]) -> Incident:
         "reason": worst.reason,
     }
     # What the adviser has worked out meanwhile stays until it says otherwise.
-    summary |= {name: text for name, text in incident.summary.items() if name.startswith("verdict")}
+    summary |= {name: text for name, text in incident.summary.items() if name.startswith("verdict") or name in KEPT}
     return replace(incident, kind=worst.kind, summary=summary)

@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass
 
+from qingquan.domain.disinfection import HAND_LOG_OVERDUE
 from qingquan.domain.findings import FindingKind, Severity
 
-__all__ = ["ACTION_BY_PARAMETER", "LABELS", "LAB_ACTION_BY_PARAMETER", "PHRASES", "SEVERITY_WORDS", "Phrase"]
+__all__ = [
+    "ACTION_BY_PARAMETER",
+    "LABELS",
+    "LAB_ACTION_BY_PARAMETER",
+    "PHRASES",
+    "PHRASES_BY_RULE",
+    "SEVERITY_WORDS",
+    "Phrase",
+]
 
 K = FindingKind
 
@@ -110,6 +119,20 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
     },
 }  # fmt: skip
 
+# Findings that ask for words of their own, by rule.
+PHRASES_BY_RULE: dict[str, dict[str, Phrase]] = {
+    "zh": {
+        HAND_LOG_OVERDUE: Phrase(
+            "{point}连续2天无余量检测记录", "{point}连续2天无余量检测记录", "消毒状况不明",
+            "请立即用DPD法检测出厂水余量并登记", "{point}已恢复余量检测记录"),
+    },
+    "en": {
+        HAND_LOG_OVERDUE: Phrase(
+            "{point}: no residual logged for 2 days", "{point}: no residual logged for 2 days", "disinfection unknown",
+            "test the outlet by DPD, log it now", "{point}: residual is logged again"),
+    },
+}  # fmt: skip
+
 # Where the parameter says more about what to do than the kind does.
 ACTION_BY_PARAMETER: dict[str, dict[str, str]] = {
     "zh": {
@@ -172,14 +195,16 @@ SEVERITY_WORDS: dict[str, dict[Severity, str]] = {
 LABELS: dict[str, dict[str, str]] = {
     "zh": {
         "simulated": "【模拟】", "simulated_sms": "模拟演示", "recovered": "告警解除", "withdrawn": "告警撤回",
-        "raised": "（升级）", "problem": "问题", "since": "开始", "lasted": "已持续", "over": "持续", "action": "处置",
+        "raised": "（升级）", "escalated": "（无人确认，逐级上报）", "flapping": "（反复，近期多次出现）",
+        "drill": "【演练{number}号】", "drill_sms": "演练", "problem": "问题", "since": "开始", "lasted": "已持续", "over": "持续", "action": "处置",
         "contact": "管水员", "worst": "最不利值", "more": "另有{count}项", "open": "查看详情", "digest": "水质告警汇总",
         "count": "{count}条", "above": "高于", "below": "低于", "withdrawn_fact": "后续数据表明此前告警不成立，已撤回",
         "withdrawn_sms": "此前告警经核实不成立", "since_word": "起", "no_phone": "未登记电话", "clause": "依据", "sampled": "采样", "limit": "限值", "guidance": "指导值",
     },
     "en": {
         "simulated": "[SIMULATED] ", "simulated_sms": "SIMULATED", "recovered": "Recovered", "withdrawn": "Withdrawn",
-        "raised": " (raised)", "problem": "Problem", "since": "Since", "lasted": "for", "over": "Lasted", "action": "Do",
+        "raised": " (raised)", "escalated": " (unacknowledged, passed on)", "flapping": " (comes and goes)",
+        "drill": "[DRILL {number}] ", "drill_sms": "DRILL", "problem": "Problem", "since": "Since", "lasted": "for", "over": "Lasted", "action": "Do",
         "contact": "Caretaker", "worst": "Worst", "more": "{count} more", "open": "Open", "digest": "Water alarms",
         "count": "{count} messages", "above": "above", "below": "below",
         "withdrawn_fact": "later readings show that there was no such fault: withdrawn",

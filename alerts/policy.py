@@ -82,6 +82,7 @@ class Policy:
     township: TownshipPolicy = field(default_factory=TownshipPolicy)
     flapping_count: int = 4
     flapping_within_ms: int = 360 * MINUTE_MS
+    flapping_lasts_ms: int = 30 * MINUTE_MS
     silence_most_ms: int = 72 * 60 * MINUTE_MS
     drill_most_rung: str = "county_duty"
     drill_most_ms: int = 240 * MINUTE_MS
@@ -172,6 +173,7 @@ def _policy(table: dict[str, Any], faults: Faults) -> Policy:
         ),
         flapping_count=faults.number(part["flapping"], "flapping.count", least=2),
         flapping_within_ms=faults.span(part["flapping"], "flapping.within_min", MINUTE_MS, least=1),
+        flapping_lasts_ms=faults.span(part["flapping"], "flapping.lasts_min", MINUTE_MS, least=1),
         silence_most_ms=faults.span(part["silence"], "silence.most_h", 60 * MINUTE_MS, least=1),
         drill_most_rung=faults.word(part["drill"], "drill.most_rung", _rung_names(ladders)),
         drill_most_ms=faults.span(part["drill"], "drill.most_min", MINUTE_MS, least=1),
@@ -182,7 +184,7 @@ def _policy(table: dict[str, Any], faults: Faults) -> Policy:
 _KEYS = {
     "wait_s": tuple(_SEVERITIES), "lease_min": tuple(_SEVERITIES), "night": ("from", "to"), "channels": ("day", "night", "ring"),
     "observe_s": tuple(Subject), "township": ("causes", "least", "within_min", "wait_s", "ends_below", "severity"),
-    "flapping": ("count", "within_min"), "silence": ("most_h",), "drill": ("most_rung", "most_min"),
+    "flapping": ("count", "within_min", "lasts_min"), "silence": ("most_h",), "drill": ("most_rung", "most_min"),
 }  # fmt: skip
 _CAUSES = ("power", "silent", "instrument", "maintenance", "disinfection", "disinfection_unknown", "exceedance", "lab")
 

@@ -1,84 +1,29 @@
-"""Who is told, over which channel, from which severity on. Pure; the table is the policy.
+"""Who is told of an incident, over which channel, from which severity on. Pure; the policy is data (`policy.toml`).
 
-A recovery goes to those who were told of the alarm, whatever this table says by then: the outbox knows them.
+A recovery goes to those who were told of the alarm, whatever the policy says by then: the outbox knows them.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable
+from dataclasses import replace
 
+from alerts.escalation import Address, Place, seated
 from alerts.lifecycle import SILENT, Step
+from alerts.muting import inhibiting_cause
+from alerts.policy import SMS, WECOM_ROBOT, Audience, Policy, Rung, Subject, default_policy
+from alerts.roster import Roster
 from qingquan.domain.findings import Finding, FindingKind, Severity
-from qingquan.domain.works import Contact, Equipment, Role, Works
+from qingquan.domain.works import Equipment, Works
 
-__all__ = [
-    "ROUTES",
-    "SMS",
-    "WECOM_ROBOT",
-    "Audience",
-    "Receiver",
-    "Route",
-    "Subject",
-    "audience",
-    "is_standing",
-    "subject_of",
-]
+__all__ = ["SMS", "WECOM_ROBOT", "audience", "is_standing", "rungs_for", "subject_of"]
 
-SMS = "aliyun_sms"
-WECOM_ROBOT = "wecom_robot"
-
-
-class Subject(StrEnum):
-    """What an incident is about, as far as telling people goes."""
-
-    WATER = "water"
-    DATA = "data"
-
-
-class Audience(StrEnum):
-    """To whom a route leads."""
-
-    CARETAKER = "caretaker"
-    MANAGER = "manager"
-    COUNTY_GROUP = "county_group"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A row of the table: incidents about ``subject`` from ``severity`` on are told to ``audience`` over ``channel``."""
-
-    subject: Subject
-    severity: Severity
-    audience: Audience
-    channel: str
-
-
-# Silence and instrument faults ask for a screwdriver, not for help against bad water: the county's group sends somebody.
-ROUTES: tuple[Route, ...] = (
-    Route(Subject.WATER, Severity.MAJOR, Audience.CARETAKER, SMS),
-    Route(Subject.WATER, Severity.CRITICAL, Audience.MANAGER, SMS),
-    Route(Subject.WATER, Severity.MINOR, Audience.COUNTY_GROUP, WECOM_ROBOT),
-    Route(Subject.DATA, Severity.INFO, Audience.COUNTY_GROUP, WECOM_ROBOT),
-)
-
-# How long a message waits for company, and for the chance that it is over before anybody is woken [s].
-GROUP_WAIT_S: dict[Severity, int] = {Severity.CRITICAL: 10, Severity.MAJOR: 30, Severity.MINOR: 30, Severity.INFO: 30}
-
-
-@dataclass(frozen=True, slots=True)
-class Receiver:
-    """One address on one channel. A group's address is ``group:<county>``: its key is a secret and stays in the settings."""
-
-    channel: str
-    address: str
-    name: str
+_DAYTIME = 1_782_000_000_000
 
 
 def subject_of(cause: str, kind: FindingKind) -> Subject:
     """What an incident of this cause is about; that disinfection cannot be judged says nothing about the water."""
-    if cause in (SILENT, "instrument") or kind is FindingKind.DISINFECTION_UNKNOWN:
+    if cause in (SILENT, "instrument", "power") or cause.startswith("township:"):
         return Subject.DATA
-    return Subject.WATER
+    return Subject.DATA if kind is FindingKind.DISINFECTION_UNKNOWN else Subject.WATER
 
 
 def is_standing(cause: str, works: Works | None) -> bool:
@@ -89,42 +34,33 @@ def is_standing(cause: str, works: Works | None) -> bool:
     return cause == "disinfection" and works is not None and works.equipment is Equipment.NOT_EQUIPPED
 
 
+def rungs_for(
+    cause: str, kind: FindingKind, severity: Severity, works: Works | None, policy: Policy, *, drill: bool = False
+) -> tuple[Rung, ...]:
+    """The ladder of an incident. A standing fact has one rung, the county's group."""
+    rungs = policy.ladder(subject_of(cause, kind), severity, drill=drill)
+    if is_standing(cause, works) and not drill:
+        return tuple(replace(rung, tell=(Audience.COUNTY_GROUP,), ring=()) for rung in rungs[:1])
+    return rungs
+
+
 def audience(
     cause: str,
     finding: Finding,
     works: Works | None,
     step: Step,
     open_causes: Iterable[str] = (),
-    routes: Sequence[Route] = ROUTES,
-) -> list[Receiver]:
-    """Receivers of a firing or raised incident, each once.
+    policy: Policy | None = None,
+) -> list[Address]:
+    """Who stands on the first rung of a firing or raised incident by day, each once.
 
-    ``open_causes`` are the causes of the works' other unresolved incidents: that disinfection is unknown follows from a
-    silent works or a failed instrument and is not told a second time.
+    ``open_causes`` are the causes of the works' other unresolved incidents: what follows from them is not told beside them.
     """
-    standing = is_standing(cause, works)
-    if standing and step is not Step.FIRING:
+    policy = policy or default_policy()
+    if is_standing(cause, works) and step is not Step.FIRING:
         return []
-    if finding.kind is FindingKind.DISINFECTION_UNKNOWN and {SILENT, "instrument"} & set(open_causes):
+    if inhibiting_cause(cause, finding.kind, open_causes, policy):
         return []
-    subject = subject_of(cause, finding.kind)
-    county = works.county if works is not None else finding.county
-    told: dict[tuple[str, str], Receiver] = {}
-    for route in routes:
-        if route.subject is not subject or finding.severity < route.severity:
-            continue
-        if standing and route.audience is not Audience.COUNTY_GROUP:
-            continue
-        for receiver in _receivers(route, county, works.contacts if works is not None else ()):
-            told.setdefault((receiver.channel, receiver.address), receiver)
-    return list(told.values())
-
-
-def _receivers(route: Route, county: str, contacts: Sequence[Contact]) -> list[Receiver]:
-    if route.audience is Audience.COUNTY_GROUP:
-        return [Receiver(route.channel, f"group:{county}", f"{county} 值班群")]
-    with_phone = [contact for contact in contacts if contact.phone]
-    role = Role.CARETAKER if route.audience is Audience.CARETAKER else Role.MANAGER
-    # A works whose caretaker has no phone on file is not left alone: whoever answers for it is told instead.
-    chosen = [contact for contact in with_phone if contact.role is role] or with_phone
-    return [Receiver(route.channel, contact.phone, contact.name) for contact in chosen]
+    place = Place(works.county if works else finding.county, works.township if works else "", works, "Asia/Shanghai")
+    rungs = rungs_for(cause, finding.kind, finding.severity, works, policy)
+    return list(seated(rungs[0], place, finding.severity, Roster(), policy, _DAYTIME).addresses) if rungs else []

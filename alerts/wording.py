@@ -11,9 +11,18 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from alerts.lifecycle import Step
-from alerts.phrases import ACTION_BY_PARAMETER, LAB_ACTION_BY_PARAMETER, LABELS, PHRASES, SEVERITY_WORDS
+from alerts.phrases import (
+    ACTION_BY_PARAMETER,
+    LAB_ACTION_BY_PARAMETER,
+    LABELS,
+    PHRASES,
+    PHRASES_BY_RULE,
+    SEVERITY_WORDS,
+    Phrase,
+)
 from alerts.templates import SmsTemplate
 from qingquan.clock import from_ms
+from qingquan.domain.disinfection import Verdict
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.works import Role, Works
 
@@ -71,7 +80,8 @@ class Label:
 class Notice:
     """The facts of one message: why it goes out, about what, and when that is written [ms since epoch, UTC].
 
-    ``finding`` is the one to speak about, ``others`` how many more the incident has; ``since`` is when it all began.
+    ``finding`` is the one to speak about, ``others`` how many more the incident has; ``since`` is when it all began;
+    ``verdict`` what probably stands behind it, where something is known of that.
     """
 
     step: Step
@@ -82,6 +92,8 @@ class Notice:
     now_ms: int
     since: int
     others: int = 0
+    verdict: Verdict | None = None
+    drill: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +109,7 @@ def wecom_markdown(notice: Notice, style: Style) -> str:
     """Message for a WeCom group, at most 4,096 bytes; the facts come first, so that a cut never takes them."""
     words = LABELS[style.language]
     title = f"{_heading(notice, style)}{'｜' if style.language == 'zh' else ' | '}{_works_name(notice)}"
-    simulated = words["simulated"] if notice.works is not None and notice.works.simulated else ""
-    lines = [f"**{simulated}{title}**".translate(_MARKDOWN).replace("＊＊", "**")]
+    lines = [f"**{_mark(notice, style)}{title}**".translate(_MARKDOWN).replace("＊＊", "**")]
     rows = _recovery_rows(notice, style) if _is_over(notice.step) else _alarm_rows(notice, style)
     lines += [f"> {name}{_colon(style)}{text}" for name, text in rows if text]
     if style.public_url:
@@ -138,12 +149,11 @@ def sms_safe(text: str) -> str:
 def one_line(notice: Notice, style: Style) -> str:
     """The notice as a line of a digest."""
     words = LABELS[style.language]
-    simulated = words["simulated"] if notice.works is not None and notice.works.simulated else ""
     fact = words["withdrawn_fact"] if notice.step is Step.WITHDRAWN else _fact(notice, style)
     if notice.step is Step.RECOVERED:
         fact = _over(notice, style)
     since = "" if _is_over(notice.step) else _since(notice, style)
-    parts = [f"{simulated}{_heading(notice, style)}", _works_name(notice), fact, since]
+    parts = [f"{_mark(notice, style)}{_heading(notice, style)}", _works_name(notice), fact, since]
     return "｜".join(part for part in parts if part).translate(_MARKDOWN)
 
 
@@ -183,15 +193,16 @@ def duration(ms: int, language: str) -> str:
 
 
 def _alarm_rows(notice: Notice, style: Style) -> list[tuple[str, str]]:
-    words, phrase = LABELS[style.language], PHRASES[style.language][notice.finding.kind]
-    verdict = f"{_comma(style)}{phrase.verdict}" if phrase.verdict else ""
+    words, phrase = LABELS[style.language], _phrase(notice, style)
+    likely = (notice.verdict.short if notice.verdict else "") or phrase.verdict
+    verdict = f"{_comma(style)}{likely}" if likely else ""
     more = f"{_comma(style)}{words['more'].format(count=notice.others)}" if notice.others else ""
     problem = f'<font color="warning">{_fact(notice, style).translate(_MARKDOWN)}</font>{verdict}{more}'
     is_lab = notice.finding.kind is FindingKind.LAB_EXCEEDANCE
     return [
         (words["problem"], problem),
         (words["sampled" if is_lab else "since"], _since(notice, style)),
-        (words["action"], _action(notice, style)),
+        (words["action"], _full_action(notice, style)),
         (words["clause"], _clause(notice, style).translate(_MARKDOWN)),
         (words["contact"], _caretaker(notice, style)),
     ]
@@ -220,12 +231,12 @@ def _heading(notice: Notice, style: Style) -> str:
     if _is_over(notice.step):
         return words["recovered" if notice.step is Step.RECOVERED else "withdrawn"]
     severity = SEVERITY_WORDS[style.language][notice.finding.severity]
-    return severity + (words["raised"] if notice.step is Step.RAISED else "")
+    return severity + words.get(str(notice.step), "")
 
 
 def _fact(notice: Notice, style: Style, *, with_point: bool = True) -> str:
     finding, words = notice.finding, LABELS[style.language]
-    phrase = PHRASES[style.language][finding.kind]
+    phrase = _phrase(notice, style)
     value, limit = _extreme(notice, style), _value(notice, finding.limit, exact=True)
     relation = _relation(finding)
     # A switch contact has no value worth telling: that the doser reads 0 is said in words.
@@ -267,7 +278,7 @@ def _relation(finding: Finding) -> str:
 
 
 def _over(notice: Notice, style: Style, *, with_point: bool = True) -> str:
-    phrase = PHRASES[style.language][notice.finding.kind]
+    phrase = _phrase(notice, style)
     point = _point_name(notice) if with_point else ""
     return phrase.over.format(point=point, name=_parameter_name(notice, style)).replace(" :", ":").strip()
 
@@ -276,7 +287,7 @@ def _sms_problem(notice: Notice, style: Style, length: int) -> str:
     """The fullest wording that fits: verdict and point's name are given up before anything is cut off."""
     if notice.step is Step.WITHDRAWN:
         return LABELS[style.language]["withdrawn_sms"]
-    verdict = PHRASES[style.language][notice.finding.kind].verdict
+    verdict = (notice.verdict.short if notice.verdict else "") or _phrase(notice, style).verdict
     wordings = []
     for with_point in (True, False):
         fact = (_over if notice.step is Step.RECOVERED else _fact)(notice, style, with_point=with_point)
@@ -287,9 +298,18 @@ def _sms_problem(notice: Notice, style: Style, length: int) -> str:
 
 
 def _sms_works(notice: Notice, style: Style) -> str:
-    mark = LABELS[style.language]["simulated_sms"]
-    name = _works_name(notice)
-    return f"{mark} {name}" if notice.works is not None and notice.works.simulated else name
+    words, name = LABELS[style.language], _works_name(notice)
+    if notice.drill is not None:
+        return f"{words['drill_sms']} {name}"
+    return f"{words['simulated_sms']} {name}" if notice.works is not None and notice.works.simulated else name
+
+
+def _mark(notice: Notice, style: Style) -> str:
+    """What must stand before everything else: that it is an exercise, or a simulated works."""
+    words = LABELS[style.language]
+    if notice.drill is not None:
+        return words["drill"].format(number=notice.drill)
+    return words["simulated"] if notice.works is not None and notice.works.simulated else ""
 
 
 def _works_name(notice: Notice) -> str:
@@ -319,7 +339,22 @@ def _action(notice: Notice, style: Style) -> str:
         special = ACTION_BY_PARAMETER[style.language].get(finding.parameter)
         if special is not None:
             return special
-    return PHRASES[style.language][finding.kind].action
+    if notice.verdict is not None and notice.verdict.action:
+        return notice.verdict.action
+    return _phrase(notice, style).action
+
+
+def _full_action(notice: Notice, style: Style) -> str:
+    """Where there is room: the whole verdict with its next step."""
+    if notice.verdict is None or not notice.verdict.action:
+        return _action(notice, style)
+    sentence = notice.verdict.sentence_en if style.language == "en" else notice.verdict.sentence_zh
+    return sentence.translate(_MARKDOWN)
+
+
+def _phrase(notice: Notice, style: Style) -> Phrase:
+    own = PHRASES_BY_RULE[style.language].get(notice.finding.rule)
+    return own if own is not None else PHRASES[style.language][notice.finding.kind]
 
 
 def _extreme(notice: Notice, style: Style) -> str:

@@ -24,6 +24,7 @@ from alerts.routing import SMS, WECOM_ROBOT
 from qingquan.config import Config
 from qingquan.errors import StoreUnavailable
 from qingquan.services.alive import beat
+from qingquan.services.escalating import Escalator
 from qingquan.store.sql.engine import check_schema, open_database
 
 __all__ = ["channels_of", "run", "serve"]
@@ -61,6 +62,9 @@ def serve(config: Config, stop: threading.Event) -> None:
     for name, channel in channels.items():
         step = _step(config, engine, name, channel)
         threads.append(threading.Thread(target=_relayed, args=(step, stop, failed), name=name))
+    threads.append(
+        threading.Thread(target=_relayed, args=(Escalator(config, engine).step, stop, failed), name="ladders")
+    )
     try:
         _insisted(partial(check_schema, engine), stop)
         _log.info("alerter_started", channels=[name for name, channel in channels.items() if channel is not None])

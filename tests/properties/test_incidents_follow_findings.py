@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete
 
 from alerts.apply import Applied, apply_findings
-from alerts.lifecycle import cause_of, is_active
+from alerts.lifecycle import RECOVERING_UNTIL, cause_of, is_active
 from qingquan.domain.findings import Finding, FindingKind, Severity
 from qingquan.domain.incidents import Incident, IncidentState
 from qingquan.store.sql import schema
@@ -18,6 +18,7 @@ from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.outbox import list_messages
+from qingquan.store.sql.routing_schema import incident_rung
 from qingquan.testing.alerts import MINUTE, START, example_finding, example_works, register_of
 
 WORKS = register_of(example_works("W1"), example_works("W2"))
@@ -82,7 +83,14 @@ def apply(engine: Engine, findings: list[Finding], minute: int) -> Applied:
 
 def wipe(engine: Engine) -> None:
     with writing(engine) as connection:
-        for table in (schema.outbox, schema.incident_event, schema.incident_finding, schema.incident, schema.finding):
+        for table in (
+            incident_rung,
+            schema.outbox,
+            schema.incident_event,
+            schema.incident_finding,
+            schema.incident,
+            schema.finding,
+        ):
             connection.execute(delete(table))
 
 
@@ -135,8 +143,8 @@ def _check(findings: dict[str, Finding], incidents: list[Incident], messages: li
     assert lasting <= under_way, "never resolved while a finding is open"
     for one in unresolved:
         held = [findings[id_] for id_ in one.finding_ids]
-        assert one.stale or any(is_active(finding) for finding in held), (
-            "open without a lasting finding only while stale"
+        assert one.stale or RECOVERING_UNTIL in one.summary or any(is_active(finding) for finding in held), (
+            "open without a lasting finding only while stale or watched"
         )
         assert {cause_of(finding) for finding in held} == {one.summary["cause"]}
     assert len(messages) == len(set(messages))

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from alerts.lifecycle import (
+    RECOVERING_UNTIL,
+    STAYS,
     TRANSITIONS,
     Change,
     Step,
@@ -17,6 +19,7 @@ from alerts.lifecycle import (
     is_replayed,
     resettled,
     steps_to_tell,
+    transition_of,
 )
 from qingquan.clock import from_ms
 from qingquan.domain.findings import FindingKind, Severity
@@ -55,7 +58,10 @@ def test_every_kind_of_finding_has_its_cause(kind: FindingKind, cause: str) -> N
 
 
 def test_no_row_of_the_table_reopens_what_is_resolved() -> None:
-    assert {row.after for (before, _), row in TRANSITIONS.items() if before is RESOLVED} == {RESOLVED}
+    assert {row.after for (before, _), row in TRANSITIONS.items() if before is RESOLVED} == {
+        RESOLVED,
+        IncidentState.CLOSED,
+    }
 
 
 def test_no_late_row_tells_anybody() -> None:
@@ -68,7 +74,39 @@ def test_no_late_row_tells_anybody() -> None:
 
 def test_open_and_acknowledged_know_the_same_changes() -> None:
     by_state = {state: {change for before, change in TRANSITIONS if before is state} for state in (OPEN, ACKNOWLEDGED)}
-    assert by_state[OPEN] == by_state[ACKNOWLEDGED]
+    assert by_state[OPEN] - by_state[ACKNOWLEDGED] == {Change.ACKNOWLEDGED}
+    assert by_state[ACKNOWLEDGED] - by_state[OPEN] == {Change.LEASE_EXPIRED}
+
+
+def test_every_state_has_an_answer_to_every_change_and_only_one() -> None:
+    every = {(state, change) for state in (None, *IncidentState) for change in Change}
+    assert set(TRANSITIONS) | STAYS == every
+    assert not set(TRANSITIONS) & STAYS
+    assert all(row.reasons for row in TRANSITIONS.values()), "nothing changes without a reason"
+
+
+def test_a_pair_nobody_has_thought_of_is_an_error() -> None:
+    with pytest.raises(LookupError, match="no transition from open by nonsense"):
+        transition_of(OPEN, "nonsense")  # type: ignore[arg-type]
+
+
+def test_good_data_are_watched_before_an_incident_is_over() -> None:
+    silence = example_finding(kind=FindingKind.STALE)
+    incident = decide(silence, None, (), NOW).incident
+    assert incident is not None
+    over = replace(silence, end=NOW)
+    watched = decide(over, incident, [silence], NOW, (), 300_000).incident
+    assert watched is not None
+    assert watched.state is OPEN
+    held = resettled(watched, [over], (), NOW, 300_000).incident
+    assert held is not None
+    assert (held.state, held.summary[RECOVERING_UNTIL]) == (OPEN, str(NOW + 300_000))
+    relapsed = resettled(held, [silence], (), NOW + 1000, 300_000).incident
+    assert relapsed is not None
+    assert RECOVERING_UNTIL not in relapsed.summary, "the watch begins anew"
+    done = resettled(held, [over], (), NOW + 300_000, 300_000).incident
+    assert done is not None
+    assert done.state is RESOLVED
 
 
 def test_the_first_finding_opens_an_incident_and_is_told() -> None:

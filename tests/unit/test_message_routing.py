@@ -16,7 +16,7 @@ CARETAKER, MANAGER, GROUP = "13800000001", "13900000002", "group:520425"
 
 def told(kind: FindingKind, severity: Severity, works: Works | None = None, step: Step = Step.FIRING) -> set[str]:
     finding = example_finding(kind=kind, severity=severity)
-    return {one.address for one in audience(cause_of(finding), finding, works or example_works(), step)}
+    return {one.receiver for one in audience(cause_of(finding), finding, works or example_works(), step)}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_the_table_says_who_is_told(kind: FindingKind, severity: Severity, expec
 
 def test_people_get_sms_and_groups_the_robot() -> None:
     receivers = audience("disinfection", example_finding(), example_works(), Step.FIRING)
-    assert {(one.channel, one.address) for one in receivers} == {
+    assert {(one.channel, one.receiver) for one in receivers} == {
         (SMS, CARETAKER), (SMS, MANAGER), (WECOM_ROBOT, GROUP),
     }  # fmt: skip
 
@@ -51,7 +51,7 @@ def test_people_get_sms_and_groups_the_robot() -> None:
 def test_a_person_with_both_roles_is_told_once() -> None:
     both = tuple(replace(contact, phone=CARETAKER) for contact in example_works().contacts)
     receivers = audience("disinfection", example_finding(), example_works(contacts=both), Step.FIRING)
-    assert [one.address for one in receivers] == [CARETAKER, GROUP]
+    assert [one.receiver for one in receivers] == [CARETAKER, GROUP]
 
 
 def test_where_the_caretaker_has_no_phone_the_manager_is_told() -> None:
@@ -68,7 +68,7 @@ def test_a_works_without_equipment_wakes_nobody_by_phone_and_is_never_raised() -
 
 def test_a_works_that_is_not_in_the_register_is_still_told_of() -> None:
     receivers = audience("disinfection", example_finding(), None, Step.FIRING)
-    assert [one.address for one in receivers] == [GROUP]
+    assert [one.receiver for one in receivers] == [GROUP]
 
 
 def test_unknown_disinfection_is_not_told_beside_its_explanation() -> None:

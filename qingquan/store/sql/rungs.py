@@ -10,20 +10,23 @@ from qingquan.store.sql.incidents import _incidents
 from qingquan.store.sql.outbox import _message
 from qingquan.store.sql.routing_schema import incident_rung
 from qingquan.store.sql.schema import incident as table
-from qingquan.store.sql.schema import outbox, works
+from qingquan.store.sql.schema import outbox
 
 __all__ = [
     "RungRow",
     "children_of",
     "due_incidents",
     "incidents_by_id",
+    "is_any_due",
     "next_drill_number",
     "open_causes",
+    "open_of_cause",
     "opened_since",
+    "postpone",
+    "reword",
     "rungs_of",
     "set_parent",
     "take_rung",
-    "townships_of",
     "waiting_messages",
 ]
 
@@ -49,6 +52,11 @@ def due_incidents(connection: Connection, now_ms: int, limit: int) -> list[Incid
     """
     query = select(table).where(table.c.next_at <= now_ms).order_by(table.c.next_at, table.c.id).limit(limit)
     return _incidents(connection, connection.execute(query.with_for_update(skip_locked=True)).all())
+
+
+def is_any_due(connection: Connection, now_ms: int) -> bool:
+    """Whether any incident wants looking at; a reading transaction is enough to ask."""
+    return connection.scalar(select(table.c.id).where(table.c.next_at <= now_ms).limit(1)) is not None
 
 
 def incidents_by_id(connection: Connection, ids: Collection[int]) -> list[Incident]:
@@ -116,20 +124,13 @@ def opened_since(
     return found
 
 
-def townships_of(connection: Connection, cause: str, counties: Collection[str]) -> list[tuple[str, str, Incident]]:
-    """Unresolved live incidents of a cause in these counties, each with county and township of its works."""
-    query = (
-        select(table, works.c.township)
-        .join(works, (works.c.county == table.c.county) & (works.c.id == table.c.works))
-        .where(
-            table.c.open_key.is_not(None), table.c.cause == cause, table.c.county.in_(sorted(counties)),
-            table.c.late.is_(False), works.c.township != "",
-        )
-        .order_by(table.c.id)
-    )  # fmt: skip
-    rows = connection.execute(query).all()
-    found = _incidents(connection, rows)
-    return [(one.county, row.township, one) for row, one in zip(rows, found, strict=True)]
+def open_of_cause(connection: Connection, county: str, cause: str) -> list[Incident]:
+    """Unresolved live incidents of a cause in a county, oldest first, held until the transaction ends."""
+    query = select(table).where(
+        table.c.open_key.is_not(None), table.c.county == county, table.c.cause == cause, table.c.late.is_(False)
+    )
+    rows = connection.execute(query.order_by(table.c.id).with_for_update()).all()
+    return [one for n in range(0, len(rows), CHUNK) for one in _incidents(connection, rows[n : n + CHUNK])]
 
 
 def children_of(connection: Connection, parent_id: int) -> list[Incident]:
@@ -152,6 +153,24 @@ def waiting_messages(connection: Connection, incident_id: int) -> list[Message]:
         outbox.c.incident_id == incident_id, outbox.c.state == MessageState.QUEUED.value, outbox.c.attempts == 0
     )
     return [_message(row) for row in connection.execute(query.with_for_update())]
+
+
+def postpone(connection: Connection, ids: Collection[int], until_ms: int) -> None:
+    """Let what waits for these incidents wait at least until then."""
+    wanted = sorted(ids)
+    for n in range(0, len(wanted), CHUNK):
+        waiting = (
+            outbox.c.incident_id.in_(wanted[n : n + CHUNK])
+            & (outbox.c.state == MessageState.QUEUED.value)
+            & (outbox.c.due_at < until_ms)
+        )
+        connection.execute(update(outbox).where(waiting).values(due_at=until_ms))
+
+
+def reword(connection: Connection, message_id: int, body: str, params: dict[str, str]) -> None:
+    """Give a message that still waits other words."""
+    waiting = (outbox.c.id == message_id) & (outbox.c.state == MessageState.QUEUED.value)
+    connection.execute(update(outbox).where(waiting).values(body=body, params=params))
 
 
 def next_drill_number(connection: Connection) -> int:

@@ -1,0 +1,70 @@
+"""Why somebody is not told, in words. Pure."""
+
+from zoneinfo import ZoneInfo
+
+from alerts.escalation import Unreached
+from alerts.muting import Mute, MuteReason
+from alerts.policy import Audience
+from alerts.wording import Style
+from qingquan.clock import from_ms
+
+__all__ = ["audience_words", "mute_words", "unreached_words"]
+
+_AUDIENCES = {
+    "zh": {
+        Audience.CARETAKER: "管水员", Audience.MANAGER: "工程负责人", Audience.TOWNSHIP: "乡镇水管站",
+        Audience.COUNTY_DUTY: "县级值班员", Audience.COUNTY_LEADER: "县级带班领导", Audience.PREFECTURE: "市州值班",
+        Audience.COUNTY_GROUP: "县值班群",
+    },
+    "en": {
+        Audience.CARETAKER: "caretaker", Audience.MANAGER: "manager", Audience.TOWNSHIP: "township station",
+        Audience.COUNTY_DUTY: "county duty", Audience.COUNTY_LEADER: "county leader", Audience.PREFECTURE: "prefecture",
+        Audience.COUNTY_GROUP: "county duty group",
+    },
+}  # fmt: skip
+
+_WHY = {
+    "zh": {
+        "nobody_on_duty": "值班表此时无人值班", "nobody_on_file": "没有登记人员", "no_contact": "台账没有登记联系方式",
+        "no_address": "没有可用的号码或账号",
+    },
+    "en": {
+        "nobody_on_duty": "nobody is on duty by the roster", "nobody_on_file": "nobody is on file",
+        "no_contact": "the register has no contact", "no_address": "no number or account on file",
+    },
+}  # fmt: skip
+
+_MUTES = {
+    "zh": {
+        MuteReason.SILENCED: "{detail}已设静默，至{until}", MuteReason.INHIBITED: "由同一工程的“{detail}”引起，不单独通知",
+        MuteReason.GROUPED: "并入乡镇事件{detail}号一并通知", MuteReason.FLAPPING: "反复告警（{detail}次），暂不逐次通知",
+        MuteReason.KNOWN_PROBLEM: "未配备消毒设备已列入问题，不重复通知",
+    },
+    "en": {
+        MuteReason.SILENCED: "silenced by {detail} until {until}", MuteReason.INHIBITED: "follows from {detail} of the same works",
+        MuteReason.GROUPED: "told together as township incident {detail}",
+        MuteReason.FLAPPING: "comes and goes ({detail} times), not told each time",
+        MuteReason.KNOWN_PROBLEM: "the missing equipment is an open problem already",
+    },
+}  # fmt: skip
+
+_CAUSES = {"power": "停电", "silent": "数据中断", "instrument": "仪表异常", "maintenance": "检修"}
+
+
+def audience_words(audience: Audience, style: Style) -> str:
+    """Name of an audience."""
+    return _AUDIENCES[style.language][audience]
+
+
+def unreached_words(missing: Unreached, style: Style) -> str:
+    """Why an audience cannot be told."""
+    return _WHY[style.language][missing.why]
+
+
+def mute_words(mute: Mute, style: Style, time_zone: str) -> str:
+    """Why an incident is not told now."""
+    detail = mute.detail
+    if mute.reason is MuteReason.INHIBITED and style.language == "zh":
+        detail = _CAUSES.get(detail, detail)
+    until = "" if mute.until is None else f"{from_ms(mute.until).astimezone(ZoneInfo(time_zone)):%Y-%m-%d %H:%M}"
+    return _MUTES[style.language][mute.reason].format(detail=detail, until=until)
