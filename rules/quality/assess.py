@@ -167,11 +167,14 @@ def assess_ordered(
 def _conditions(columns, s, cross, starts, no_flow, in_service, is_conflict):
     """Conditions that make a reading suspect or fail by what is known around it: (test, flag, where)."""
     values, around, device = columns.values, columns.around, columns.device
-    ahead = (columns.received > 0) & (columns.times > columns.received + cross.ahead_ms)
+    # A recording may well be from before 2020; a device that sends today may not.
+    is_wrong = (columns.received > 0) & (
+        (columns.times > columns.received + cross.ahead_ms) | (columns.times < EARLIEST_MS)
+    )
     found = [
         (QualityTest.DEVICE, FAIL, device == FAIL),
         (QualityTest.DEVICE, SUSPECT, device == SUSPECT),
-        (QualityTest.CLOCK, SUSPECT, ahead | (columns.times < EARLIEST_MS)),
+        (QualityTest.CLOCK, SUSPECT, is_wrong),
         (QualityTest.MAINTENANCE, SUSPECT, in_service),
     ]
     if is_conflict is not None:
