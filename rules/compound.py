@@ -175,6 +175,10 @@ def _weigh_leaf(f, s, zones, series_facts, series, t, bound):
     if t < f.valid_from or t >= f.valid_to:
         return FALSE, CAUSE_NONE
     if f.basis == MEAN:
+        is_whole = s.done_bucket != NEVER and s.done_share >= f.min_share
+        if not is_whole and (s.begin == NEVER or t - s.begin < 2 * f.window_ms):
+            # The first whole hour or day is not over yet: that is no fault.
+            return HELD, CAUSE_NONE
         if s.done_bucket == NEVER or _bucket(f, zones, t) != s.done_bucket + 1:
             return HELD, CAUSE_SILENT
         if s.done_share < f.min_share or np.isnan(s.done_value):

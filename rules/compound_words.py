@@ -17,6 +17,13 @@ from rules.ruleset import Rule
 
 __all__ = ["described", "title_of"]
 
+# What a switch contact says, on and off: Chinese, then English.
+_SWITCHES = {
+    "doser_running": (("投加泵运行", "投加泵停运"), ("doser running", "doser stopped")),
+    "power": (("市电正常", "市电中断"), ("mains power on", "mains power off")),
+    "sample_flow": (("取样水流正常", "取样水流中断"), ("sample flow on", "no sample flow")),
+}
+
 
 def title_of(rule: Rule, parameters: Mapping[str, Parameter], language: str) -> str:
     """The rule's own title, else its conditions in words."""
@@ -97,8 +104,10 @@ def _condition(one: Condition, parameters: Mapping[str, Parameter], language: st
         left = mean + left if english else left + {"hour": "小时均值", "day": "日均值"}[one.average]
     signal = parameters.get(one.signals[0]) if len(one.operands) == 1 else None
     if signal is not None and signal.unit == "bool" and not isinstance(one.bound, str):
-        is_on = one.is_above
-        return f"{left} {'on' if is_on else 'off'}" if english else f"{left}{'有' if is_on else '停'}"
+        words = _SWITCHES.get(signal.code)
+        if words is None:
+            return f"{left} {'on' if one.is_above else 'off'}" if english else f"{left}为{int(one.is_above)}"
+        return words[english][not one.is_above]
     if isinstance(one.bound, str):
         bound = "its limit" if english else "限值"
     else:

@@ -29,6 +29,7 @@ from qingquan.store.sql.outbox import list_messages
 from qingquan.store.sql.progress import counts
 from qingquan.store.sql.quarantine import QuarantineEntry, counts_by_reason, list_quarantined
 from qingquan.store.sql.register import get_works, load_works, register_version
+from qingquan.store.sql.rulesets import RulesetStatus, ruleset_statuses
 from qingquan.store.sql.state import load_works_states
 from qingquan.store.sql.statements import Page
 
@@ -144,7 +145,23 @@ class StoreData:
         )  # fmt: skip
         parts = [_answers(name, check) for name, check in checks]
         is_logged = self._logged() is not None
+        parts.append(self._rules())
         return [*parts, PartHealth("reading_log", is_logged, "" if is_logged else "does not answer")]
+
+    def _rules(self) -> PartHealth:
+        try:
+            with reading(self._engine) as connection:
+                return _rules_health(ruleset_statuses(connection))
+        except StoreUnavailable:
+            return PartHealth("ruleset", True, "unknown: the database does not answer")
+
+
+def _rules_health(statuses: Sequence[RulesetStatus]) -> PartHealth:
+    """Refused rules do not stop anything: the old ones judge on, so the part is up and its detail tells of it."""
+    told = [
+        f"{one.service}: {one.version}" + (f" stays in force; refused: {one.error}" if one.error else "") for one in statuses
+    ]
+    return PartHealth("ruleset", True, "; ".join(told) or "no evaluator has reported yet")
 
 
 def _answers(name: str, check: Callable[[], object]) -> PartHealth:

@@ -89,3 +89,59 @@ def rules_test(
         print(f"测试 tests {len(results)}, 不通过 failed {len(failed)}")
     # Nothing tested is nothing shown.
     raise typer.Exit(PROBLEMS if failed or not results else 0)
+
+
+@rules.command("backtest")
+def rules_backtest(
+    works: Annotated[str, typer.Option("--works", help="id, or county/id")],
+    days: Annotated[int, typer.Option("--days", help="how far back")] = 90,
+    ruleset: Annotated[Path | None, typer.Option("--ruleset", help="rules to try; default: those in force")] = None,
+    until: Annotated[
+        str, typer.Option("--until", help="ISO 8601 (without offset: China Standard Time), or now")
+    ] = "now",
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """用历史数据试算规则 · What rules would have said over the stored history of a works, beside those in force."""
+    import json
+
+    from qingquan.services.backtest import backtest_json
+    from qingquan.services.backtest_words import backtest_text
+    from qingquan.services.explain import moment_of
+    from qingquan.services.rule_orders import read_ruleset, try_rules
+    from qingquan.store.sql.engine import check_schema, open_database
+
+    config = settings(config_file)
+    tried = read_ruleset(ruleset)[1] if ruleset else None
+    engine = open_database(config.sql_url)
+    try:
+        check_schema(engine)
+        done = try_rules(config, engine, works, days, moment_of(until, config), tried)
+    finally:
+        engine.dispose()
+    print(json.dumps(backtest_json(done), ensure_ascii=False) if as_json else backtest_text(done, config))
+
+
+@rules.command("activate")
+def rules_activate(
+    file: Annotated[Path, typer.Argument(help="ruleset")],
+    by: Annotated[str, typer.Option("--by", help="who decides it")],
+    config_file: ConfigFile = None,
+) -> None:
+    """启用规则集，无需重启 · Put a ruleset in force for all evaluators, without a restart."""
+    from qingquan.services.rule_orders import activate
+
+    number = activate(settings(config_file), file, by)
+    print(f"已启用规则集 ruleset in force: {file} (编号 number {number})")
+
+
+@rules.command("deactivate")
+def rules_deactivate(
+    by: Annotated[str, typer.Option("--by", help="who decides it")], config_file: ConfigFile = None
+) -> None:
+    """停用已启用的规则集 · Go back to the ruleset file of the settings."""
+    from qingquan.services.rule_orders import deactivate
+
+    config = settings(config_file)
+    deactivate(config, by)
+    print(f"已恢复为规则文件 back to the file: {config.rules_file or 'rules/default.toml'}")

@@ -27,11 +27,12 @@ from qingquan.domain.judgeable import NotJudged, judgeable
 from qingquan.domain.readings import LogMessage, SeriesCatalog
 from qingquan.domain.state import WorksState
 from qingquan.domain.works import Works
-from qingquan.errors import StoreUnavailable
+from qingquan.errors import ConfigurationError, StoreUnavailable
 from qingquan.services.alive import beat
+from qingquan.services.first_verdict import FirstVerdicts
 from qingquan.services.folds import Folds, Tables
 from qingquan.services.lasting import JUDGED_KINDS, reconciled
-from qingquan.services.rulesets import load_ruleset
+from qingquan.services.ruleset_watch import RulesetWatch
 from qingquan.services.silence import Silence
 from qingquan.services.snapshots import FileSnapshots
 from qingquan.services.standing import Standing
@@ -49,8 +50,9 @@ from qingquan.store.sql.progress import (
     set_applied_sequence,
 )
 from qingquan.store.sql.register import load_works, register_version
+from qingquan.store.sql.rulesets import save_ruleset_status
 from qingquan.store.sql.state import save_works_states
-from rules.engine import open_findings
+from rules.engine import RULE_ERRORS, open_findings
 from rules.late import merge_late
 from rules.reasons import sentence
 
@@ -88,11 +90,15 @@ class Evaluator:
             earliest_ms=to_ms(datetime(config.earliest_accepted_year, 1, 1, tzinfo=UTC)),
             future_tolerance_ms=config.future_tolerance_s * 1000,
         )  # fmt: skip
-        tables = Tables(self._parameters, load_profiles().binding, load_ruleset(config))
+        self._rules = RulesetWatch(config, engine, "evaluator")
+        self._rules_told = self._rules.status
+        self._rules_written = False
+        tables = Tables(self._parameters, load_profiles().binding, self._rules.ruleset)
         self._folds = Folds(tables, config.log_partitions, self._catalog, config.language)
         self._snapshots = FileSnapshots(config.data_path / "snapshots")
         self._silence = Silence(self._parameters, config.language)
         self._standing = Standing()
+        self._first = FirstVerdicts(config.language)
         self._settings = AlertSettings.from_config(config)
         self._works: dict[tuple[str, str], Works] = {}
         self._version = -1
@@ -153,7 +159,37 @@ class Evaluator:
         self._works = {(one.county, one.id): one for one in works}
         self._decoder.replace_directory(PointDirectory(works))
         self._folds.register(works)
+        self._first.recent.register(works)
         _log.info("works register loaded", works=len(works), version=version)
+
+    def _load_rules(self, connection: Connection) -> None:
+        """Go over to another ruleset without a restart; what is faulty changes nothing."""
+        new = self._rules.changed(connection)
+        if new is None:
+            return
+        try:
+            self._folds.rerule(new.ruleset)
+        except (ConfigurationError, ValueError) as error:
+            self._rules.refuse([str(error)])
+            return
+        self._rules.take(new)
+        # Findings of rules that are gone are taken back, those of changed ones go on under the new rule.
+        self._is_reconciled = False
+
+    async def _tell_rules(self) -> None:
+        """Write down by which ruleset we judge, whenever that or a refusal changes."""
+        status, told = self._rules.status, self._rules_told
+        if status is told and self._rules_written:
+            return
+        is_refusal = bool(status.error) and status.error_at != told.error_at
+        is_switch = status.digest != told.digest
+
+        def write(connection: Connection) -> None:
+            save_ruleset_status(connection, status)
+            add_counts(connection, {"rulesets.refused": int(is_refusal), "rulesets.switched": int(is_switch)})
+
+        await self._in_transaction(write)
+        self._rules_told, self._rules_written = status, True
 
     def _set_aside(self, entries: Sequence[tuple[Works, NotJudged]]) -> None:
         """Works that cannot be judged are unknown, counted and told; they never stop the others."""
@@ -179,12 +215,17 @@ class Evaluator:
 
     def _judge(self, messages: Sequence[LogMessage], *, counted: bool = False) -> list[Finding]:
         decoded = self._decoder.decode(messages)
+        failed = self._folds.counts.get(RULE_ERRORS, 0)
         self._covered = messages[-1].sequence
         self._newest_received = messages[-1].received_at
         findings = self._folds.take(decoded.batch, self._covered, self._config.clock.now_ms())
+        self._first.recent.take(self._catalog, decoded.batch)
         self._silence.hear(findings)
         if counted:
-            self._count(messages=decoded.messages, readings=len(decoded.batch), canaries=decoded.canaries)
+            failed = self._folds.counts.get(RULE_ERRORS, 0) - failed
+            self._count(
+                messages=decoded.messages, readings=len(decoded.batch), canaries=decoded.canaries, rule_errors=failed
+            )
         return findings
 
     def _count(self, **increments: int) -> None:
@@ -199,7 +240,10 @@ class Evaluator:
 
         def write(connection: Connection) -> None:
             merged = self._merged_with_stored(connection, found)
-            apply_findings(connection, merged, self._works, self._config.clock.now_ms(), self._settings)
+            apply_findings(
+                connection, merged, self._works, self._config.clock.now_ms(), self._settings,
+                verdict_of=lambda finding: self._first.of(finding, self._folds.folds),
+            )  # fmt: skip
             add_counts(connection, self._pending)
             set_applied_sequence(connection, 0, covered)
 
@@ -224,6 +268,8 @@ class Evaluator:
         if self._is_due("register", REGISTER_POLL_S):
             with suppress(StoreUnavailable), reading(self._engine) as connection:
                 self._load_register(connection)
+                self._load_rules(connection)
+            await self._tell_rules()
         if self._is_due("tick", TICK_S):
             beat(self._config, "evaluator")
             # What the database has heard of already is judged again silently; until then the state is one of the past.
@@ -276,7 +322,7 @@ class Evaluator:
         except StoreUnavailable:
             return []
         self._is_reconciled = True
-        return reconciled(self._folds.folds, stored)
+        return reconciled(self._folds.folds, stored, self._config.language)
 
     def _news_of_lasting(self, now: int, step_ms: int) -> list[Finding]:
         """Open findings whose extreme has moved, whose evidence has aged on by ``step_ms``, or that have become live."""

@@ -1,7 +1,7 @@
 """The evaluator's folds: one per partition of the reading log, each with its plan, state and covered sequence."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +90,25 @@ class Folds:
             self._works[partition_of(one.county, one.id, self._partitions)].append(one)
         for fold in self.folds:
             fold.replan(self._compile(fold.partition))
+        self._number(0)
+
+    def rerule(self, ruleset: Ruleset) -> None:
+        """Judge by another ruleset from now on. Conditions that are the same keep their memory, changed ones begin anew.
+
+        Raises
+        ------
+        ValueError
+            If a plan cannot be made of it: then nothing has changed.
+        """
+        before = self._tables
+        self._tables = replace(before, ruleset=ruleset)
+        try:
+            plans = [self._compile(fold.partition) for fold in self.folds]
+        except ValueError:
+            self._tables = before
+            raise
+        for fold, plan in zip(self.folds, plans, strict=True):
+            fold.replan(plan)
         self._number(0)
 
     def restore(self, snapshots: FileSnapshots, applied: int) -> int:
