@@ -13,8 +13,10 @@ from nicegui import ui
 
 from dashboards.web.api import build_api
 from dashboards.web.layout import LANGUAGE_COOKIE, STATIC, Console
+from dashboards.web.page_compliance import compliance_page, works_compliance_page
 from dashboards.web.page_county import county_page, home_page
 from dashboards.web.page_errors import add_error_pages
+from dashboards.web.page_forms import add_forms
 from dashboards.web.page_incidents import incident_page, incidents_page
 from dashboards.web.page_lab import lab_page
 from dashboards.web.page_messages import messages_page
@@ -62,6 +64,7 @@ def build_app(console: Console, lifespan: Lifespan | None = None) -> FastAPI:
             content, media_type=kind, headers={"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
         )
 
+    add_forms(app, console)
     _add_pages(console)
     add_error_pages(console)
     ui.run_with(
@@ -99,6 +102,14 @@ def _add_pages(console: Console) -> None:
     @ui.page("/lab")
     async def lab(request: Request) -> None:
         await lab_page(console, request)
+
+    @ui.page("/compliance")
+    async def compliance(request: Request) -> None:
+        await compliance_page(console, request)
+
+    @ui.page("/compliance/{county}/{works}")
+    async def works_compliance(request: Request, county: str, works: str) -> None:
+        await works_compliance_page(console, request, county, works)
 
     @ui.page("/quarantine")
     async def quarantine(request: Request) -> None:

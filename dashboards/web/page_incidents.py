@@ -10,6 +10,7 @@ from fastapi import Request
 from nicegui import ui
 
 from dashboards.web.chart import HOUR, Span
+from dashboards.web.disinfection_parts import incident_verdict
 from dashboards.web.incident_words import facts, finding_rows, history, message_rows, title_block
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts, simulated_chip
 from dashboards.web.marks import severity_chip
@@ -166,7 +167,10 @@ async def incident_page(console: Console, request: Request, given_id: str) -> No
         top = html(title_block(shown.incident, shown.works, shown.findings, t), "incident-top", "section")
         with ui.element("div").classes("works-cols"):
             with ui.element("div").classes("works-main"):
-                about = html(facts(shown.incident, shown.works, shown.findings, t), "panel", "section")
+                about = html(
+                    incident_verdict(shown.incident, t) + facts(shown.incident, shown.works, shown.findings, t),
+                    "panel", "section",
+                )  # fmt: skip
                 await _evidence(console, shown, t)
                 judged = html(finding_rows(shown.findings, tz, t), "panel", "section")
             with ui.element("aside").classes("works-side"):
@@ -184,7 +188,7 @@ async def incident_page(console: Console, request: Request, given_id: str) -> No
         if latest is None or shown is None or latest == shown:
             return
         top.set_content(title_block(latest.incident, latest.works, latest.findings, t))
-        about.set_content(facts(latest.incident, latest.works, latest.findings, t))
+        about.set_content(incident_verdict(latest.incident, t) + facts(latest.incident, latest.works, latest.findings, t))
         judged.set_content(finding_rows(latest.findings, tz, t))
         past.set_content(history(latest.events, tz, t))
         sent.set_content(message_rows(latest.messages, tz, t))

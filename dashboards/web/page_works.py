@@ -7,6 +7,7 @@ from fastapi import Request
 from nicegui import ui
 
 from dashboards.web.chart import WINDOWS, Span, Window
+from dashboards.web.disinfection_parts import disinfection_section
 from dashboards.web.feed import WorksRow
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts, simulated_chip
 from dashboards.web.marks import glyph, severity_chip
@@ -33,6 +34,7 @@ from qingquan.standards.loader import load_standards
 __all__ = ["works_page"]
 
 LIVE_S = 1.0
+ADVICE_S = 10.0
 
 
 async def works_page(console: Console, request: Request, county: str, works_id: str) -> None:
@@ -53,6 +55,9 @@ async def works_page(console: Console, request: Request, county: str, works_id: 
             with ui.element("div").classes("works-main"):
                 html(_trend_head(works, window, t), "trend-head", "section")
                 charts = await _charts(console, works, window, t)
+                section = await disinfection_section(console, works, t)
+                depth = html(section, "panel advice", "section")
+                depth.set_visibility(bool(section))
             with ui.element("aside").classes("works-side"):
                 now_box = html("", "panel", "section")
                 incident_box = html("", "panel", "section")
@@ -69,7 +74,11 @@ async def works_page(console: Console, request: Request, county: str, works_id: 
                 await _fill_side(console, works, now_box, incident_box, t)
             shown = latest
 
+    async def look_again() -> None:
+        depth.set_content(await disinfection_section(console, works, t))
+
     ui.timer(LIVE_S, refresh)
+    ui.timer(ADVICE_S, look_again, immediate=False)
     _redraw(console, works, window, charts, t)
 
 
