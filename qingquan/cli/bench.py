@@ -87,6 +87,21 @@ def bench_latency(
     raise typer.Exit(PROBLEMS if result["lost"] else 0)
 
 
+@bench.command("query")
+def bench_query(
+    works: Annotated[int, typer.Option("--works", min=1, max=10_000)] = 660,
+    days: Annotated[int, typer.Option("--days", min=2, help="days of hourly rollups")] = 365,
+    raw_days: Annotated[int, typer.Option("--raw-days", min=1, help="last days with readings")] = 2,
+    queries: Annotated[int, typer.Option("--queries", min=1)] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """趋势查询 · One series, one year by the hour, out of a year of a county; the data are made by the command."""
+    from qingquan.services.bench.query import run_query
+    from qingquan.services.bench.short import shown
+
+    print(shown(run_query(works, max(days, raw_days), raw_days, queries, _said), as_json))
+
+
 @bench.command("events")
 def bench_events(
     works: Annotated[int, typer.Option("--works", min=1, max=600_000)] = 5_840,
