@@ -64,7 +64,9 @@ def notice_of(
     spoken = replace(spoken, severity=max(spoken.severity, incident.severity))
     label = parameter_labels().get(spoken.parameter)
     others = max(0, len(active) - 1)
-    return Notice(step, incident.id, spoken, works, label, now_ms, since, others, verdict, incident.drill_number)
+    # What the adviser has noted since speaks for messages that nobody brings a verdict for.
+    likely = verdict or Verdict.of_notes(incident.summary)
+    return Notice(step, incident.id, spoken, works, label, now_ms, since, others, likely, incident.drill_number)
 
 
 def drill_finding(incident: Incident) -> Finding:

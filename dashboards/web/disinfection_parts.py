@@ -143,7 +143,8 @@ def _decay(decay: Mapping[str, Any] | None, works: Works, t: Texts) -> str:
     if decay is None:
         return ""
     if decay["reason"] != "fitted":
-        return f'<span class="muted">{escape(t(f"advice.decay.{decay['reason']}"))}</span>'
+        why = t(f"advice.decay.{decay['reason']}")
+        return f'<span class="muted">{escape(why)}</span>'
     rate = t(
         "advice.decay.rate",
         k=_n(decay["rate_per_day"], 2),

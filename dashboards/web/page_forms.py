@@ -233,7 +233,7 @@ def _parsed(given: Mapping[str, str], works: Works, t: Texts) -> tuple[Disinfect
     faults: dict[str, str] = {}
     places: dict[tuple[str, int], int] = {}
     for list_name, fields in (("segments", SEGMENT), ("deliveries", DELIVERY)):
-        rows = []
+        rows: list[dict[str, Any]] = []
         for n in range(50):
             cells = {name: given.get(f"{list_name}.{n}.{name}", "").strip() for name in fields}
             if not any(cells.values()):
