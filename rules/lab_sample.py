@@ -2,6 +2,7 @@
 
 * Mixed chlorine dioxide and chlorine: each keeps its upper limit, at least one reaches its residual (GB 5749-2022 Table 2).
 * *E. coli* is asked for once total coliforms are found (Table 1); found without them, the sheet contradicts itself.
+* Gross beta is judged once potassium-40 is subtracted; without a result for that it is undecided (Table 1).
 * The sum of trihalomethanes is judged wherever all four were reported, though the laboratory left the sum out (Table 1).
 """
 
@@ -30,6 +31,7 @@ __all__ = ["TRIHALOMETHANES", "Judged", "judge_sample"]
 
 TRIHALOMETHANES = ("trichloromethane", "dibromochloromethane", "bromodichloromethane", "tribromomethane")
 RATIO = "trihalomethanes_ratio"
+GROSS_BETA, POTASSIUM_40 = "gross_beta", "potassium_40"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def judge_sample(
         judged.append(ratio)
     by_code = {one.result.parameter: one.judgement for one in judged}
     settled = (_with_other_residual(one, by_code, place.disinfectant) for one in judged)
-    return [_with_coliform_note(one, by_code) for one in settled]
+    k40 = next((one.result for one in judged if one.result.parameter == POTASSIUM_40), None)
+    return [_with_coliform_note(_without_k40(one, k40), by_code) for one in settled]
 
 
 def _with_other_residual(one: Judged, by_code: Mapping[str, Judgement], disinfectant: Disinfectant) -> Judged:
@@ -72,6 +75,36 @@ def _with_other_residual(one: Judged, by_code: Mapping[str, Judgement], disinfec
 def _reaches_residual(other: Judgement) -> bool:
     # A residual above its upper limit is an exceedance of its own, but there is disinfectant in the water.
     return other.why in (Why.WITHIN, Why.ABOVE)
+
+
+def _without_k40(one: Judged, k40: LabResult | None) -> Judged:
+    """Gross beta beyond its guidance value is judged without the activity of potassium-40, which a body keeps constant."""
+    judgement, limit = one.judgement, one.judgement.limit
+    if one.result.parameter != GROSS_BETA or judgement.why is not Why.ABOVE or limit is None or limit.max is None:
+        return one
+    least, most = _activity(k40)
+    bound, measured = exact(limit.max), exact(judgement.value or 0.0)
+    is_least = one.result.operator is LabOperator.GREATER
+    if not is_least and least is not None and measured - least <= bound:
+        changed = replace(judgement, verdict=LabVerdict.COMPLIANT, why=Why.WITHIN_WITHOUT_K40)
+    elif most is not None and measured - most > bound:
+        return one
+    else:
+        changed = replace(judgement, verdict=LabVerdict.UNDECIDED, why=Why.K40_UNKNOWN)
+    return replace(one, judgement=changed)
+
+
+def _activity(k40: LabResult | None) -> tuple[Fraction | None, Fraction | None]:
+    """The least and the most potassium-40 there is [Bq/L]; ``None`` where a result does not say."""
+    if k40 is None:
+        return None, None
+    detected = None if k40.canonical_value is None else max(exact(k40.canonical_value), Fraction(0))
+    if k40.operator is LabOperator.EQUAL:
+        return detected, detected
+    if k40.operator is LabOperator.GREATER:
+        return detected, None
+    most = detected if k40.operator is LabOperator.LESS else k40.detection_limit
+    return Fraction(0), None if most is None else exact(float(most))
 
 
 def _with_coliform_note(one: Judged, by_code: Mapping[str, Judgement]) -> Judged:
@@ -98,7 +131,7 @@ def _trihalomethanes(
     low = sum((span.low or Fraction(0) for span in spans if span), Fraction(0))
     highs = [span.high for span in spans if span]
     high = None if any(end is None for end in highs) else sum((end for end in highs if end is not None), Fraction(0))
-    result = _ratio_result(low, high, _row_max(limits))
+    result = _ratio_result(low, high, _row_max(limits, place))
     if result is None:
         return None
     judgement = judge(result, place, limits, convert)
@@ -122,8 +155,9 @@ def _share(part: Judged, convert: Convert) -> Span | None:
     return Span(None if span.low is None else span.low / own, None if span.high is None else span.high / own)
 
 
-def _row_max(limits: Sequence[Limit]) -> Fraction:
-    return next((exact(row.max) for row in limits if row.code == RATIO and row.max is not None), Fraction(1))
+def _row_max(limits: Sequence[Limit], place: LabPlace) -> Fraction:
+    rows = (row for row in limits if row.code == RATIO and row.max is not None and row.is_in_force(place.sampled_on))
+    return next((exact(row.max) for row in rows if row.max is not None), Fraction(1))
 
 
 def _ratio_result(low: Fraction, high: Fraction | None, bound: Fraction) -> LabResult | None:

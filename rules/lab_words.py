@@ -24,6 +24,8 @@ _ZH = {
     Why.WITHIN: "{value}，符合限值 {bound}",
     Why.NOT_FOUND: "未检出，符合要求",
     Why.OTHER_RESIDUAL_SUFFICES: "{value}，余量低于{missed}，但另一种消毒剂余量达标；混合消毒至少一项余量达标即可",
+    Why.WITHIN_WITHOUT_K40: "{value}，扣除钾-40后符合限值 {bound}",
+    Why.K40_UNKNOWN: "{value}，高于限值{missed}，但未扣除钾-40，不能判定，请补测钾-40",
     Why.ABOVE: "{value}，高于限值{missed}",
     Why.BELOW: "{value}，低于限值{missed}",
     Why.FOUND: "{value}，标准要求不得检出",
@@ -43,6 +45,8 @@ _EN = {
     Why.WITHIN: "{value} is within the limit {bound}",
     Why.NOT_FOUND: "not detected, as required",
     Why.OTHER_RESIDUAL_SUFFICES: "{value} is below {missed}, but the other disinfectant's residual suffices; one of the two must",
+    Why.WITHIN_WITHOUT_K40: "{value} is within the limit {bound} once potassium-40 is subtracted",
+    Why.K40_UNKNOWN: "{value} is above the limit {missed}, but potassium-40 was not subtracted: not decided, measure it",
     Why.ABOVE: "{value} is above the limit {missed}",
     Why.BELOW: "{value} is below the limit {missed}",
     Why.FOUND: "{value}; it must not be detected",
@@ -144,4 +148,4 @@ def _unit(unit: str) -> str:
 
 def _is_told(note: Note, judgement: Judgement) -> bool:
     """What to do beyond a guidance value is told only beyond it."""
-    return note not in _GUIDED or judgement.why is Why.ABOVE
+    return note not in _GUIDED or judgement.why in (Why.ABOVE, Why.K40_UNKNOWN)

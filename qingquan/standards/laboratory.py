@@ -99,6 +99,8 @@ def _parameters() -> dict[str, LabParameter]:
     for code in ("temperature", "conductivity", "orp"):
         row = standards.parameters[code]
         found.setdefault(code, LabParameter(code, row.unit, row.name_zh, row.name_en, False))
+    # No limit of its own: it is subtracted from gross beta before that is judged.
+    found.setdefault("potassium_40", LabParameter("potassium_40", "Bq/L", "钾-40", "Potassium-40", False))
     return found
 
 

@@ -294,6 +294,29 @@ def test_guidance_values_say_that_they_are() -> None:
         assert "限值" not in words
 
 
+@pytest.mark.parametrize(
+    ("beta", "k40", "verdict", "why"),
+    [
+        ("0.9", None, OK, Why.WITHIN),
+        ("1.3", None, OPEN, Why.K40_UNKNOWN),
+        ("1.3", "0.3", OK, Why.WITHIN_WITHOUT_K40),
+        ("1.3", "0.29", BAD, Why.ABOVE),
+        ("1.3", "<0.2", BAD, Why.ABOVE),
+        ("1.3", "<0.3", OPEN, Why.K40_UNKNOWN),
+        ("1.3", "ND", OPEN, Why.K40_UNKNOWN),
+        ("1.3", ">0.3", OK, Why.WITHIN_WITHOUT_K40),
+        (">1.3", "0.5", OPEN, Why.K40_UNKNOWN),
+    ],
+)
+def test_gross_beta_is_judged_once_potassium_40_is_subtracted(
+    beta: str, k40: str | None, verdict: LabVerdict, why: Why
+) -> None:
+    found = sample(OUTLET, gross_beta=beta, **({} if k40 is None else {"potassium_40": k40}))
+    assert (found["gross_beta"].verdict, found["gross_beta"].why) == (verdict, why)
+    if k40 is not None:
+        assert found["potassium_40"].verdict is LabVerdict.NOT_JUDGED
+
+
 def words_of(code: str, text: str, place: LabPlace = OUTLET, language: str = "zh", **fields: object) -> str:
     result: LabResult = a_result(code, text, **fields)  # type: ignore[arg-type]
     return reason(result, judge(result, place, LIMITS, convert), language)
