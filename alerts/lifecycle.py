@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from qingquan.clock import from_ms
+from qingquan.domain.disinfection import HAND_LOG_OVERDUE
 from qingquan.domain.findings import AS_OF, Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentState, TransitionReason
 
@@ -184,6 +185,8 @@ def cause_of(finding: Finding) -> str:
         return f"lab:{finding.parameter}"
     if finding.kind is FindingKind.RESIDUAL_FALLING:
         return "forecast"
+    if finding.rule == HAND_LOG_OVERDUE:
+        return "hand_log"
     return "disinfection"
 
 
