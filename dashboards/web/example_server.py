@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from dashboards.web.app import build_app
 from dashboards.web.example import ExampleData
+from dashboards.web.example_compliance import ExampleCompliance
 from dashboards.web.example_county import make_county
 from dashboards.web.feed import CountyFeed
 from dashboards.web.layout import Console
@@ -34,7 +35,12 @@ def main() -> None:
     clock = Clock()
     console = Console(
         data,
-        ConsoleActions(upload=data.upload, redrive=data.redrive, phone_messages=data.phone_messages),
+        ConsoleActions(
+            upload=data.upload,
+            redrive=data.redrive,
+            phone_messages=data.phone_messages,
+            compliance=ExampleCompliance(data),
+        ),
         clock,
         CountyFeed(data, clock),
     )

@@ -36,11 +36,13 @@ def pages_of(url: str) -> dict[str, str]:
         "messages": "/messages",
         "lab": "/lab",
         "quarantine": "/quarantine",
+        "compliance": "/compliance",
     }
     incidents = _asked(url, "/api/v1/incidents?limit=1")["items"]
     if incidents:
         worst = incidents[0]
         pages["incident"] = f"/incidents/{worst['id']}"
+        pages["compliance-works"] = f"/compliance/{worst['county']}/{worst['works']}"
         pages["works"] = f"/works/{worst['county']}/{worst['works']}?window=6h"
     return pages
 
