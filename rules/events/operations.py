@@ -38,12 +38,12 @@ class Operations:
     excuse: npt.NDArray[np.void]
 
 
-def new_operations(columns: int) -> Operations:
-    """Nothing read yet; the whole ration is there."""
-    excuse = np.zeros(1, EXCUSE)
+def new_operations(columns: int, works: int = 1) -> Operations:
+    """Nothing read yet; the whole ration is there. Flows of several works lie in blocks of ``columns``."""
+    excuse = np.zeros(works, EXCUSE)
     excuse["until"] = excuse["last"] = -(2**62)
     excuse["credit"] = MOST_S
-    return Operations(np.zeros(columns, OPERATION), excuse)
+    return Operations(np.zeros(columns * works, OPERATION), excuse)
 
 
 def total_flow(flows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -52,7 +52,10 @@ def total_flow(flows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def excused_rows(
-    observed_at: npt.NDArray[np.int64], flows: npt.NDArray[np.float64], state: Operations
+    observed_at: npt.NDArray[np.int64],
+    flows: npt.NDArray[np.float64],
+    state: Operations,
+    works: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Rows that lie within 30 min after a start.
 
@@ -64,22 +67,26 @@ def excused_rows(
         Total flow, and flow switches (0/1), any unit; NaN = missing, which is neither stopped nor started.
     state : Operations
         Carried forward in place.
+    works : (n,) int64, optional
+        Block of the state a row belongs to; without it all rows are of one works.
     """
     excused = np.zeros(len(observed_at), np.bool_)
-    _excuse(observed_at // 1000, flows, state.flows, state.excuse, excused)
+    blocks = np.zeros(len(observed_at), np.int64) if works is None else works
+    _excuse(blocks, observed_at // 1000, flows, state.flows, state.excuse, excused)
     return excused
 
 
 @njit(cache=True)
-def _excuse(times, flows, operations, excuses, excused):  # type: ignore[no-untyped-def]
-    e = excuses[0]
+def _excuse(works, times, flows, operations, excuses, excused):  # type: ignore[no-untyped-def]
+    width = flows.shape[1]
     for i in range(len(times)):
+        e = excuses[works[i]]
         started = False
-        for j in range(flows.shape[1]):
+        for j in range(width):
             x = flows[i, j]
             if not np.isfinite(x):
                 continue
-            o = operations[j]
+            o = operations[works[i] * width + j]
             if o.known == 0:
                 o.usual = x
                 o.known = 1

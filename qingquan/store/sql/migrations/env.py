@@ -5,6 +5,7 @@ from alembic import context
 from qingquan.store.sql import (  # noqa: F401 (they add their tables)
     compliance_schema,
     disinfection_schema,
+    events_schema,
     maintenance_schema,
     routing_schema,
     rulesets_schema,

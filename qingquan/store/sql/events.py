@@ -1,0 +1,135 @@
+"""Marks on detected events, known benign patterns, and who changed what about them."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select
+
+from qingquan.store.sql.events_schema import event_history, event_mark, event_pattern, event_switch
+from qingquan.store.sql.statements import insert_or_update, region
+
+__all__ = [
+    "EventMark", "EventSwitch", "KnownEvent", "delete_pattern", "history_of", "list_marks", "list_patterns", "marks_of_events",
+    "save_mark", "save_pattern", "set_switch", "switches",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class EventMark:
+    """A person's newest verdict (``real``/``false``) on an event of score ``peak``."""
+
+    event: str
+    county: str
+    works: str
+    verdict: str
+    peak: float
+    marked_at: int
+    marked_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEvent:
+    """A saved pattern; ``shape``: column to deviations. ``id`` 0 before it is stored."""
+
+    id: int
+    county: str
+    works: str
+    point: str
+    name: str
+    event: str
+    shape: dict[str, list[float]]
+    length_ms: int
+    saved_at: int
+    saved_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventSwitch:
+    """A person's word on a detector: ``None`` = by the verdicts given after ``since``."""
+
+    is_silent: bool | None
+    since: int
+    by: str
+
+
+def save_mark(connection: Connection, mark: EventMark) -> None:
+    """Store a verdict; an earlier one on the same event is replaced and stays in the history."""
+    names = ("event", "county", "works", "verdict", "peak", "marked_at", "marked_by")
+    insert_or_update(connection, event_mark, [{name: getattr(mark, name) for name in names}], key=["event"])
+    _note(connection, mark.county, mark.works, mark.marked_at, mark.marked_by, f"mark_{mark.verdict}", mark.event)
+
+
+def list_marks(connection: Connection) -> dict[tuple[str, str], list[EventMark]]:
+    """All marks by works."""
+    found: dict[tuple[str, str], list[EventMark]] = defaultdict(list)
+    for row in connection.execute(select(event_mark)):
+        found[row.county, row.works].append(EventMark(*row))
+    return found
+
+
+def marks_of_events(connection: Connection, events: list[str]) -> dict[str, EventMark]:
+    """Marks of these events."""
+    return {
+        row.event: EventMark(*row)
+        for row in connection.execute(select(event_mark).where(event_mark.c.event.in_(events)))
+    }
+
+
+def set_switch(connection: Connection, county: str, works: str, switch: EventSwitch) -> None:
+    """Silence a works' detector, or let it speak again."""
+    row = {"county": county, "works": works, "is_silent": switch.is_silent, "since": switch.since, "by": switch.by}
+    insert_or_update(connection, event_switch, [row], key=["county", "works"])
+    action = {True: "silence", False: "speak", None: "by_marks"}[switch.is_silent]
+    _note(connection, county, works, switch.since, switch.by, action, "")
+
+
+def switches(connection: Connection) -> dict[tuple[str, str], EventSwitch]:
+    """Words on detectors by works."""
+    return {
+        (row.county, row.works): EventSwitch(row.is_silent, row.since, row.by)
+        for row in connection.execute(select(event_switch))
+    }
+
+
+def save_pattern(connection: Connection, known: KnownEvent) -> int:
+    """Store a pattern; its id."""
+    names = ("county", "works", "point", "name", "event", "shape", "length_ms", "saved_at", "saved_by")
+    row = {name: getattr(known, name) for name in names}
+    found = int(connection.scalars(insert(event_pattern).returning(event_pattern.c.id), row).one())
+    _note(connection, known.county, known.works, known.saved_at, known.saved_by, "save_pattern", known.name)
+    return found
+
+
+def list_patterns(connection: Connection, counties: str = "", works: str = "") -> list[KnownEvent]:
+    """Patterns of a region, or of one works; oldest first."""
+    query = select(event_pattern).order_by(event_pattern.c.id)
+    if counties:
+        query = query.where(region(event_pattern.c.county, counties))
+    if works:
+        query = query.where(event_pattern.c.works == works)
+    return [KnownEvent(*row) for row in connection.execute(query)]
+
+
+def delete_pattern(connection: Connection, pattern_id: int, at: int, by: str) -> bool:
+    """Forget a pattern; ``False`` if there is none."""
+    row = connection.execute(select(event_pattern).where(event_pattern.c.id == pattern_id)).one_or_none()
+    if row is None:
+        return False
+    connection.execute(delete(event_pattern).where(event_pattern.c.id == pattern_id))
+    _note(connection, row.county, row.works, at, by, "delete_pattern", row.name)
+    return True
+
+
+def history_of(connection: Connection, county: str, works: str, limit: int = 100) -> list[tuple[int, str, str, str]]:
+    """Time, person, action and detail, newest first."""
+    table = event_history.c
+    query = select(table.at, table.by, table.action, table.detail).where(table.county == county, table.works == works)
+    return [
+        (row.at, row.by, row.action, row.detail)
+        for row in connection.execute(query.order_by(table.id.desc()).limit(limit))
+    ]
+
+
+def _note(connection: Connection, county: str, works: str, at: int, by: str, action: str, detail: str) -> None:
+    row = {"county": county, "works": works, "at": at, "by": by, "action": action, "detail": detail}
+    connection.execute(insert(event_history), row)

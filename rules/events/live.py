@@ -1,0 +1,340 @@
+"""Event detection as a fold over readings as they come: rows are put together, judged, and runs of event rows become events.
+
+Theory
+------
+A *row* is what a sampling point measured at one second. Readings of a row may come in several messages and out of order, so a row
+waits until its works has measured `HOLD_MS` later; any split and order within that time gives the same events. What comes later is
+judged at its own time as long as its point has judged nothing newer, and counted as overtaken otherwise: the past of a filter cannot
+be changed. Event rows of a point closer than `MERGE_MS` are one event.
+
+Points with the same columns share a plan and one block of state each; everything else is flat arrays over points and works.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rules.events.detector import THRESHOLD, DetectorPlan, DetectorRows, DetectorState, SeriesFloor, new_state, step
+from rules.events.operations import Operations, excused_rows, new_operations
+
+__all__ = [
+    "HOLD_MS",
+    "MERGE_MS",
+    "EventChange",
+    "LivePlan",
+    "LiveReadings",
+    "LiveState",
+    "WatchedPoint",
+    "fold_readings",
+]
+
+HOLD_MS = 120_000
+MERGE_MS = 3_600_000
+NEVER = -(2**62)
+OPERATIONS_PER_WORKS = 6
+"""Flows and switches followed of one works; further ones are left out."""
+
+POINT = np.dtype(
+    [
+        ("judged", np.int64),  # newest row judged
+        ("start", np.int64),  # first row of the open event, NEVER without one
+        ("last", np.int64),  # its newest event row
+        ("peak", np.float32),
+        ("told", np.float32),  # peak when it was told last
+        ("late", np.uint8),
+        ("held", np.uint8),  # whether disinfection was not OK during the event
+    ],
+    align=True,
+)
+Longs = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedPoint:
+    """A sampling point: block of its works, its quality columns with floors, and its operational parameters."""
+
+    key: tuple[str, str, str]
+    works: int
+    columns: tuple[str, ...]
+    floors: tuple[SeriesFloor, ...]
+    operations: tuple[str, ...] = ()
+
+
+class LivePlan:
+    """Points that are watched, their places in the state. Build anew when the register changes; see `LiveState.carried`."""
+
+    def __init__(self, points: Sequence[WatchedPoint]) -> None:
+        self.points = tuple(points)
+        self.works = 1 + max((one.works for one in points), default=-1)
+        self.works_of = np.array([one.works for one in points], np.int64)
+        self.width = max((len(one.columns) for one in points), default=0)
+        self.shape_of = np.zeros(len(points), np.int64)
+        self.block_of = np.zeros(len(points), np.int64)
+        self.plans: list[DetectorPlan] = []
+        self.blocks: list[int] = []
+        seen: dict[tuple[str, ...], int] = {}
+        slots: dict[tuple[int, str], int] = {}
+        used: dict[int, int] = {}
+        for n, one in enumerate(points):
+            shape = seen.setdefault(one.columns, len(seen))
+            if shape == len(self.plans):
+                self.plans.append(DetectorPlan(one.columns, one.floors))
+                self.blocks.append(0)
+            self.shape_of[n], self.block_of[n] = shape, self.blocks[shape]
+            self.blocks[shape] += 1
+            for code in one.operations:
+                slot = used.get(one.works, 0)
+                if slot < OPERATIONS_PER_WORKS:
+                    slots[n, code] = slot
+                    used[one.works] = slot + 1
+        self._slots = slots
+        self._index = {one.key: n for n, one in enumerate(points)}
+
+    def place(self, key: tuple[str, str, str], parameter: str) -> tuple[int, int]:
+        """Point and column of a series; columns from `width` on are operational. (-1, -1) = not watched."""
+        n = self._index.get(key, -1)
+        if n < 0:
+            return -1, -1
+        if parameter in self.points[n].columns:
+            return n, self.points[n].columns.index(parameter)
+        slot = self._slots.get((n, parameter))
+        return (-1, -1) if slot is None else (n, self.width + slot)
+
+    def index(self, key: tuple[str, str, str]) -> int:
+        """Number of a point, -1 if it is not watched."""
+        return self._index.get(key, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReadings:
+    """Columns of readings: ``point`` and ``column`` from `LivePlan.place`, ``at`` [ms], ``value`` (NaN = missing)."""
+
+    point: Longs
+    column: Longs
+    at: Longs
+    value: npt.NDArray[np.float64]
+
+    @staticmethod
+    def none() -> "LiveReadings":
+        return LiveReadings(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+
+    def of(self, chosen: npt.NDArray[np.bool_] | Longs) -> "LiveReadings":
+        """Those chosen by a mask or an order."""
+        return LiveReadings(self.point[chosen], self.column[chosen], self.at[chosen], self.value[chosen])
+
+    def with_more(self, other: "LiveReadings") -> "LiveReadings":
+        """These, then the others."""
+        pairs = ((self.point, other.point), (self.column, other.column), (self.at, other.at))
+        point, column, at = (np.concatenate(pair) for pair in pairs)
+        return LiveReadings(point, column, at, np.concatenate((self.value, other.value)))
+
+
+@dataclass(frozen=True, slots=True)
+class EventChange:
+    """An event that began, grew or ended. ``end`` is its last event row, ``None`` while it lasts; times in ms.
+
+    ``contributors``: columns with their share of the votes, largest first. ``held``: disinfection was not OK during it.
+    """
+
+    key: tuple[str, str, str]
+    start: int
+    end: int | None
+    evidence_at: int
+    peak: float
+    contributors: tuple[tuple[str, float], ...]
+    late: bool
+    held: bool
+
+
+class LiveState:
+    """Everything that must survive a restart, in flat arrays; changed by `fold_readings`."""
+
+    def __init__(self, plan: LivePlan) -> None:
+        self.detectors: list[DetectorState] = [
+            new_state(one, blocks) for one, blocks in zip(plan.plans, plan.blocks, strict=True)
+        ]
+        self.operations: Operations = new_operations(OPERATIONS_PER_WORKS, max(plan.works, 1))
+        self.newest: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
+        self.points = np.zeros(len(plan.points), POINT)
+        self.points["judged"] = self.points["start"] = NEVER
+        self.votes: Longs = np.zeros((len(plan.points), plan.width), np.int64)
+        self.waiting = LiveReadings.none()
+        self.overtaken = 0
+
+    def carried(self, before: LivePlan, after: LivePlan) -> "LiveState":
+        """This state under a changed register: points with the same columns go on, others begin anew."""
+        new = LiveState(after)
+        place = np.full((len(before.points), max(before.width + OPERATIONS_PER_WORKS, 1)), -1, np.int64)
+        target = np.full(len(before.points), -1, np.int64)
+        for old_n, one in enumerate(before.points):
+            n = after.index(one.key)
+            if n < 0 or after.points[n].columns != one.columns:
+                continue
+            target[old_n] = n
+            new.points[n] = self.points[old_n]
+            new.votes[n, : len(one.columns)] = self.votes[old_n, : len(one.columns)]
+            _copy_block(self, before, old_n, new, after, n)
+            for code in (*one.columns, *one.operations):
+                _, old_column = before.place(one.key, code)
+                if old_column >= 0:
+                    place[old_n, old_column] = after.place(one.key, code)[1]
+            works, old_works = after.works_of[n], before.works_of[old_n]
+            new.newest[works] = max(new.newest[works], self.newest[old_works])
+            new.operations.excuse[works] = self.operations.excuse[old_works]
+            if after.points[n].operations == one.operations:
+                k = OPERATIONS_PER_WORKS
+                new.operations.flows[works * k : (works + 1) * k] = self.operations.flows[
+                    old_works * k : (old_works + 1) * k
+                ]
+        column = place[self.waiting.point, self.waiting.column]
+        moved = LiveReadings(target[self.waiting.point], column, self.waiting.at, self.waiting.value)
+        new.waiting = moved.of((moved.point >= 0) & (moved.column >= 0))
+        new.overtaken = self.overtaken
+        return new
+
+
+def fold_readings(
+    readings: LiveReadings,
+    state: LiveState,
+    plan: LivePlan,
+    now: int,
+    held: npt.NDArray[np.bool_] | None = None,
+    late_after: Longs | None = None,
+    thresholds: npt.NDArray[np.float64] | None = None,
+) -> list[EventChange]:
+    """Take readings; what changed about events. ``state`` is carried forward in place.
+
+    Parameters
+    ----------
+    now : int
+        Time of the log [ms].
+    held : (works,) bool
+        Disinfection not OK: nothing is learnt, nothing times out.
+    late_after : (works,) int64
+        Age from which an event's first row is late [ms].
+    thresholds : (points,) float64
+        Score from which a row is an event, `THRESHOLD` unless users' marks raised it.
+    """
+    ready = _ready(readings, state, plan)
+    if not len(ready.at):
+        return []
+    point, at, row_of = _rows(ready)
+    works = plan.works_of[point]
+    excused = _excused(ready, row_of, works, at, state, plan)
+    is_held = np.zeros(len(at), np.bool_) if held is None else held[works]
+    score, votes = np.zeros(len(at), np.float32), np.zeros((len(at), plan.width), np.uint8)
+    shape = plan.shape_of[point]
+    quality = ready.column < plan.width
+    values = np.full((len(at), plan.width), np.nan)
+    # The first of two readings of one second stays.
+    values[row_of[quality][::-1], ready.column[quality][::-1]] = ready.value[quality][::-1]
+    for n, one in enumerate(plan.plans):
+        chosen = np.flatnonzero(shape == n) if len(plan.plans) > 1 else np.arange(len(at))
+        if not len(chosen):
+            continue
+        width = len(one.columns)
+        rows = DetectorRows(
+            plan.block_of[point[chosen]], at[chosen], np.ascontiguousarray(values[chosen, :width]), excused[chosen],
+            is_held[chosen],
+        )  # fmt: skip
+        verdicts = step(rows, state.detectors[n], one)
+        score[chosen], votes[chosen, :width] = verdicts.score, verdicts.votes
+    last_of = np.r_[point[1:] != point[:-1], True]
+    state.points["judged"][point[last_of]] = at[last_of]
+    limit = THRESHOLD if thresholds is None else thresholds[point]
+    return _changes(point, at, score, votes, score >= limit, is_held, state, plan, now, late_after)
+
+
+def _ready(readings: LiveReadings, state: LiveState, plan: LivePlan) -> LiveReadings:
+    """Readings of rows that are complete, in the order of points and times; the others wait in the state."""
+    all_of = state.waiting.with_more(readings)
+    fresh = all_of.at > state.points["judged"][all_of.point]
+    state.overtaken += int(len(fresh) - fresh.sum())
+    if not fresh.all():
+        all_of = all_of.of(fresh)
+    works = plan.works_of[all_of.point]
+    np.maximum.at(state.newest, works, all_of.at)
+    is_ready = all_of.at <= state.newest[works] - HOLD_MS
+    state.waiting = all_of.of(~is_ready)
+    ready = all_of.of(is_ready)
+    if not len(ready.at):
+        return ready
+    return ready.of(np.lexsort((ready.at, ready.point)))
+
+
+def _rows(ready: LiveReadings) -> tuple[Longs, Longs, Longs]:
+    """Point and time of every row, and the row of every reading."""
+    seconds = ready.at // 1000
+    begins = np.r_[True, (ready.point[1:] != ready.point[:-1]) | (seconds[1:] != seconds[:-1])]
+    return ready.point[begins], ready.at[begins], np.cumsum(begins) - 1
+
+
+def _excused(
+    ready: LiveReadings, row_of: Longs, works: Longs, at: Longs, state: LiveState, plan: LivePlan
+) -> npt.NDArray[np.bool_]:
+    """Rows shortly after a pump start or a backwash of their works, seen at whatever point."""
+    flows = np.full((len(at), OPERATIONS_PER_WORKS), np.nan)
+    operational = ready.column >= plan.width
+    flows[row_of[operational], ready.column[operational] - plan.width] = ready.value[operational]
+    order = np.lexsort((at, works))
+    excused = np.zeros(len(at), np.bool_)
+    excused[order] = excused_rows(at[order], flows[order], state.operations, works[order])
+    return excused
+
+
+def _changes(
+    point: Longs, at: Longs, score: npt.NDArray[np.float32], votes: npt.NDArray[np.uint8], event: npt.NDArray[np.bool_],
+    held: npt.NDArray[np.bool_], state: LiveState, plan: LivePlan, now: int, late_after: Longs | None,
+) -> list[EventChange]:  # fmt: skip
+    """Follow the rows of open and beginning events, which are few."""
+    ended: list[EventChange] = []
+    stirred: dict[int, int] = {}
+    matters = event | (state.points["start"] > NEVER)[point]
+    # A point whose event begins in these rows is followed through the rest of them.
+    matters |= np.isin(point, np.unique(point[event]))
+    for i in np.flatnonzero(matters).tolist():
+        n, t = int(point[i]), int(at[i])
+        one = state.points[n]
+        if one["start"] > NEVER and t - one["last"] > MERGE_MS:
+            ended.append(_change(plan, state, n, is_over=True))
+            one["start"], stirred[n] = NEVER, 0
+        if not event[i]:
+            continue
+        if one["start"] == NEVER:
+            age = np.inf if late_after is None else float(late_after[plan.works_of[n]])
+            one["start"], one["peak"], one["told"], one["held"] = t, 0.0, 0.0, 0
+            one["late"] = now - t > age
+            state.votes[n] = 0
+        one["last"] = t
+        one["peak"] = max(one["peak"], score[i])
+        one["held"] |= bool(held[i])
+        state.votes[n] += votes[i]
+        stirred[n] = 1
+    for n, is_open in stirred.items():
+        if is_open:
+            state.points[n]["told"] = state.points[n]["peak"]
+            ended.append(_change(plan, state, n, is_over=False))
+    return ended
+
+
+def _change(plan: LivePlan, state: LiveState, n: int, *, is_over: bool) -> EventChange:
+    one, columns = state.points[n], plan.points[n].columns
+    votes = state.votes[n, : len(columns)]
+    total = max(int(votes.sum()), 1)
+    order = np.argsort(-votes, kind="stable")
+    behind = tuple((columns[j], round(int(votes[j]) / total, 3)) for j in order if 2 * votes[j] >= max(votes.max(), 1))
+    last = int(one["last"])
+    return EventChange(
+        plan.points[n].key, int(one["start"]), last if is_over else None, last, float(one["peak"]), behind,
+        bool(one["late"]), bool(one["held"]),
+    )  # fmt: skip
+
+
+def _copy_block(old: LiveState, before: LivePlan, old_n: int, new: LiveState, after: LivePlan, n: int) -> None:
+    width = len(before.points[old_n].columns)
+    source, target = old.detectors[before.shape_of[old_n]], new.detectors[after.shape_of[n]]
+    a, b = int(before.block_of[old_n]) * width, int(after.block_of[n]) * width
+    target.series[b : b + width] = source.series[a : a + width]
+    target.tracks[b : b + width] = source.tracks[a : a + width]

@@ -1,0 +1,144 @@
+"""Live event detection: rows put together from readings, events out of rows."""
+
+import numpy as np
+
+from rules.events.detector import SeriesFloor
+from rules.events.live import (
+    HOLD_MS,
+    MERGE_MS,
+    EventChange,
+    LivePlan,
+    LiveReadings,
+    LiveState,
+    WatchedPoint,
+    fold_readings,
+)
+
+MINUTE = 60_000
+KEY = ("520425", "W0001", "outlet")
+COLUMNS = ("turbidity", "ph")
+FLOORS = (SeriesFloor(0.02), SeriesFloor(0.02))
+
+
+def plan(*operations: str) -> LivePlan:
+    return LivePlan([WatchedPoint(KEY, 0, COLUMNS, FLOORS, operations)])
+
+
+def day(event: slice = slice(0, 0), *, minutes: int = 1440, cadence: int = MINUTE) -> LiveReadings:
+    """Quiet water with noise; pH and turbidity jump within ``event`` (rows)."""
+    rng = np.random.default_rng(5)
+    n = minutes * MINUTE // cadence
+    values = np.c_[0.3 + 0.01 * rng.standard_normal(n), 7.2 + 0.01 * rng.standard_normal(n)]
+    values[event] += (1.0, 0.6)
+    at = np.repeat(np.arange(n) * cadence, 2)
+    return LiveReadings(np.zeros(2 * n, np.int64), np.tile([0, 1], n), at, values.ravel())
+
+
+def folded(readings: LiveReadings, size: int = 10**9, **more: object) -> tuple[dict[int, EventChange], LiveState]:
+    """Newest word about every event, by its start."""
+    one, state = plan(), LiveState(plan())
+    events: dict[int, EventChange] = {}
+    for k in range(0, len(readings.at), size):
+        part = readings.of(np.arange(k, min(k + size, len(readings.at))))
+        for change in fold_readings(part, state, one, int(part.at.max()), **more):  # type: ignore[arg-type]
+            events[change.start] = change
+    return events, state
+
+
+def test_an_event_has_start_end_score_and_contributors():
+    events, _ = folded(day(slice(700, 715)))
+    (event,) = events.values()
+    assert abs(event.start - 700 * MINUTE) <= 2 * MINUTE
+    assert event.end is not None
+    assert abs(event.end - 714 * MINUTE) <= 2 * MINUTE
+    assert event.peak >= 1
+    assert {name for name, _ in event.contributors} == set(COLUMNS)
+
+
+def test_quiet_water_has_no_events():
+    assert folded(day())[0] == {}
+
+
+def test_any_split_gives_the_same_events():
+    whole, _ = folded(day(slice(700, 715)))
+    for size in (1, 7, 500):
+        assert folded(day(slice(700, 715)), size)[0] == whole
+
+
+def test_order_within_the_hold_and_repetition_change_nothing():
+    readings = day(slice(700, 715))
+    rng = np.random.default_rng(1)
+    jitter = np.argsort(readings.at + rng.integers(0, HOLD_MS, len(readings.at)), kind="stable")
+    twice = np.sort(np.r_[jitter, jitter[::5]])
+    assert folded(readings.of(jitter), 40)[0] == folded(readings)[0]
+    assert folded(readings.of(twice), 40)[0] == folded(readings)[0]
+
+
+def test_what_was_overtaken_is_counted_and_changes_nothing():
+    readings = day(slice(700, 715))
+    behind = readings.of(np.arange(200, 220))
+    events, state = folded(readings.with_more(behind), 400)
+    assert state.overtaken == 20
+    assert events == folded(readings)[0]
+
+
+def test_a_buffered_upload_is_judged_at_its_own_time_and_marked_late():
+    readings, one = day(slice(700, 715)), plan()
+    state = LiveState(one)
+    changes = fold_readings(readings, state, one, 3 * 86_400_000, late_after=np.array([600_000]))
+    assert changes
+    assert all(change.late for change in changes)
+    assert abs(changes[0].start - 700 * MINUTE) <= 2 * MINUTE
+
+
+def test_lasting_loss_is_never_taken_for_normal_while_disinfection_is_not_ok():
+    lasting = day(slice(700, 1440))
+    # Learnt before, held from the change on.
+    one, state = plan(), LiveState(plan())
+    early, late = lasting.of(np.arange(0, 1396)), lasting.of(np.arange(1396, len(lasting.at)))
+    fold_readings(early, state, one, 0)
+    changes = fold_readings(late, state, one, 0, held=np.array([True]))
+    assert [change.end for change in changes] == [None]
+    assert changes[0].held
+    assert changes[0].evidence_at >= 1435 * MINUTE
+    free, _ = folded(lasting)
+    assert max(event.evidence_at for event in free.values()) < 1435 * MINUTE
+
+
+def test_a_pump_start_excuses_the_changes_it_makes():
+    one = plan("flow")
+    readings = day(slice(700, 715))
+    n = 1440
+    flow = np.where((np.arange(n) >= 680) & (np.arange(n) < 699), 0.0, 50.0)
+    pump = LiveReadings(np.zeros(n, np.int64), np.full(n, one.width), np.arange(n) * MINUTE, flow)
+    assert fold_readings(readings.with_more(pump), LiveState(one), one, 0) == []
+
+
+def test_quarter_hourly_readings_show_an_event_of_hours_and_no_more():
+    events, _ = folded(day(slice(700, 712), minutes=10 * 1440, cadence=15 * MINUTE))
+    assert len(events) == 1
+    (event,) = events.values()
+    assert event.start - 700 * 15 * MINUTE in (0, 15 * MINUTE)
+
+
+def test_a_changed_register_keeps_the_state_of_points_that_stay():
+    readings, one = day(slice(700, 715)), plan()
+    state = LiveState(one)
+    half = len(readings.at) // 2 - 30
+    seen = fold_readings(readings.of(np.arange(half)), state, one, 0)
+    other = WatchedPoint(("520425", "W0000", "outlet"), 0, ("ph",), FLOORS[:1])
+    after = LivePlan([other, WatchedPoint(KEY, 1, COLUMNS, FLOORS)])
+    state = state.carried(one, after)
+    rest = readings.of(np.arange(half, len(readings.at)))
+    moved = LiveReadings(rest.point + 1, rest.column, rest.at, rest.value)
+    seen += fold_readings(moved, state, after, 0)
+    assert {e.start: e for e in seen} == folded(readings)[0]
+
+
+def test_events_closer_than_the_merging_time_are_one():
+    readings = day(slice(700, 715))
+    again = readings.value.reshape(-1, 2)
+    again[740:755] += (1.0, 0.6)
+    events, _ = folded(readings)
+    assert len(events) == 1
+    assert MERGE_MS > 25 * MINUTE
