@@ -38,7 +38,7 @@ from qingquan.store.sql.rungs import (
     waiting_messages,
 )
 
-__all__ = ["Facts", "facts_of", "mute_of", "place_of", "run_ladders", "rung_facts", "tell_the_end"]
+__all__ = ["Facts", "Lookup", "facts_of", "mute_of", "place_of", "run_ladders", "rung_facts", "tell_the_end"]
 
 WorksKey = tuple[str, str]
 Lookup = Callable[[WorksKey], Works | None]
@@ -189,7 +189,7 @@ def _advance(
 ) -> None:
     """One incident: what is due now, and when to look again."""
     if incident.state.is_over or incident.ladder_at is None:
-        written.incidents.append(replace(incident, next_at=_observation_end(incident)))
+        written.incidents.append(replace(incident, next_at=_other_end(incident, settings)))
         return
     place, taken = place_of(incident, works, settings), rung_facts(incident, facts)
     rungs = rungs_for(
@@ -220,7 +220,7 @@ def _advance(
     if not climbed.climbs and not incident.works:
         _reword(connection, incident, now_ms, settings)
     next_at = None if climbed.next_at is None else from_ms(climbed.next_at)
-    written.incidents.append(replace(incident, next_at=_sooner(next_at, _observation_end(incident))))
+    written.incidents.append(replace(incident, next_at=_sooner(next_at, _other_end(incident, settings))))
 
 
 def _lapsed(incident: Incident, written: _Written) -> Incident:
@@ -255,7 +255,7 @@ def _mute(
     until = now_ms + LOOK_AGAIN_MS if mute.until is None else mute.until
     # What belongs to a township waits for the township.
     next_at = None if mute.reason is MuteReason.GROUPED else from_ms(until)
-    written.incidents.append(replace(incident, next_at=_sooner(next_at, _observation_end(incident))))
+    written.incidents.append(replace(incident, next_at=_sooner(next_at, _other_end(incident, settings))))
 
 
 def _flapping(
@@ -332,9 +332,14 @@ def _reword(connection: Connection, incident: Incident, now_ms: int, settings: A
         reword(connection, waiting.id, new.body, {**new.params, "fallback": waiting.params.get("fallback", "")})
 
 
-def _observation_end(incident: Incident) -> datetime | None:
+def _other_end(incident: Incident, settings: AlertSettings) -> datetime | None:
+    """When to look again for reasons other than the ladder: the end of an observation, or of a drill."""
+    if incident.state.is_over:
+        return None
+    if incident.is_drill:
+        return from_ms(to_ms(incident.opened_at) + settings.policy.drill_most_ms)
     until = incident.summary.get(RECOVERING_UNTIL)
-    return from_ms(int(until)) if until is not None and not incident.state.is_over else None
+    return None if until is None else from_ms(int(until))
 
 
 def _sooner(one: datetime | None, other: datetime | None) -> datetime | None:

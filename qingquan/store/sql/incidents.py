@@ -186,9 +186,7 @@ def list_incidents(
     return Page(_incidents(connection, page.items), page.total)
 
 
-def acknowledge(
-    connection: Connection, incident_id: int, by: str, at_ms: int, lease_ms: int | None = None
-) -> Incident:
+def acknowledge(connection: Connection, incident_id: int, by: str, at_ms: int, lease_ms: int | None = None) -> Incident:
     """Note that a person has taken an incident on, with an entry in its history; the incident as it is then.
 
     The promise holds for ``lease_ms`` (default: by severity, `LEASE_MS`); then the ladder goes on. What waits in the outbox
@@ -206,7 +204,9 @@ def acknowledge(
         raise TransitionRefused(f"incident {incident_id} is resolved: it cannot be acknowledged any more")
     if held.state is IncidentState.ACKNOWLEDGED:
         return held
-    until = from_ms(at_ms + (LEASE_MS[held.severity] if lease_ms is None else lease_ms))
+    # A drill has reached its aim: it ends with the acknowledgement.
+    span = 0 if held.is_drill else LEASE_MS[held.severity] if lease_ms is None else lease_ms
+    until = from_ms(at_ms + span)
     taken = replace(
         held, state=IncidentState.ACKNOWLEDGED, acknowledged_at=from_ms(at_ms), acknowledged_by=by,
         lease_until=until, next_at=until,

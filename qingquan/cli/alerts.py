@@ -1,0 +1,71 @@
+"""Alerts: policy, rosters, explanations, drills."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qingquan.cli.application import PROBLEMS, group
+from qingquan.cli.options import AsJson, ConfigFile, settings
+
+__all__: list[str] = []
+
+alerts = group("alerts", "告警 · alerts: who is told, when, and why")
+
+
+@alerts.command("check")
+def alerts_check(
+    file: Annotated[Path | None, typer.Argument(help="policy; default: the one in use")] = None,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """检查告警规则、值班表和联系人 · Validate policy, rosters and contacts: all faults at once."""
+    from dataclasses import replace
+
+    from qingquan.services.alert_checks import check_alerts
+
+    config = settings(config_file)
+    faults = check_alerts(replace(config, alerts_file=str(file)) if file else config)
+    if as_json:
+        print(json.dumps([asdict(fault) for fault in faults], ensure_ascii=False))
+    else:
+        for fault in faults:
+            print(f"{fault.where}: {fault.en if config.language == 'en' else fault.zh}")
+        print(
+            f"发现 {len(faults)} 个问题" if config.language != "en" else f"{len(faults)} faults found", file=sys.stderr
+        )
+    if faults:
+        raise typer.Exit(PROBLEMS)
+
+
+@alerts.command("explain")
+def alerts_explain(
+    incident: Annotated[int, typer.Option("--incident", help="number of the incident")],
+    language: Annotated[str, typer.Option("--language", help="zh or en; default: the configured one")] = "",
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """说明谁在何时收到什么，为什么 · Say who gets what when, and why."""
+    from qingquan.services.alert_checks import explain_incident, explanation_json
+
+    config = settings(config_file)
+    told, words = explain_incident(config, incident, language or config.language)
+    print(explanation_json(told) if as_json else words)
+
+
+@alerts.command("drill")
+def alerts_drill(
+    works: Annotated[str, typer.Option("--works", help="county/id")],
+    by: Annotated[str, typer.Option("--by", help="who holds the drill")],
+    config_file: ConfigFile = None,
+) -> None:
+    """发起演练 · Begin a drill at a works: marked 演练 everywhere, counted nowhere."""
+    from qingquan.services.drilling import begin_drill
+
+    drill = begin_drill(settings(config_file), works, by)
+    print(
+        f"演练 {drill.drill_number} 号已发起，事件 {drill.id} · drill {drill.drill_number} begun, incident {drill.id}"
+    )

@@ -1,0 +1,152 @@
+"""Random days at a county: findings, silences, acknowledgements, rosters and hours in any order. What must never happen, never does.
+
+Never two open incidents for one cause; never resolved on silence; never a message to a person outside the route; no rung
+skipped or climbed twice; no message after an acknowledgement while it holds.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from alerts.lifecycle import RECOVERING_UNTIL, is_active
+from alerts.routing import rungs_for
+from qingquan.domain.findings import Finding, FindingKind, Severity
+from qingquan.domain.incidents import IncidentState, MessageState
+from qingquan.errors import TransitionRefused
+from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.findings import get_findings
+from qingquan.store.sql.incidents import acknowledge
+from qingquan.store.sql.outbox import list_messages
+from qingquan.store.sql.rungs import rungs_of
+from qingquan.testing.alerts import MINUTE, example_finding, example_works
+from qingquan.testing.duty import LEADER, OFFICER, PREFECTURE, STATION, Watch
+
+KINDS = (FindingKind.DISINFECTION_LOW, FindingKind.DISINFECTION_MISSING, FindingKind.EXCEEDANCE, FindingKind.STALE)
+ROUTE = {"13800000001", "13900000002", "group:520425", STATION, OFFICER, LEADER, PREFECTURE}
+
+
+class AlertMachine(RuleBasedStateMachine):
+    """A county with three works and everybody above them."""
+
+    lasting = Bundle("lasting")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        upgrade(url := f"sqlite:///{Path(self.folder.name) / 'machine.db'}")
+        self.watch = Watch(open_database(url))
+        self.watch.works = {f"W{n}": example_works(f"W{n}") for n in range(3)}
+        self.held: dict[int, int] = {}
+        self.number = 0
+
+    def teardown(self) -> None:
+        self.watch.engine.dispose()
+        self.folder.cleanup()
+
+    @rule(target=lasting, kind=st.sampled_from(KINDS), works=st.sampled_from(["W0", "W1", "W2"]))
+    def begins(self, kind: FindingKind, works: str) -> Finding:
+        self.number += 1
+        found = example_finding(
+            f"n{self.number}", kind=kind, works=works, start=self.watch.now, evidence_at=self.watch.now,
+            severity=Severity.CRITICAL if kind is FindingKind.DISINFECTION_MISSING else Severity.MAJOR,
+        )  # fmt: skip
+        self.watch.judged(found)
+        return found
+
+    @rule(finding=consumes(lasting), withdrawn=st.booleans())
+    def ends(self, finding: Finding, withdrawn: bool) -> None:
+        now = max(self.watch.now, finding.start)
+        self.watch.judged(replace(finding, end=now, evidence_at=now, withdrawn=withdrawn))
+
+    @rule(minutes=st.sampled_from([1, 6, 16, 61, 245, 1500]))
+    def time_passes(self, minutes: int) -> None:
+        until = self.watch.now + minutes * MINUTE
+        while self.watch.now < until:
+            self.watch.now = min(until, self.watch.now + max(1, minutes // 8) * MINUTE)
+            self.watch.tick()
+
+    @rule(which=st.integers(0, 5))
+    def somebody_takes_it_on(self, which: int) -> None:
+        incidents = [one for one in self.watch.incidents() if not one.state.is_over]
+        if incidents:
+            chosen = incidents[which % len(incidents)]
+            with writing(self.watch.engine) as connection:
+                acknowledge(connection, chosen.id, "王五", self.watch.now)
+
+    @rule(works=st.sampled_from(["W0", "W1", ""]), hours=st.sampled_from([0.5, 5.0]))
+    def somebody_wants_quiet(self, works: str, hours: float) -> None:
+        self.watch.silenced(hours, works=works)
+
+    @rule()
+    def somebody_holds_a_drill(self) -> None:
+        lookup = {"W0077": example_works()}
+        self.watch.works |= lookup
+        try:
+            self.watch.drill()
+        except TransitionRefused:
+            assert any(not one.state.is_over for one in self.watch.incidents(drills=True))
+
+    @invariant()
+    def never_two_open_incidents_for_one_cause(self) -> None:
+        unresolved = [one for one in self.watch.incidents() if not one.state.is_over]
+        causes = Counter((one.county, one.works, one.summary["cause"]) for one in unresolved)
+        assert max(causes.values(), default=0) <= 1
+
+    @invariant()
+    def never_resolved_on_silence(self) -> None:
+        with reading(self.watch.engine) as connection:
+            for one in self.watch.incidents():
+                held = get_findings(connection, one.finding_ids)
+                if one.state.is_over:
+                    assert not any(is_active(finding) for finding in held)
+                elif one.works and not any(is_active(finding) for finding in held):
+                    assert one.stale or RECOVERING_UNTIL in one.summary
+
+    @invariant()
+    def never_a_message_outside_the_route(self) -> None:
+        assert {one.to for one in self.watch.heard} <= ROUTE
+
+    @invariant()
+    def no_rung_skipped_and_none_twice(self) -> None:
+        incidents = [*self.watch.incidents(), *self.watch.incidents(drills=True)]
+        with reading(self.watch.engine) as connection:
+            rows = rungs_of(connection, [one.id for one in incidents])
+        for one in incidents:
+            taken = [row.rung for row in rows if (row.incident_id, row.round) == (one.id, one.round)]
+            ladder = rungs_for(
+                one.summary["cause"], one.kind, one.severity, self.watch.works.get(one.works),
+                self.watch.settings.policy, drill=one.is_drill,
+            )  # fmt: skip
+            assert sorted(taken) == sorted(rung.name for rung in ladder[: len(taken)])
+
+    @invariant()
+    def no_message_waits_or_goes_after_an_acknowledgement(self) -> None:
+        held = {
+            one.id: one
+            for one in [*self.watch.incidents(), *self.watch.incidents(drills=True)]
+            if one.state is IncidentState.ACKNOWLEDGED
+        }
+        with reading(self.watch.engine) as connection:
+            messages = list_messages(connection, limit=10_000).items
+        for message in messages:
+            taken_on = held.get(message.incident_id)
+            if taken_on is None or taken_on.acknowledged_at is None:
+                continue
+            assert message.state is not MessageState.QUEUED
+            assert message.sent_at is None or message.sent_at <= taken_on.acknowledged_at
+
+    @invariant()
+    def nothing_is_heard_twice(self) -> None:
+        with reading(self.watch.engine) as connection:
+            messages = list_messages(connection, limit=10_000).items
+        keys = Counter((one.incident_id, one.step, one.receiver, one.channel) for one in messages)
+        assert max(keys.values(), default=1) == 1
+
+
+TestAlertMachine = AlertMachine.TestCase
+TestAlertMachine.settings = settings(max_examples=12, stateful_step_count=18, deadline=None)
