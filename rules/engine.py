@@ -311,7 +311,7 @@ def silence(
         rule=SILENCE_RULE,
         rule_version=plan.ruleset.version,
         reason="",
-        evidence={SILENT_OVER: int(plan.series_facts[plan.slot_of[series]]["stale_ms"])} if end is None else {},
+        evidence={SILENT_OVER: int(plan.series_facts[plan.slot_of[series]]["stale_ms"])},
     )
     return replace(finding, reason=sentence(finding, parameters.get(series.parameter), language))
 

@@ -582,7 +582,9 @@ def _judge_compounds(p, c, works, w, ws, i, t, events, n):
         k = f.timer
         n = _step(timer_facts, timers, k, condition, is_clear, is_sample, t, value, direction, works, events, n)
         unknown = TRUE if condition == HELD else FALSE
-        n = _step(timer_facts, timers, k + 1, unknown, True, True, t, float(cause), 1, works, events, n)
+        # What made it unknown first is told, not what followed from it.
+        why = float(cause) if timers[k + 1].pending == NEVER else -1.0
+        n = _step(timer_facts, timers, k + 1, unknown, True, True, t, why, 1, works, events, n)
     return n
 
 
