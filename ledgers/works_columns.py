@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from qingquan.domain.works import Disinfectant, Equipment, PointKind
+from qingquan.domain.works import Disinfectant, Equipment, Evidence, PointKind
 
 __all__ = [
     "DISINFECTANT_WORDS",
     "EQUIPMENT_WORDS",
+    "EVIDENCE_WORDS",
     "POINTS_SHEET",
     "POINT_COLUMNS",
     "POINT_KIND_WORDS",
@@ -69,6 +70,7 @@ WORKS_COLUMNS = (
     Column("commissioned_at", "投产日期", ("投运日期", "commissioned", "commissioned_at"), False, "如 2021-06-01；此日起无数据即告警", width=14),
     Column("treatment_limited", "净水技术受限", ("净水技术也受限", "treatment_limited"), False, "是 / 否；水源受限且净水技术也受限：GB 5749-2006 表 4 注（浑浊度 5 NTU）", width=16),
     Column("groundwater_limited", "地下水源受限", ("groundwater_limited",), False, "是 / 否；是：GB 5749-2006 表 1 注（硝酸盐 20 mg/L），仅用于 2023-04-01 前的数据", width=16),
+    Column("evidence", "余量检测方式", ("监测方式", "是否人工检测", "evidence"), False, "在线 / 人工；人工：没有余氯仪，由管水员每天用 DPD 检测并登记", width=14),
     Column("raw_permanganate_above_6", "原水耗氧量大于6", ("原水耗氧量>6", "水源受限且原水耗氧量大于6", "raw_permanganate_above_6"), False, "是 / 否；水源受限且原水耗氧量大于 6 mg/L：GB 5749-2006 表 1 注（耗氧量 5 mg/L）", width=16),
 )  # fmt: skip
 
@@ -106,6 +108,11 @@ POINT_KIND_WORDS: Mapping[PointKind, tuple[str, ...]] = {
     PointKind.OUTLET: ("出厂水", "出厂"),
     PointKind.NETWORK: ("管网水", "管网"),
     PointKind.NETWORK_END: ("末梢水", "管网末梢", "管网末梢水", "末梢", "龙头水"),
+}
+
+EVIDENCE_WORDS: Mapping[Evidence, tuple[str, ...]] = {
+    "sensor": ("在线", "在线监测", "仪表", "自动", "否"),
+    "hand": ("人工", "人工检测", "手工", "DPD", "是"),
 }
 
 YES_NO_WORDS: Mapping[bool, tuple[str, ...]] = {

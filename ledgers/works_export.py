@@ -14,6 +14,7 @@ import xlsxwriter
 from ledgers.works_columns import (
     DISINFECTANT_WORDS,
     EQUIPMENT_WORDS,
+    EVIDENCE_WORDS,
     POINT_COLUMNS,
     POINT_KIND_WORDS,
     POINTS_SHEET,
@@ -40,6 +41,7 @@ _LISTS: Mapping[str, list[str]] = {
     "source_limited": shown_words(YES_NO_WORDS),
     "treatment_limited": shown_words(YES_NO_WORDS),
     "groundwater_limited": shown_words(YES_NO_WORDS),
+    "evidence": shown_words(EVIDENCE_WORDS),
     "raw_permanganate_above_6": shown_words(YES_NO_WORDS),
     "kind": shown_words(POINT_KIND_WORDS),
 }
@@ -139,6 +141,7 @@ def _works_values(entry: Works) -> dict[str, Value]:
         "source_limited": YES_NO_WORDS[entry.source_limited][0],
         "treatment_limited": YES_NO_WORDS[entry.treatment_limited][0],
         "groundwater_limited": YES_NO_WORDS[entry.groundwater_limited][0],
+        "evidence": EVIDENCE_WORDS[entry.evidence][0],
         "raw_permanganate_above_6": YES_NO_WORDS[entry.raw_permanganate_above_6][0],
         "cadence_s": entry.cadence_s,
         "upload_interval_s": entry.upload_interval_s,

@@ -18,6 +18,7 @@ from ledgers.rows import ReadRow, read_rows
 from ledgers.works_columns import (
     DISINFECTANT_WORDS,
     EQUIPMENT_WORDS,
+    EVIDENCE_WORDS,
     POINT_COLUMNS,
     POINTS_SHEET,
     WORKS_COLUMNS,
@@ -44,6 +45,7 @@ _WORKS_NAMES = (WORKS_SHEET, "工程台账", "供水工程", "works")
 _DISINFECTANT = one_of(DISINFECTANT_WORDS, suffix="消毒")
 _EQUIPMENT = one_of(EQUIPMENT_WORDS)
 _YES_NO = one_of(YES_NO_WORDS)
+_EVIDENCE = one_of(EVIDENCE_WORDS)
 
 _READERS: Mapping[str, AnyReader] = {
     "county": county_code,
@@ -57,6 +59,7 @@ _READERS: Mapping[str, AnyReader] = {
     "source_limited": _YES_NO,
     "treatment_limited": _YES_NO,
     "groundwater_limited": _YES_NO,
+    "evidence": _EVIDENCE,
     "raw_permanganate_above_6": _YES_NO,
     "cadence_s": whole_number(1, 86_400),
     "upload_interval_s": whole_number(1, 7 * 86_400),
@@ -74,7 +77,7 @@ _READERS: Mapping[str, AnyReader] = {
 # Columns that are a field of `Works` as they stand; the others are part of its key or of a contact.
 _PLAIN = (
     "name", "township", "disinfectant", "equipment", "capacity_m3_d", "population", "source_limited", "cadence_s",
-    "upload_interval_s", "longitude", "latitude", "commissioned_at", "treatment_limited", "groundwater_limited",
+    "upload_interval_s", "longitude", "latitude", "commissioned_at", "treatment_limited", "groundwater_limited", "evidence",
     "raw_permanganate_above_6",
 )  # fmt: skip
 

@@ -42,6 +42,7 @@ GOOD: dict[str, Cell] = {
     "投产日期": DAY,
     "净水技术受限": "否",
     "地下水源受限": "否",
+    "余量检测方式": "在线",
     "原水耗氧量大于6": "否",
 }
 
@@ -223,7 +224,7 @@ def test_missing_columns_are_listed_with_those_found() -> None:
 def test_a_column_that_comes_twice_is_refused() -> None:
     sheet = Sheet("工程", ((*GOOD, "工程名称"), (*GOOD.values(), "另一个名称")))
     refusal = only(parse(sheet))
-    assert (refusal.reason, refusal.cell) == (RefusalReason.DUPLICATE_COLUMN, "X1")
+    assert (refusal.reason, refusal.cell) == (RefusalReason.DUPLICATE_COLUMN, "Y1")
     assert refusal.facts["other"] == "C1"
 
 
@@ -488,3 +489,17 @@ def test_two_csv_files_in_gbk_make_a_register() -> None:
 def test_a_file_that_is_no_table_is_one_refusal(content: bytes, reason: RefusalReason) -> None:
     parsed = parse_file([("x.xlsx", content)], PARAMETERS)
     assert (only(parsed).reason, only(parsed).place, parsed.works, parsed.rows) == (reason, "x.xlsx", (), 0)
+
+
+@pytest.mark.parametrize(
+    ("word", "evidence"), [("人工", "hand"), ("手工", "hand"), ("在线", "sensor"), ("hand", "hand")]
+)
+def test_who_measures_the_residual_is_read_in_words(word: str, evidence: str) -> None:
+    (taken,) = parse(works_sheet({**GOOD, "余量检测方式": word})).works
+    assert taken.works.evidence == evidence
+
+
+def test_an_unknown_way_of_measuring_is_refused_with_the_words_allowed() -> None:
+    refusal = only(parse(works_sheet({**GOOD, "余量检测方式": "看看"})))
+    assert refusal.reason is RefusalReason.UNKNOWN_WORD
+    assert refusal.facts["allowed"] == "在线、人工"
