@@ -21,6 +21,7 @@ from dashboards.web.page_incidents import incident_page, incidents_page
 from dashboards.web.page_lab import lab_page
 from dashboards.web.page_messages import messages_page
 from dashboards.web.page_quarantine import quarantine_page
+from dashboards.web.page_sensors import sensors_page
 from dashboards.web.page_works import works_page
 from dashboards.web.texts import LANGUAGES
 
@@ -86,6 +87,10 @@ def _add_pages(console: Console) -> None:
     @ui.page("/works/{county}/{works}")
     async def works(request: Request, county: str, works: str) -> None:
         await works_page(console, request, county, works)
+
+    @ui.page("/sensors")
+    async def sensors(request: Request) -> None:
+        await sensors_page(console, request)
 
     @ui.page("/incidents")
     async def incidents(request: Request) -> None:

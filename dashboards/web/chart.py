@@ -8,12 +8,14 @@ from datetime import timedelta
 import numpy as np
 import numpy.typing as npt
 
+from dashboards.web.chart_flags import flagged_points
 from dashboards.web.texts import Texts
 from dashboards.web.words import limit_words, parameter_name, unit_name, zone
 from qingquan.clock import from_ms
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.flags import Flag
 from qingquan.domain.parameters import Limit, Parameter, ParameterKind, plain_number
+from qingquan.domain.quality import Flagged
 from qingquan.store.ports import Trend
 
 __all__ = ["WINDOWS", "Span", "Window", "chart_options", "doubtful_spans", "points_with_gaps", "step_for"]
@@ -92,7 +94,7 @@ def doubtful_spans(trend: Trend, findings: Iterable[Finding], until: int, cadenc
 
 def chart_options(
     trend: Trend, parameter: Parameter, limit: Limit | None, doubtful: Sequence[Span], span: Span, t: Texts,
-    *, tz: str, gap_ms: int,
+    *, tz: str, gap_ms: int, flagged: tuple[Trend, Flagged] | None = None,
 ) -> dict[str, object]:  # fmt: skip
     """Options of a chart over ``span``. Times are shifted to the works' zone and drawn as UTC, whatever the browser's."""
     is_switch = parameter.kind is ParameterKind.STATE
@@ -109,7 +111,7 @@ def chart_options(
         "markLine": {"silent": True, "symbol": "none", "animation": False, "data": _limit_lines(low, high, t)},
         "markArea": {"silent": True, "itemStyle": {"color": GREY}, "data": _areas(doubtful, span, shift, t)},
     }  # fmt: skip
-    series = [line, *_band(trend, shift, gap_ms, t)]
+    series = [line, *_band(trend, shift, gap_ms, t), *(flagged_points(*flagged, shift, t) if flagged else [])]
     options: dict[str, object] = {
         "useUTC": True, "animation": False, "grid": {"left": 46, "right": 14, "top": 12, "bottom": 24},
         "textStyle": {"fontFamily": "inherit"}, "aria": {"enabled": True, "label": {"description": _spoken(trend, parameter, limit, t)}},

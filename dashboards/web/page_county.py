@@ -9,6 +9,7 @@ from nicegui import ui
 from dashboards.web.county_rows import changes, headline, incident_cards, lost_words, rows_data, tiles
 from dashboards.web.feed import CountyView
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts, script_json, simulated_chip
+from dashboards.web.page_sensors import maintenance_strip
 from dashboards.web.texts import Texts
 from dashboards.web.words import clock_time, county_name
 
@@ -51,6 +52,10 @@ async def county_page(console: Console, request: Request, code: str) -> None:
         html(
             f'<p id="headline" class="headline" aria-live="polite">{headline(view, t)}</p>{tiles(view, t)}', "overview"
         )
+        words = await maintenance_strip(console, code, t)
+        if words:
+            html(words, "maintenance-strip")
+        html(f'<a class="worst-sensors" href="/sensors">{escape(t("sensors.county"))} →</a>')
         with ui.element("div").classes("cols"):
             with ui.element("section").classes("panel list"):
                 html(_filters(view, t), "panel-head")

@@ -12,6 +12,7 @@ from dashboards.web.feed import WorksRow
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts, simulated_chip
 from dashboards.web.marks import glyph, severity_chip
 from dashboards.web.page_parts import incident_lines, store_lost
+from dashboards.web.page_sensors import maintenance_strip, sensors_section
 from dashboards.web.ports import FindingQuery, IncidentQuery
 from dashboards.web.texts import Texts
 from dashboards.web.trends import ChartView, is_drawable, load_chart
@@ -51,6 +52,15 @@ async def works_page(console: Console, request: Request, county: str, works_id: 
     with frame(console, request, t, "county", works.name, "works"):
         html(_head(works, t), "works-head", "section")
         banner = html(_banner(row, console, t), "works-now", "section")
+        strip = html("", "maintenance-strip")
+
+        async def show_maintenance() -> None:
+            words = await maintenance_strip(console, county, t, works)
+            strip.set_content(words)
+            strip.set_visibility(bool(words))
+
+        await show_maintenance()
+        ui.timer(ADVICE_S, show_maintenance, immediate=False)
         with ui.element("div").classes("works-cols"):
             with ui.element("div").classes("works-main"):
                 html(_trend_head(works, window, t), "trend-head", "section")
@@ -61,6 +71,7 @@ async def works_page(console: Console, request: Request, county: str, works_id: 
             with ui.element("aside").classes("works-side"):
                 now_box = html("", "panel", "section")
                 incident_box = html("", "panel", "section")
+                await sensors_section(console, works, t)
                 html(_facts(works, t), "panel", "section")
         await _fill_side(console, works, now_box, incident_box, t)
     shown = row

@@ -13,11 +13,16 @@ from dashboards.web.words import legal_limit, limit_words, number, parameter_nam
 from qingquan.clock import from_ms
 from qingquan.domain.findings import Finding
 from qingquan.domain.parameters import Limit, Parameter, ParameterKind
+from qingquan.domain.quality import Flagged
 from qingquan.domain.readings import SeriesKey
 from qingquan.domain.works import SamplingPoint, Works
 from qingquan.standards.loader import load_standards
+from qingquan.store.ports import Trend
 
 __all__ = ["ChartView", "is_drawable", "load_chart"]
+
+LONGEST_FLAGGED_MS = 8 * 24 * 3_600_000
+"""Longer spans are read by the step, not reading by reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,15 @@ def load_chart(
     step = step_for(span.end - span.start, works.cadence_s)
     aggregates = ("mean",) if row.kind is ParameterKind.STATE else ("mean", "min", "max")
     key = SeriesKey(works.county, works.id, point.id, parameter)
-    trend = console.data.trend(key, span.start, span.end, step, aggregates)
+    flagged = _flagged(console, works, key, span)
+    if flagged is not None and step is None:
+        trend = flagged[0]
+    else:
+        trend = console.data.trend(key, span.start, span.end, step, aggregates)
     limit = legal_limit(works, point, parameter, from_ms(span.end).astimezone(zone(works.time_zone)).date())
     gap = max(3 * works.cadence_s * 1000, (step or 0) * 2)
-    doubtful = doubtful_spans(trend, findings, span.end, works.cadence_s)
-    options = chart_options(trend, row, limit, doubtful, span, t, tz=works.time_zone, gap_ms=gap)
+    doubtful = doubtful_spans(trend if flagged is None else flagged[0], findings, span.end, works.cadence_s)
+    options = chart_options(trend, row, limit, doubtful, span, t, tz=works.time_zone, gap_ms=gap, flagged=flagged)
     values = trend.columns["value" if "value" in trend.columns else "mean"]
     good = values[~np.isnan(values)]
     latest = float(good[-1]) if len(good) else None
@@ -56,6 +65,14 @@ def load_chart(
         options, _heading(row, limit, latest, t), len(good) == 0, row.kind is ParameterKind.STATE,
         (len(values), int(trend.observed_at[-1]) if len(values) else 0, latest or 0.0),
     )  # fmt: skip
+
+
+def _flagged(console: Console, works: Works, key: SeriesKey, span: Span) -> tuple[Trend, Flagged] | None:
+    """Readings of the span with their flags; ``None`` for switches, for long spans, and where nobody flags."""
+    is_switch = load_standards().parameters[key.parameter].kind is ParameterKind.STATE
+    if console.actions.quality is None or is_switch or span.end - span.start > LONGEST_FLAGGED_MS:
+        return None
+    return console.actions.quality.flagged(works, key, span.start, span.end)
 
 
 def _heading(row: Parameter, limit: Limit | None, latest: float | None, t: Texts) -> str:

@@ -19,7 +19,7 @@ LEAST_READINGS = 20
 # Points for a share of 1: full loss long before, since one reading in four flagged is no usable sensor.
 MISSING_POINTS, FAIL_POINTS, SUSPECT_POINTS = 100.0, 300.0, 120.0
 MOST = {"missing": 60.0, "fail": 80.0, "suspect": 45.0}
-DRIFT_POINTS, NOISE_POINTS, OVERDUE_POINTS = 30.0, 15.0, 20.0
+DRIFT_POINTS, NOISE_POINTS, OVERDUE_POINTS, PRESENT_POINTS = 30.0, 15.0, 20.0, 60.0
 NOISE_FROM = 2.0
 BAD = 50
 """Below it the sensor needs service now."""
@@ -74,6 +74,7 @@ def sensor_health(
     if came < LEAST_READINGS and expected < LEAST_READINGS:
         return Health(point, parameter, None, None, (), came, int(expected))
     reasons = [*_absence(came, int(expected)), *_flag_reasons(flagged, known), *_noise_reason(times, values, flagged)]
+    reasons += _present(flagged, known)
     drift, drift_days = _drift(references, now)
     reasons += drift
     due = _days_due(serviced_at, service_days, now)
@@ -107,6 +108,15 @@ def _flag_reasons(flagged: Flagged, known: npt.NDArray[np.bool_]) -> list[Health
         )
         reasons.append(HealthReason(test.word, points, (failed + suspect) / total))
     return reasons
+
+
+def _present(flagged: Flagged, known: npt.NDArray[np.bool_]) -> list[HealthReason]:
+    """A sensor that is faulty now is of no use, however good its week was."""
+    own = np.flatnonzero(known & ((flagged.tests & _EXCUSED) == 0))[-LEAST_READINGS:]
+    if len(own) < LEAST_READINGS:
+        return []
+    share = float((flagged.flag[own] >= 3).mean())
+    return [HealthReason("faulty_now", PRESENT_POINTS, share)] if share >= 0.9 else []
 
 
 def noise_growth(

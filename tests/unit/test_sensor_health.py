@@ -83,3 +83,13 @@ def test_noise_that_grew_is_named() -> None:
     values[-144:] += np.where(np.arange(144) % 2, 0.1, -0.1)
     found = health(values, flagged(len(TIMES)))
     assert [one.what for one in found.reasons] == ["noise"]
+
+
+def test_a_sensor_that_is_faulty_now_needs_service_now() -> None:
+    found = flagged(len(TIMES))
+    found.flag[-40:], found.tests[-40:] = 3, QualityTest.FLAT_LINE
+    stuck = health(lively(), found)
+    assert stuck.reasons[0].what == "faulty_now"
+    assert stuck.days_to_service == 0
+    found.flag[-10:], found.tests[-10:] = 1, 0
+    assert "faulty_now" not in {one.what for one in health(lively(), found).reasons}
