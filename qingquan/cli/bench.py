@@ -102,6 +102,19 @@ def bench_query(
     print(shown(run_query(works, max(days, raw_days), raw_days, queries, _said), as_json))
 
 
+@bench.command("compliance")
+def bench_compliance(
+    works: Annotated[int, typer.Option("--works", min=1, max=10_000)] = 660,
+    gateways: Annotated[int, typer.Option("--gateways", min=1, help="works whose last 6 h come late")] = 300,
+    as_json: AsJson = False,
+) -> None:
+    """合规统计速度 · A county's day reckoned, and reckoned again after a late upload."""
+    from qingquan.services.bench.compliance import run_compliance
+    from qingquan.services.bench.short import shown
+
+    print(shown(run_compliance(works, min(gateways, works), _said), as_json))
+
+
 @bench.command("events")
 def bench_events(
     works: Annotated[int, typer.Option("--works", min=1, max=600_000)] = 5_840,

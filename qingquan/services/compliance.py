@@ -84,7 +84,7 @@ class ComplianceWorker:
 
     def step(self) -> int:
         """Mark what the calendar asks for, then reckon what is marked; how many works-days were reckoned."""
-        self._follow_register()
+        self.prepare()
         self.follow_calendar()
         return self.work_off()
 
@@ -191,7 +191,8 @@ class ComplianceWorker:
             groups[f"{one.time_zone} {one.lateness_s}"].append(one)
         return groups
 
-    def _follow_register(self) -> None:
+    def prepare(self) -> None:
+        """Take the register as it stands."""
         with reading(self._engine) as connection:
             version = register_version(connection)
             if version == self._register_version:

@@ -107,7 +107,9 @@ def _line(row: dict[str, Any], words: dict[str, str]) -> str:
 
 
 def _percent(row: dict[str, Any]) -> str:
-    return "-" if row["compliant_share"] is None else f"{row['compliant_share']:.2%}"
+    # Of a period known too little no share is told: 100 % of an hour would look like a pass.
+    is_told = row["compliant_share"] is not None and row["verdict"] != "undecided"
+    return "-" if not is_told else f"{row['compliant_share']:.2%}"
 
 
 def _plain(known: Known) -> dict[str, Any]:
