@@ -27,7 +27,7 @@ from qingquan.domain.parameters import plain_number
 from qingquan.domain.works import Works
 from qingquan.standards.loader import load_standards
 
-__all__ = ["channel_name", "facts", "finding_rows", "history", "message_rows", "message_state", "title_block"]
+__all__ = ["channel_name", "facts", "finding_rows", "history", "message_rows", "message_state", "place_words", "title_block"]
 
 # How the evaluator names a finding in an event: kind and id.
 _FINDING = re.compile(r"(\w+) [0-9a-f]{20}")
@@ -39,12 +39,13 @@ def title_block(incident: Incident, works: Works | None, findings: Sequence[Find
     where = (
         f'<a href="/works/{incident.county}/{escape(incident.works)}">{escape(works.name)}</a> <small>{escape(works.township)} · {escape(works.id)}</small>'
         if works
-        else escape(incident.works)
+        else escape(place_words(incident, t))
     )
     marks = (
-        [("stale", t("incident.stale_note"))] if incident.stale and incident.state is not IncidentState.RESOLVED else []
+        [("stale", t("incident.stale_note"))] if incident.stale and not incident.state.is_over else []
     )
     marks += [("late", t("incident.late_note"))] if incident.late else []
+    marks += [("late", t("incident.drill", n=incident.drill_number))] if incident.is_drill else []
     notes = "".join(f'<p class="note note-{name}">{escape(text)}</p>' for name, text in marks)
     began = min((f.start for f in findings), default=to_ms(incident.opened_at))
     until = (
@@ -58,6 +59,13 @@ def title_block(incident: Incident, works: Works | None, findings: Sequence[Find
         f"<h1>{escape(incident_title(incident, tuple(findings), t))}</h1>"
         f'<p class="where">{where} · {until}</p>{notes}</div>'
     )
+
+
+def place_words(incident: Incident, t: Texts) -> str:
+    """Name where no works is at hand: a township's incident has none."""
+    if incident.works:
+        return incident.works
+    return t("incident.township", township=incident.summary.get("township", ""), n=incident.summary.get("count", ""))
 
 
 def facts(incident: Incident, works: Works | None, findings: Sequence[Finding], t: Texts) -> str:

@@ -11,7 +11,7 @@ from nicegui import ui
 
 from dashboards.web.chart import HOUR, Span
 from dashboards.web.disinfection_parts import incident_verdict
-from dashboards.web.incident_words import facts, finding_rows, history, message_rows, title_block
+from dashboards.web.incident_words import facts, finding_rows, history, message_rows, place_words, title_block
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts, simulated_chip
 from dashboards.web.marks import severity_chip
 from dashboards.web.page_parts import handled_words, offset_of, pager, store_lost
@@ -35,7 +35,7 @@ _SILENCES = (FindingKind.STALE, FindingKind.NEVER_SEEN)
 _UNRESOLVED = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 _FILTERS: dict[str, tuple[IncidentState, ...]] = {
     "active": _UNRESOLVED, "open": (IncidentState.OPEN,), "acknowledged": (IncidentState.ACKNOWLEDGED,),
-    "resolved": (IncidentState.RESOLVED,), "all": (),
+    "resolved": (IncidentState.RESOLVED, IncidentState.CLOSED), "all": (),
 }  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _line(incident: Incident, works: Works | None, findings: Sequence[Finding], 
     )
     return (
         f'<a class="line" href="/incidents/{incident.id}">{severity_chip(incident.severity, t)}'
-        f"<span><b>{escape(works.name if works else incident.works)}</b> <small>{escape(works.township if works else incident.county)}</small></span>"
+        f"<span><b>{escape(works.name if works else place_words(incident, t))}</b> <small>{escape(works.township if works else incident.county)}</small></span>"
         f"<span>{escape(incident_title(incident, tuple(findings), t))}{marks}</span>"
         f'<span class="muted">{escape(day_time(began, tz))}</span>{lasting}{handled_words(incident, t)}</a>'
     )

@@ -26,7 +26,7 @@ def handled_words(incident: Incident, t: Texts) -> str:
     """State of an incident, and who has it."""
     word = escape(t(f"incident.state.{incident.state}"))
     by = f" · {escape(incident.acknowledged_by)}" if incident.state is IncidentState.ACKNOWLEDGED else ""
-    kind = {IncidentState.OPEN: "todo", IncidentState.ACKNOWLEDGED: "by", IncidentState.RESOLVED: "muted"}[
+    kind = {IncidentState.OPEN: "todo", IncidentState.ACKNOWLEDGED: "by", IncidentState.RESOLVED: "muted", IncidentState.CLOSED: "muted"}[
         incident.state
     ]
     return f'<span class="{kind}">{word}{by}</span>'
@@ -35,7 +35,7 @@ def handled_words(incident: Incident, t: Texts) -> str:
 def incident_lines(incidents: Sequence[Incident], works: Mapping[str, Works], t: Texts) -> str:
     """Incidents of one works, one under the other."""
     return "".join(
-        f'<a class="card sevline-{i.severity.word if i.state is not IncidentState.RESOLVED else "none"}" href="/incidents/{i.id}">'
+        f'<a class="card sevline-{i.severity.word if not i.state.is_over else "none"}" href="/incidents/{i.id}">'
         f'<span class="card-top">{severity_chip(i.severity, t)}<b>{escape(finding_title(i.kind, cause_parameter(i), t))}</b></span>'
         f'<span class="card-end"><span>{escape(day_time(to_ms(i.opened_at), works[i.works].time_zone))}</span>{handled_words(i, t)}</span></a>'
         for i in incidents
