@@ -175,9 +175,14 @@ def _running_card(desk: MaintenancePort, one: Maintenance, works: Works, refresh
             f"<small class=muted>{escape(t('maintenance.since', by=one.started_by, reason=one.reason, until=until))}</small>"
         )
 
+        by = ui.input(t("maintenance.by")).props("dense outlined maxlength=60")
+
         async def end() -> None:
+            if not (by.value or "").strip():
+                ui.notify(t("maintenance.who"), type="warning")
+                return
             try:
-                await asyncio.to_thread(desk.end, works.county, works.id, one.id, one.started_by)
+                await asyncio.to_thread(desk.end, works.county, works.id, one.id, str(by.value))
             except (StoreUnavailable, BrokerLost, NotFound) as error:
                 ui.notify(str(error), type="negative")
                 return
