@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from dashboards.web.api_compliance import compliance_router
 from dashboards.web.api_disinfection import disinfection_router
+from dashboards.web.api_duty import duty_router
 from dashboards.web.api_models import (
     AcknowledgeIn,
     CountsOut,
@@ -77,6 +78,7 @@ def build_api(console: Console) -> FastAPI:
     for router in (
         compliance_router(console),
         disinfection_router(console),
+        duty_router(console),
         quality_router(console),
         rules_router(console),
         _works(console),

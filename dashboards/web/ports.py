@@ -6,6 +6,7 @@ from typing import Protocol
 
 from dashboards.web.compliance_port import ComplianceDesk
 from dashboards.web.disinfection_port import DisinfectionDesk
+from dashboards.web.duty_port import DutyDesk
 from dashboards.web.quality_port import MaintenancePort, QualityPort
 from dashboards.web.rules_port import RulesDesk
 from qingquan.domain.findings import Finding, FindingKind
@@ -198,6 +199,7 @@ class ConsoleActions:
     ``phone_messages()`` lists what the gateway double has accepted, newest first: ``id, channel, to, text, at`` [ms].
     ``disinfection`` keeps facts, measurements by hand and advice. ``compliance`` reads figures by day and month.
     ``quality`` flags readings and scores sensors; ``maintenance`` begins and ends work on them. ``rules`` tries rules.
+    ``duty`` keeps rosters, silences and drills.
     """
 
     upload: Callable[[str, bytes, str], LabReport] | None = None
@@ -209,3 +211,4 @@ class ConsoleActions:
     quality: QualityPort | None = None
     maintenance: MaintenancePort | None = None
     rules: RulesDesk | None = None
+    duty: DutyDesk | None = None

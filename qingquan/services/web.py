@@ -27,8 +27,10 @@ from qingquan.domain.readings import Topic
 from qingquan.errors import BrokerLost, ConfigurationError, QingquanError, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.disinfection_desk import Desk
+from qingquan.services.duty_desk import RosterDesk
 from qingquan.services.lab_upload import make_uploader
 from qingquan.services.maintenance import MaintenanceDesk
+from qingquan.services.receipts import receipts_router
 from qingquan.services.redrive import Redriver, redrive_entries
 from qingquan.services.rule_orders import make_rules_desk
 from qingquan.services.rulesets import load_ruleset
@@ -82,10 +84,11 @@ def run(config: Config) -> int:
         upload=make_uploader(engine, config), lab_template=lambda: ("lab-template.xlsx", template_workbook(config.language)),
         redrive=redrive, phone_messages=_phones(config), disinfection=desk,
         compliance=StoreCompliance(engine), quality=SensorDesk(engine, series, config.clock, most_ms), maintenance=maintenance,
-        rules=make_rules_desk(config, engine, series),
+        rules=make_rules_desk(config, engine, series), duty=RosterDesk(engine, config),
     )  # fmt: skip
     console = Console(data, actions, config.clock, CountyFeed(data, config.clock), config.language, config.time_zone)
     app = build_app(console, link.lifespan)
+    app.include_router(receipts_router(engine, config))
     listening = _listening(config)
     # uvicorn raises the signal that ended it once more: it has been obeyed by then.
     for number in (signal.SIGTERM, signal.SIGINT):
