@@ -15,6 +15,7 @@ from dashboards.web.api import build_api
 from dashboards.web.layout import LANGUAGE_COOKIE, STATIC, Console
 from dashboards.web.page_compliance import compliance_page, works_compliance_page
 from dashboards.web.page_county import county_page, home_page
+from dashboards.web.page_duty import duty_page, silences_page
 from dashboards.web.page_errors import add_error_pages
 from dashboards.web.page_forms import add_forms
 from dashboards.web.page_incidents import incident_page, incidents_page
@@ -99,6 +100,14 @@ def _add_pages(console: Console) -> None:
     @ui.page("/incidents/{incident_id}")
     async def incident(request: Request, incident_id: str) -> None:
         await incident_page(console, request, incident_id)
+
+    @ui.page("/duty")
+    async def duty(request: Request) -> None:
+        await duty_page(console, request)
+
+    @ui.page("/silences")
+    async def silences(request: Request) -> None:
+        await silences_page(console, request)
 
     @ui.page("/messages")
     async def messages(request: Request) -> None:

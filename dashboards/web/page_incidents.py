@@ -11,6 +11,7 @@ from nicegui import ui
 
 from dashboards.web.chart import HOUR, Span
 from dashboards.web.disinfection_parts import incident_verdict
+from dashboards.web.incident_plan import drill_box, plan_block, read_plan
 from dashboards.web.incident_words import facts, finding_rows, history, message_rows, place_words, title_block
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts, simulated_chip
 from dashboards.web.marks import severity_chip
@@ -76,6 +77,7 @@ def _filter_links(chosen: str, region: str, t: Texts) -> str:
         f"{escape(words.get(name) or t(f'incident.state.{name}'))}</a>"
         for name in _FILTERS
     )
+    links += f'<a href="/duty">{escape(t("duty.title"))}</a><a href="/silences">{escape(t("silence.title"))}</a>'
     return f'<nav class="windows" aria-label="{escape(t("incident.filter_state"))}">{links}</nav>'
 
 
@@ -176,8 +178,14 @@ async def incident_page(console: Console, request: Request, given_id: str) -> No
             with ui.element("aside").classes("works-side"):
                 box = ui.element("section").classes("panel ack")
                 _acknowledge_box(console, box, request, shown, tz, t)
+                plan = html(
+                    plan_block(await asyncio.to_thread(read_plan, console, incident_id, t.language), tz, t),
+                    "panel plan",
+                    "section",
+                )
                 past = html(history(shown.events, tz, t), "panel", "section")
                 sent = html(message_rows(shown.messages, tz, t), "panel", "section")
+                drill_box(console, shown.incident, t)
 
     async def refresh() -> None:
         nonlocal shown
@@ -188,9 +196,12 @@ async def incident_page(console: Console, request: Request, given_id: str) -> No
         if latest is None or shown is None or latest == shown:
             return
         top.set_content(title_block(latest.incident, latest.works, latest.findings, t))
-        about.set_content(incident_verdict(latest.incident, t) + facts(latest.incident, latest.works, latest.findings, t))
+        about.set_content(
+            incident_verdict(latest.incident, t) + facts(latest.incident, latest.works, latest.findings, t)
+        )
         judged.set_content(finding_rows(latest.findings, tz, t))
         past.set_content(history(latest.events, tz, t))
+        plan.set_content(plan_block(await asyncio.to_thread(read_plan, console, incident_id, t.language), tz, t))
         sent.set_content(message_rows(latest.messages, tz, t))
         if latest.incident.state is not shown.incident.state:
             _acknowledge_box(console, box, request, latest, tz, t)
