@@ -42,6 +42,7 @@ __all__ = [
 
 TRUE, FALSE, HELD = 1, 0, -1
 PASS = 1
+ALWAYS = 2**62
 PLAIN, RATIO, DIFFERENCE = 0, 1, 2
 INSTANT, MEAN = 0, 1
 NODE_LEAF, NODE_ALL, NODE_ANY = 0, 1, 2
@@ -59,24 +60,24 @@ def feeds(leaf_facts, first, count, i):
 
 
 @compiled
-def _bucket(f, zones, t):
-    """Number of the clock hour or day at the works that ``t`` lies in, or of the coverage window."""
-    if f.basis == INSTANT:
-        return t // f.window_ms
+def _roll(f, s, zones, t):
+    """Go over to the bucket ``t`` lies in: the clock hour or day at the works, or a coverage window."""
+    if t < s.until:
+        return
     offset = 0
-    for row in range(f.zone_first, f.zone_first + f.zone_count):
-        if zones[row].since <= t:
-            offset = zones[row].offset_ms
-    return (t + offset) // f.window_ms
-
-
-@compiled
-def _roll(f, s, bucket):
-    """Close the buckets before ``bucket``."""
+    changes_at = ALWAYS
+    if f.basis == MEAN:
+        for row in range(f.zone_first, f.zone_first + f.zone_count):
+            if zones[row].since <= t:
+                offset = zones[row].offset_ms
+            else:
+                changes_at = min(changes_at, zones[row].since)
+    bucket = (t + offset) // f.window_ms
+    # A change of the clock may end an hour or a day early.
+    s.until = min((bucket + 1) * f.window_ms - offset, changes_at)
     if s.bucket == NEVER or bucket <= s.bucket:
         return
-    follows = bucket == s.bucket + 1
-    s.before = s.count if follows else 0
+    s.before = s.count if bucket == s.bucket + 1 else 0
     if f.basis == MEAN:
         s.done_bucket = s.bucket
         s.done_share = min(1.0, s.count / f.expected)
@@ -94,13 +95,16 @@ def _is_new(series, slot, used):
 
 @compiled
 def _take_leaf(f, s, zones, series, i, t):
-    bucket = _bucket(f, zones, t)
-    _roll(f, s, bucket)
+    _roll(f, s, zones, t)
     if i != f.slot_a and i != f.slot_b:
         return
     if s.begin == NEVER:
         s.begin = t
-        s.bucket = bucket
+        s.until = NEVER
+        s.bucket = NEVER + 1
+        _roll(f, s, zones, t)
+        s.done_bucket = NEVER
+        s.done_value = np.nan
     if not (_is_new(series, f.slot_a, s.used_a) and _is_new(series, f.slot_b, s.used_b)):
         return
     a = f.const_a
@@ -139,19 +143,12 @@ def _share(f, s, t):
     """Share of the readings expected in the window up to ``t`` that came: whole buckets slide out in proportion."""
     if s.begin == NEVER:
         return 0.0
-    bucket = t // f.window_ms
-    part = (t - bucket * f.window_ms) / f.window_ms
-    if bucket == s.bucket:
-        came = s.before * (1.0 - part) + s.count
-    elif bucket == s.bucket + 1:
-        came = s.count * (1.0 - part)
-    else:
-        came = 0.0
     # Before a signal's first reading nothing was expected of it.
     span = t - s.begin
     if span < f.window_ms:
         return (s.before + s.count) / (1.0 + span / f.window_ms * f.expected)
-    return came / f.expected
+    part = (t - s.until + f.window_ms) / f.window_ms
+    return (s.before * (1.0 - part) + s.count) / f.expected
 
 
 @compiled
@@ -170,7 +167,7 @@ def value_of(f, s):
 
 
 @compiled
-def _weigh_leaf(f, s, zones, series_facts, series, t, bound):
+def _weigh_leaf(f, s, series_facts, series, t, bound):
     """A comparison and why it is unknown, if it is."""
     if t < f.valid_from or t >= f.valid_to:
         return FALSE, CAUSE_NONE
@@ -179,7 +176,7 @@ def _weigh_leaf(f, s, zones, series_facts, series, t, bound):
         if not is_whole and (s.begin == NEVER or t - s.begin < 2 * f.window_ms):
             # The first whole hour or day is not over yet: that is no fault.
             return HELD, CAUSE_NONE
-        if s.done_bucket == NEVER or _bucket(f, zones, t) != s.done_bucket + 1:
+        if s.done_bucket == NEVER or s.bucket != s.done_bucket + 1:
             return HELD, CAUSE_SILENT
         if s.done_share < f.min_share or np.isnan(s.done_value):
             return HELD, CAUSE_DIVISION if s.has_failed else CAUSE_COVERAGE
@@ -199,7 +196,7 @@ def _weigh_leaf(f, s, zones, series_facts, series, t, bound):
 
 
 @compiled
-def weigh(leaf_facts, leaves, nodes, zones, leaf_first, node_first, node_count, series_facts, series, t, is_clearing):
+def weigh(leaf_facts, leaves, nodes, leaf_first, node_first, node_count, series_facts, series, t, is_clearing):
     """Whether a program holds at ``t``, and the worst cause among its unknown leaves.
 
     ``is_clearing`` compares with the bounds for clearing. The stack of three-valued results is two bits each of one number, so
@@ -212,7 +209,7 @@ def weigh(leaf_facts, leaves, nodes, zones, leaf_first, node_first, node_count, 
         if node.operation == NODE_LEAF:
             f = leaf_facts[leaf_first + node.operand]
             bound = f.clear_bound if is_clearing else f.bound
-            found, cause = _weigh_leaf(f, leaves[leaf_first + node.operand], zones, series_facts, series, t, bound)
+            found, cause = _weigh_leaf(f, leaves[leaf_first + node.operand], series_facts, series, t, bound)
             worst = max(worst, cause)
         else:
             decisive = TRUE if node.operation == NODE_ANY else FALSE

@@ -540,48 +540,29 @@ def _judge_compounds(p, c, works, w, ws, i, t, events, n):
         f = compounds[number]
         if not compound.feeds(leaf_facts, f.leaf_first, f.leaf_count, i):
             continue
-        ws.stirred = 1
         compound.take(leaf_facts, leaves, zones, f.leaf_first, f.leaf_count, series, i, t)
         condition, cause = compound.weigh(
-            leaf_facts, leaves, nodes, zones, f.leaf_first, f.node_first, f.node_count, series_facts, series, t, False
+            leaf_facts, leaves, nodes, f.leaf_first, f.node_first, f.node_count, series_facts, series, t, False
         )
-        if f.clear_count > 0:
+        k = f.timer
+        # The usual reading: nothing holds, nothing begins to.
+        if condition == FALSE and timers[k].pending == NEVER and timers[k + 1].pending == NEVER:
+            continue
+        ws.stirred = 1
+        is_clear = False
+        if timers[k].firing != NEVER and condition == FALSE:
+            has_own = f.clear_count > 0
+            first, count = (f.clear_first, f.clear_count) if has_own else (f.node_first, f.node_count)
             cleared, _ = compound.weigh(
-                leaf_facts,
-                leaves,
-                nodes,
-                zones,
-                f.leaf_first,
-                f.clear_first,
-                f.clear_count,
-                series_facts,
-                series,
-                t,
-                False,
+                leaf_facts, leaves, nodes, f.leaf_first, first, count, series_facts, series, t, not has_own
             )
-            is_clear = cleared == TRUE
-        else:
-            cleared, _ = compound.weigh(
-                leaf_facts,
-                leaves,
-                nodes,
-                zones,
-                f.leaf_first,
-                f.node_first,
-                f.node_count,
-                series_facts,
-                series,
-                t,
-                True,
-            )
-            is_clear = cleared == FALSE
+            is_clear = cleared == (TRUE if has_own else FALSE)
         lead = f.leaf_first + f.lead
         value = compound.value_of(leaf_facts[lead], leaves[lead])
         direction = 1 if leaf_facts[lead].is_above else -1
         is_sample = f.sample_slot < 0 or f.sample_slot == i
-        k = f.timer
         n = _step(timer_facts, timers, k, condition, is_clear, is_sample, t, value, direction, works, events, n)
-        unknown = TRUE if condition == HELD else FALSE
+        unknown = TRUE if condition == HELD and cause != compound.CAUSE_NONE else FALSE
         # What made it unknown first is told, not what followed from it.
         why = float(cause) if timers[k + 1].pending == NEVER else -1.0
         n = _step(timer_facts, timers, k + 1, unknown, True, True, t, why, 1, works, events, n)

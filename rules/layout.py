@@ -241,6 +241,7 @@ LEAF_STATE = np.dtype(
         ("value", np.float64),
         ("begin", np.int64),
         ("bucket", np.int64),
+        ("until", np.int64),  # when it ends
         ("count", np.int32),
         ("before", np.int32),  # count of the bucket before
         ("total", np.float64),

@@ -64,7 +64,7 @@ def new_state(plan: Plan) -> State:
     units["since"] = NEVER
     units["sound_at"] = NEVER
     leaves = np.zeros(len(plan.compounds.leaves), LEAF_STATE)
-    for name in ("used_a", "used_b", "begin", "bucket", "done_bucket"):
+    for name in ("used_a", "used_b", "begin", "bucket", "until", "done_bucket"):
         leaves[name] = NEVER
     leaves["value"] = leaves["done_value"] = np.nan
     works = np.zeros(len(plan.works), WORKS_STATE)

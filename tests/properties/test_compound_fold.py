@@ -14,7 +14,7 @@ from qingquan.domain.works import PointKind, SamplingPoint
 from qingquan.standards.loader import load_standards
 from qingquan.testing.engine import MINUTE, START, Account, Row, make_works
 from rules import compound
-from rules.layout import LEAF_FACTS, LEAF_STATE, NEVER, NODE, SERIES_FACTS, SERIES_STATE, ZONE
+from rules.layout import LEAF_FACTS, LEAF_STATE, NEVER, NODE, SERIES_FACTS, SERIES_STATE
 from rules.plan import Plan, compile_plan
 from rules.ruleset import parse_ruleset
 
@@ -164,7 +164,5 @@ def run(nodes: list[tuple[int, int]], parts: tuple[int, ...]) -> int:
         series[n]["last_t"] = NEVER if part == compound.HELD else 0
         states[n]["value"] = VALUES[part] or 0.0
     program = np.array(nodes, NODE)
-    found, _ = compound.weigh(
-        facts, states, program, np.zeros(0, ZONE), 0, 0, len(nodes), series_facts, series, 500, False
-    )
+    found, _ = compound.weigh(facts, states, program, 0, 0, len(nodes), series_facts, series, 500, False)
     return int(found)

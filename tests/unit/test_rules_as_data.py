@@ -230,3 +230,48 @@ def test_no_ruleset_file_brings_a_traceback(tmp_path: Path) -> None:
     for text in ("", "[", "rule = 5", "[[rule]]", "[[rule]]\nwhen = 5", 'version = "x"\n[rule]\nid = 3'):
         with pytest.raises(ConfigurationError):
             ruleset_of_text(text, "my.toml")
+
+
+MEAN = (
+    '\nparameter = "turbidity"\nabove = 1.0\naverage = "{average}"\nfor_min = 0\nclear_for_min = 0\nclear_samples = 1\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("average", "start", "series", "findings"),
+    [
+        # Begins in the middle of an hour: the first whole one is 09:00 to 10:00, known at 10:00, over at 11:00.
+        ("hour", "08:49:00", "5x71 0.4x140", [(71, 131)]),
+        # Half an hour without readings is below the coverage asked for: unknown, not compliant and not exceeding.
+        ("hour", "08:00:00", "5x20 _x30 5x10 0.4x120", []),
+        # A day counts by the clock of the works: midnight in China, not in Greenwich.
+        ("day", "00:00:00", "2+0.001x1440 0.3+0.0005x1500", [(1440, 2880)]),
+    ],
+)
+def test_means_are_of_whole_hours_and_days_of_the_works_clock(
+    average: str, start: str, series: str, findings: list[tuple[int, int]]
+) -> None:
+    wanted = ", ".join(f'{{ rule = "mine", from_min = {a}, to_min = {b}, kind = "exceedance" }}' for a, b in findings)
+    text = f"""
+[[test]]
+name = "mean"
+start = 2026-06-01T{start}+08:00
+findings = [{wanted}]
+expect = [ {{ at_min = 0, rule = "mine", state = "quiet" }} ]
+input = {{ "outlet/turbidity" = "{series}" }}
+"""
+    (result,) = run_tests(DEFAULT + RULE + MEAN.format(average=average), "my.toml", [(text, "tests.toml")])
+    assert result.failures == ()
+
+
+def test_a_division_by_zero_is_counted_and_said_and_no_pass() -> None:
+    rule = 'for_min = 5\nunknown_for_min = 10\nwhen = { ratio = ["turbidity", "flow"], above = 1 }'
+    text = """
+[[test]]
+name = "no flow"
+input = { "outlet/turbidity" = "0.5x60", "outlet/flow" = "8x20 0x40" }
+expect = [ { at_min = 19, rule = "mine", state = "quiet" }, { at_min = 40, rule = "mine", state = "not evaluated" } ]
+findings = [ { rule = "mine", from_min = 20, kind = "not_evaluated" } ]
+"""
+    (result,) = run_tests(DEFAULT + RULE + rule, "my.toml", [(text, "tests.toml")])
+    assert result.failures == ()
