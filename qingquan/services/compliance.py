@@ -67,9 +67,15 @@ _log = structlog.get_logger("compliance")
 
 
 class ComplianceWorker:
-    """Works marks off. Its methods block; each may be repeated after `StoreUnavailable`."""
+    """Works marks off. Its methods block; each may be repeated after `StoreUnavailable`.
 
-    def __init__(self, config: Config, engine: Engine, series: SeriesReader) -> None:
+    ``goes_on`` is asked before every batch: a long list of marks must neither look like a hang nor delay a stop.
+    """
+
+    def __init__(
+        self, config: Config, engine: Engine, series: SeriesReader, goes_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._goes_on = goes_on
         self._clock = config.clock
         self._engine = engine
         self._series = series
@@ -113,6 +119,8 @@ class ComplianceWorker:
         """Reckon all marked days whose readings the store holds; how many."""
         done = 0
         for part in self._parts():
+            if not self._goes_on():
+                break
             done += self._reckon(part)
         return done
 
@@ -244,12 +252,17 @@ def serve(config: Config, engine: Engine, series: SeriesReader, stop: threading.
     """The service without signal handling: again and again, patiently while a store does not answer."""
     worker: ComplianceWorker | None = None
     pause_s = PAUSE_S
+
+    def goes_on() -> bool:
+        beat(config, "compliance")
+        return not stop.is_set()
+
     while not stop.is_set():
         beat(config, "compliance")
         try:
             if worker is None:
                 check_schema(engine)
-                worker = ComplianceWorker(config, engine, series)
+                worker = ComplianceWorker(config, engine, series, goes_on)
                 _log.info("compliance_started")
             began = time.monotonic()
             if done := worker.step():

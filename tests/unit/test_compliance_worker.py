@@ -262,3 +262,11 @@ def test_marks_are_read_back_by_day_first(system: System) -> None:
     with writing(system.engine) as connection:
         mark_dirty(connection, [DirtyDay(COUNTY, "B", "2026-05-02"), DirtyDay(COUNTY, "A", DAY)])
         assert [mark.works for mark in dirty_days(connection, 5)] == ["B", "A"]
+
+
+def test_a_stop_is_heeded_between_batches_and_nothing_is_lost(system: System) -> None:
+    stopped = ComplianceWorker(Config(), system.engine, system.store, lambda: False)
+    assert stopped.step() == 0
+    assert system.waiting() > 0
+    assert system.worker.step() > 0
+    assert system.waiting() == 0
