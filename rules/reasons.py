@@ -58,7 +58,8 @@ class _Facts:
     def cause(self) -> str:
         """Why a rule cannot be evaluated."""
         found = str(self._finding.evidence.get(CAUSE, ""))
-        return _CAUSES["en" if self._english else "zh"].get(found, found)
+        unknown = "cause not known any more" if self._english else "原因已无记录"
+        return _CAUSES["en" if self._english else "zh"].get(found, found or unknown)
 
     @property
     def loss(self) -> str:

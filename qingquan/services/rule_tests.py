@@ -24,6 +24,7 @@ from qingquan.errors import ConfigurationError
 from qingquan.services.rulesets import SHIPPED, ruleset_of_text, ruleset_table, ruleset_text
 from qingquan.services.toml_lines import lines_of
 from qingquan.standards.loader import load_standards
+from qingquan.standards.profiles import load_profiles
 from rules.engine import UNIT_STATES, evaluate, open_findings
 from rules.plan import Plan, compile_plan
 from rules.ruleset import Ruleset
@@ -141,7 +142,7 @@ def read_tests(text: str, where: str, ruleset: Ruleset) -> list[RuleTest]:
 def run_test(test: RuleTest, ruleset: Ruleset) -> TestResult:
     """Judge the series step by step and compare."""
     tables = load_standards()
-    plan = compile_plan([test.works], tables.parameters, tables.limits, ruleset)
+    plan = compile_plan([test.works], tables.parameters, load_profiles().binding, ruleset)
     run = _Run(test, plan, tables.parameters)
     failures: list[str] = []
     for wanted in sorted(test.expect, key=lambda one: float(one["at_min"])):
