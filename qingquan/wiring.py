@@ -48,6 +48,7 @@ SERVICES: dict[str, Callable[[Config], int]] = {
     "evaluator": _imported("evaluator"),
     "recorder": _imported("recorder"),
     "alerter": _imported("alerter"),
+    "detector": _imported("detector"),
     "compliance": _imported("compliance"),
     "adviser": _imported("adviser"),
     "web": _imported("web"),

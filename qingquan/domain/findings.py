@@ -43,6 +43,7 @@ class FindingKind(StrEnum):
     COMPOUND = "compound"
     NOT_EVALUATED = "not_evaluated"
     RESIDUAL_FALLING = "residual_falling"
+    WATER_EVENT = "water_event"
 
 
 class DisinfectionState(StrEnum):

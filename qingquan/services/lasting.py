@@ -18,7 +18,14 @@ __all__ = ["JUDGED_KINDS", "reconciled"]
 JUDGED_KINDS = tuple(
     kind
     for kind in FindingKind
-    if kind not in (FindingKind.STALE, FindingKind.NEVER_SEEN, FindingKind.LAB_EXCEEDANCE, FindingKind.RESIDUAL_FALLING)
+    if kind
+    not in (
+        FindingKind.STALE,
+        FindingKind.NEVER_SEEN,
+        FindingKind.LAB_EXCEEDANCE,
+        FindingKind.RESIDUAL_FALLING,
+        FindingKind.WATER_EVENT,
+    )
 )
 """Kinds that the fold opens and closes."""
 

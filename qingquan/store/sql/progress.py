@@ -8,19 +8,22 @@ from qingquan.store.sql.schema import counter, evaluator_progress
 from qingquan.store.sql.statements import insert_or_update
 
 __all__ = [
+    "DETECTOR_PARTITION",
     "RECORDER_PARTITION",
     "SNAPSHOT_PARTITION",
     "add_counts",
     "applied_sequence",
     "counts",
     "rewind_applied_sequences",
+    "rewind_detector",
     "set_applied_sequence",
 ]
 
-# Rows of `evaluator_progress` beside the partitions, which count from 0: how far the recorder has come, and how far the
+# Rows of `evaluator_progress` beside the partitions, which count from 0: how far the recorder has come, how far the detector of events, and how far the
 # evaluator's snapshots reach.
 RECORDER_PARTITION = -1
 SNAPSHOT_PARTITION = -2
+DETECTOR_PARTITION = -3
 
 
 def applied_sequence(connection: Connection, partition: int) -> int:
@@ -41,6 +44,13 @@ def rewind_applied_sequences(connection: Connection, sequence: int) -> None:
     table = evaluator_progress
     ours = or_(table.c.partition >= 0, table.c.partition == SNAPSHOT_PARTITION)
     connection.execute(update(table).where(ours, table.c.sequence > sequence).values(sequence=sequence))
+
+
+def rewind_detector(connection: Connection, sequence: int) -> None:
+    """Take back the detector's progress beyond ``sequence``, for the same reason."""
+    table = evaluator_progress
+    query = update(table).where(table.c.partition == DETECTOR_PARTITION, table.c.sequence > sequence)
+    connection.execute(query.values(sequence=sequence))
 
 
 def add_counts(connection: Connection, increments: Mapping[str, int]) -> None:

@@ -1,0 +1,277 @@
+"""The detector: a fold of its own over the reading log that writes advisory findings of sudden changes.
+
+It shares nothing with the evaluator but the log, so it never delays judging. Findings and position commit together, after the
+state as of that position is on disk: whatever is killed, the log is read again from there and no finding doubles. It
+alerts nobody: findings are for the pages, minor at most, and no incident is opened.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import numpy as np
+import structlog
+from sqlalchemy import Engine
+
+from ingest.decode import Decoder, PointDirectory
+from qingquan.clock import to_ms
+from qingquan.config import Config
+from qingquan.domain.findings import Finding, FindingKind, Severity, finding_id
+from qingquan.domain.flags import Flag
+from qingquan.domain.readings import LogMessage, QuarantineReason, ReadingBatch, SeriesCatalog, SeriesKey
+from qingquan.errors import StoreUnavailable
+from qingquan.services.alive import beat
+from qingquan.services.detector_snapshot import DetectorSnapshots
+from qingquan.services.detector_watch import Advice, WorksKey, advice_of, watched
+from qingquan.services.event_shapes import known_name
+from qingquan.standards.loader import load_standards
+from qingquan.store.ports import SeriesReader
+from qingquan.store.reading_log import LogReader, ReadingLog
+from qingquan.store.series.opening import open_series_reader
+from qingquan.store.sql.engine import check_schema, open_database, reading, writing
+from qingquan.store.sql.findings import open_findings, upsert_findings
+from qingquan.store.sql.progress import (
+    DETECTOR_PARTITION,
+    add_counts,
+    applied_sequence,
+    rewind_detector,
+    set_applied_sequence,
+)
+from qingquan.store.sql.register import load_works, register_version
+from rules.events.live import EventChange, LivePlan, LiveReadings, LiveState, fold_readings
+
+__all__ = ["EVENT_RULE", "Detector", "run"]
+
+EVENT_RULE = "water_event"
+RULE_VERSION = "1"
+BATCH_MESSAGES = 20_000
+COMMIT_EVERY_S = 5.0
+POLL_S = 3.0
+PAUSE_S = 1.0
+FOR_EVER_S = 1e9
+_UNREGISTERED = {QuarantineReason.UNKNOWN_WORKS, QuarantineReason.UNKNOWN_POINT}
+_log = structlog.get_logger("detector")
+
+
+class Detector:
+    """Folds messages and commits what came of them. Its methods block."""
+
+    def __init__(self, config: Config, engine: Engine, series: SeriesReader | None = None) -> None:
+        self._engine, self._series = engine, series
+        self._catalog = SeriesCatalog()
+        self._parameters = load_standards().parameters
+        self._decoder = Decoder(
+            PointDirectory([]), self._catalog, self._parameters,
+            earliest_ms=to_ms(datetime(config.earliest_accepted_year, 1, 1, tzinfo=UTC)),
+            future_tolerance_ms=config.future_tolerance_s * 1000,
+        )  # fmt: skip
+        self._snapshots = DetectorSnapshots(config.data_path / "snapshots" / "detector")
+        self._plan, self._state = LivePlan([]), LiveState(LivePlan([]))
+        self._places = np.empty((0, 2), np.int64)
+        self._register_version, self._poll_due = -1, 0.0
+        self._late_after = np.empty(0, np.int64)
+        self._advice: Advice | None = None
+        self._changes: dict[tuple[tuple[str, str, str], int], EventChange] = {}
+        self._counted = 0
+        self.covered = 0
+
+    def resume(self) -> int:
+        """Take up state and position; the log sequence that is covered."""
+        self._follow(is_due=True)
+        with reading(self._engine) as connection:
+            self.covered = applied_sequence(connection, DETECTOR_PARTITION)
+        found = self._snapshots.load(self.covered, self._plan)
+        if found is not None:
+            self._state = found
+        elif self.covered:
+            _log.warning("detector_learns_anew", covered=self.covered)
+        self._counted = self._state.overtaken
+        return self.covered
+
+    def go_back(self, covered: int) -> None:
+        """Another log has begun: forget the position."""
+        self._state = LiveState(self._plan)
+        self.covered = covered
+        with writing(self._engine) as connection:
+            rewind_detector(connection, covered)
+
+    def fold(self, messages: Sequence[LogMessage]) -> None:
+        """Judge messages; nothing is written before `commit`."""
+        self._follow(is_due=time.monotonic() >= self._poll_due)
+        decoded = self._decoder.decode(messages)
+        if any(one.reason in _UNREGISTERED for one in decoded.quarantined) and self._follow(is_due=True):
+            decoded = self._decoder.decode(messages)
+        advice = self._advice
+        if len(decoded.batch) and advice is not None:
+            now = int(decoded.batch.received_at.max())
+            for change in fold_readings(
+                self._readings(decoded.batch),
+                self._state,
+                self._plan,
+                now,
+                advice.held,
+                self._late_after,
+                advice.thresholds,
+            ):
+                self._changes[change.key, change.start] = change
+        self.covered = messages[-1].sequence
+
+    def commit(self) -> int:
+        """Write state, findings and position; how many findings. May be repeated after `StoreUnavailable`."""
+        self._snapshots.save(self.covered, self._state, self._plan)
+        findings = [self._finding(change) for change in self._changes.values()]
+        now = int(time.time() * 1000)
+        with writing(self._engine) as connection:
+            if set_applied_sequence(connection, DETECTOR_PARTITION, self.covered):
+                findings += self._orphans(open_findings(connection, [FindingKind.WATER_EVENT]), findings)
+                upsert_findings(connection, findings, now)
+                add_counts(connection, {"detector.overtaken": self._state.overtaken - self._counted})
+        self._counted = self._state.overtaken
+        self._changes.clear()
+        self._snapshots.keep(self.covered)
+        return len(findings)
+
+    def _orphans(self, stored: Sequence[Finding], said: Sequence[Finding]) -> list[Finding]:
+        """Events that last in the database but not in the state (register changed, state lost): ended where last seen."""
+        lasting = {
+            (self._plan.points[n].key, int(self._state.points[n]["start"]))
+            for n in np.flatnonzero(self._state.points["start"] > 0).tolist()
+        }
+        ids = {one.id for one in said}
+        left = [
+            one
+            for one in stored
+            if one.id not in ids and ((one.county, one.works, one.point), one.start) not in lasting
+        ]
+        return [_with_end(one) for one in left]
+
+    def _readings(self, batch: ReadingBatch) -> LiveReadings:
+        known = len(self._places)
+        if known < len(self._catalog):
+            keys = [self._catalog.key(n) for n in range(known, len(self._catalog))]
+            more = np.array([self._plan.place(key[:3], key.parameter) for key in keys], np.int64).reshape(-1, 2)
+            self._places = np.concatenate((self._places, more))
+        place = self._places[batch.series]
+        usable = (
+            (place[:, 0] >= 0) & (batch.flag != Flag.FAIL) & (batch.flag != Flag.MISSING) & np.isfinite(batch.value)
+        )
+        return LiveReadings(place[usable, 0], place[usable, 1], batch.observed_at[usable], batch.value[usable])
+
+    def _follow(self, *, is_due: bool) -> bool:
+        """Take a changed register, and what the database says; whether the register had changed."""
+        if not is_due:
+            return False
+        self._poll_due = time.monotonic() + POLL_S
+        with reading(self._engine) as connection:
+            version = register_version(connection)
+            is_changed = version != self._register_version
+            if is_changed:
+                works = load_works(connection)
+                plan = watched(works, self._parameters)
+                self._state = self._state.carried(self._plan, plan)
+                self._plan, self._places, self._register_version = plan, np.empty((0, 2), np.int64), version
+                self._decoder.replace_directory(PointDirectory(works))
+                by_key = {(one.county, one.id): one for one in works}
+                self._late_after = np.zeros(max(plan.works, 1), np.int64)
+                for point in plan.points:
+                    self._late_after[point.works] = by_key[point.key[:2]].lateness_s * 1000
+            self._advice = advice_of(connection, self._plan)
+        return is_changed
+
+    def _finding(self, change: EventChange) -> Finding:
+        county, works, point = change.key
+        is_silent, name = self._said_of((county, works), change)
+        behind = [code for code, _ in change.contributors]
+        evidence: dict[str, float | int | str] = {"contributors": ";".join(behind), **_shares(change.contributors)}
+        evidence |= {"known": name} if name else {}
+        evidence |= {"silent": 1} if is_silent else {}
+        evidence |= {"disinfection_not_ok": 1} if change.held else {}
+        return Finding(
+            id=finding_id(FindingKind.WATER_EVENT, EVENT_RULE, SeriesKey(county, works, point, ""), change.start),
+            kind=FindingKind.WATER_EVENT, severity=Severity.INFO if is_silent or name or change.late else Severity.MINOR,
+            county=county, works=works, point=point, parameter="", start=change.start, end=change.end,
+            evidence_at=change.evidence_at, extreme=round(change.peak, 3), limit=1.0, clause="", rule=EVENT_RULE,
+            rule_version=RULE_VERSION, reason=_reason(self._parameters, behind, name), late=change.late, evidence=evidence,
+        )  # fmt: skip
+
+    def _said_of(self, key: WorksKey, change: EventChange) -> tuple[bool, str]:
+        """Whether the works' detector is silent, and the name of a known benign event that this one looks like."""
+        advice = self._advice
+        if advice is None:
+            return False, ""
+        known = [one for one in advice.known.get(key, ()) if one.point == change.key[2]]
+        if change.end is None or not known or self._series is None:
+            return key in advice.silent, ""
+        try:
+            name = known_name(self._series, known, change, advice.disinfection.get(key, ""))
+        except StoreUnavailable as error:
+            # Unnamed is the safe side: it is shown as any other event.
+            _log.warning("patterns_not_compared", why=str(error))
+            name = ""
+        return key in advice.silent, name
+
+
+def _shares(contributors: Sequence[tuple[str, float]]) -> Mapping[str, float]:
+    return {f"share.{code}": share for code, share in contributors}
+
+
+def _reason(parameters: Mapping[str, object], behind: Sequence[str], name: str) -> str:
+    words = "、".join(getattr(parameters[code], "name_zh", code) for code in behind)
+    return f"{words}突变，与已知的“{name}”相似" if name else f"{words}突变（提示，请核实）"
+
+
+def _with_end(finding: Finding) -> Finding:
+    values = {name: getattr(finding, name) for name in Finding.__slots__}
+    return Finding(**{**values, "end": finding.evidence_at})
+
+
+def run(config: Config) -> int:
+    """Run until SIGTERM or SIGINT; exit status 0. Raises `ConfigurationError` where the schema is not this version's."""
+    asyncio.run(_serve(config))
+    return 0
+
+
+async def _serve(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    engine = open_database(config.sql_url)
+    series = open_series_reader(config)
+    try:
+        while not stop.is_set():
+            try:
+                await asyncio.to_thread(check_schema, engine)
+                async with await ReadingLog.connect(config, name="detector", wait_s=FOR_EVER_S) as log:
+                    await _follow_log(config, Detector(config, engine, series), log, stop)
+            except StoreUnavailable as error:
+                # The state in memory is dropped; what was committed is read again.
+                _log.warning("store_unavailable", why=str(error))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), PAUSE_S)
+    finally:
+        series.close()
+        engine.dispose()
+
+
+async def _follow_log(config: Config, detector: Detector, log: ReadingLog, stop: asyncio.Event) -> None:
+    covered = await asyncio.to_thread(detector.resume)
+    if covered > await log.last_sequence():
+        covered = 0
+        await asyncio.to_thread(detector.go_back, covered)
+    reader: LogReader = log.reader(covered + 1)
+    _log.info("detector_started", covered=covered)
+    committed, due = covered, time.monotonic() + COMMIT_EVERY_S
+    while not stop.is_set():
+        messages = await reader.fetch(BATCH_MESSAGES, 0.5)
+        if messages:
+            await asyncio.to_thread(detector.fold, messages)
+        if detector.covered > committed and time.monotonic() >= due:
+            await asyncio.to_thread(detector.commit)
+            committed, due = detector.covered, time.monotonic() + COMMIT_EVERY_S
+        beat(config, "detector")
+    if detector.covered > committed:
+        await asyncio.to_thread(detector.commit)

@@ -1,0 +1,92 @@
+"""What the detector takes from the database: which points to watch, where disinfection is not OK, what marks and people say."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection
+
+from qingquan.domain.findings import DisinfectionState
+from qingquan.domain.parameters import Parameter, ParameterKind
+from qingquan.domain.works import Works
+from qingquan.standards.event_floors import load_event_floors
+from qingquan.store.sql.events import EventMark, EventSwitch, KnownEvent, list_marks, list_patterns, switches
+from qingquan.store.sql.state import load_works_states
+from rules.events.detector import SeriesFloor
+from rules.events.live import LivePlan, WatchedPoint
+from rules.events.marks import Mark, MarkVerdict, calibrated_threshold, is_silenced
+
+__all__ = ["LEAST_SERIES", "Advice", "WorksKey", "advice_of", "detector_says", "watched"]
+
+LEAST_SERIES = 2
+"""A point with fewer quality series is not watched: nothing could bear out what one instrument says."""
+
+OPERATIONS = ("flow", "sample_flow")
+"""Parameters whose start after a stop excuses changes (`rules.events.operations`)."""
+
+WorksKey = tuple[str, str]
+
+
+def watched(works: Sequence[Works], parameters: Mapping[str, Parameter]) -> LivePlan:
+    """Points with at least `LEAST_SERIES` expected quality parameters, and the flows of their works."""
+    floors = load_event_floors()
+    points: list[WatchedPoint] = []
+    number = 0
+    for one in works:
+        before = len(points)
+        for point in one.points:
+            codes = [code for code in point.parameters if code in parameters]
+            quality = tuple(code for code in codes if parameters[code].kind is ParameterKind.QUALITY)
+            operations = tuple(code for code in codes if code in OPERATIONS)
+            if len(quality) < LEAST_SERIES:
+                # Its flows still say when the pump of the works starts.
+                quality = ()
+            if quality or operations:
+                noise = tuple(SeriesFloor(floors[code].floor, floors[code].relative) for code in quality)
+                points.append(WatchedPoint((one.county, one.id, point.id), number, quality, noise, operations))
+        number += len(points) > before
+    return LivePlan(points)
+
+
+def detector_says(marks: Sequence[EventMark], switch: EventSwitch | None) -> tuple[float, bool]:
+    """Threshold of a works, and whether its detector is silent: a person's word first, else the verdicts given since then."""
+    taken = [Mark(one.marked_at, one.peak, MarkVerdict(one.verdict)) for one in marks]
+    threshold = calibrated_threshold(taken)
+    if switch is None:
+        return threshold, is_silenced(taken)
+    if switch.is_silent is not None and switch.is_silent:
+        return threshold, True
+    return threshold, is_silenced([mark for mark in taken if mark.marked_at > switch.since])
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the database says at one time; arrays by works and points of the plan."""
+
+    held: npt.NDArray[np.bool_]
+    thresholds: npt.NDArray[np.float64]
+    silent: frozenset[WorksKey]
+    disinfection: Mapping[WorksKey, str]
+    known: Mapping[WorksKey, tuple[KnownEvent, ...]]
+
+
+def advice_of(connection: Connection, plan: LivePlan) -> Advice:
+    """Read it."""
+    disinfection = {(one.county, one.works): str(one.disinfection) for one in load_works_states(connection)}
+    marks, by_hand = list_marks(connection), switches(connection)
+    says = {key: detector_says(marks.get(key, ()), by_hand.get(key)) for key in {*marks, *by_hand}}
+    known: dict[WorksKey, tuple[KnownEvent, ...]] = {}
+    for pattern in list_patterns(connection):
+        key = (pattern.county, pattern.works)
+        known[key] = (*known.get(key, ()), pattern)
+    held = np.zeros(max(plan.works, 1), np.bool_)
+    thresholds = np.ones(len(plan.points))
+    for n, point in enumerate(plan.points):
+        key = point.key[:2]
+        # Without equipment there is no disinfection whose loss could become normal.
+        learns = (DisinfectionState.OK, DisinfectionState.NOT_EQUIPPED)
+        held[point.works] = disinfection.get(key, DisinfectionState.UNKNOWN) not in learns
+        thresholds[n] = says.get(key, (1.0, False))[0]
+    silent = frozenset(key for key, (_, is_silent) in says.items() if is_silent)
+    return Advice(held, thresholds, silent, disinfection, known)
