@@ -27,7 +27,7 @@ __all__ = ["FactsIn", "FactsModel", "disinfection_router"]
 MOST_UPLOAD_BYTES = 20_000_000
 _PROBLEMS: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (404, 409, 501)}
 Id = Annotated[str, Path(pattern=r"^(\d{6}:)?[A-Za-z0-9_-]{1,64}$")]
-_Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"\S")]
+_Name = Annotated[str, Field(min_length=1, max_length=60)]
 
 
 def _positive(most: float) -> Any:
@@ -191,6 +191,8 @@ def disinfection_router(console: Console) -> APIRouter:
     def put_facts(id: Id, body: FactsIn) -> FactsModel:
         """Replace what is known about contact, dosing and deliveries."""
         works = one_works(console, id)
+        if not body.by.strip():
+            raise HTTPException(422, "by: must not be blank")
         desk().save_facts(works.county, works.id, body.domain(), body.by.strip())
         return FactsModel.of(desk().facts(works.county, works.id))
 
