@@ -1,6 +1,5 @@
 """JSON API, mounted at ``/api``: OpenAPI at ``/api/openapi.json``."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -46,6 +45,7 @@ from dashboards.web.api_rules import rules_router
 from dashboards.web.layout import Console
 from dashboards.web.ports import FindingQuery, IncidentQuery, LabQuery, MessageQuery, QuarantineQuery
 from dashboards.web.problems import MEDIA_TYPE, Problem, add_problem_handlers
+from dashboards.web.works_lookup import one_works
 from qingquan.clock import from_ms
 from qingquan.domain.findings import FindingKind
 from qingquan.domain.incidents import IncidentState
@@ -108,14 +108,14 @@ def _works(console: Console) -> APIRouter:
     @router.get("/works/{id}", responses=_MISSING | {409: {"model": Problem}})
     def works_by_id(id: Annotated[str, Path(pattern=r"^(\d{6}:)?[A-Za-z0-9_-]{1,64}$")]) -> WorksOut:
         """One works by its id, or by ``county:id``; status 409 where several counties use the id."""
-        return _with_state(console, _one_works(console, id))
+        return _with_state(console, one_works(console, id))
 
     @router.get("/works/{county}/{id}", responses=_MISSING)
     def works_of_county(
         county: Annotated[str, Path(pattern=COUNTY)], id: Annotated[str, Path(pattern=WORKS_ID)]
     ) -> WorksOut:
         """One works."""
-        return _with_state(console, _one_works(console, f"{county}:{id}"))
+        return _with_state(console, one_works(console, f"{county}:{id}"))
 
     @router.get("/series", responses=_MISSING | _CSV | {409: {"model": Problem}}, response_model=SeriesOut)
     def series(
@@ -125,7 +125,7 @@ def _works(console: Console) -> APIRouter:
         step: Step | None = None, format: Format = None,
     ) -> Any:  # fmt: skip
         """Readings of a series with ``from`` <= time < ``to`` (default: the last 24 h), raw or by ``step``."""
-        entry = _one_works(console, works)
+        entry = one_works(console, works)
         row = load_standards().parameters.get(parameter)
         if row is None:
             raise HTTPException(404, f"no parameter {parameter}; known: {', '.join(load_standards().parameters)}")
@@ -270,22 +270,6 @@ def _system(console: Console) -> APIRouter:
         return found
 
     return router
-
-
-def _one_works(console: Console, id: str) -> Works:
-    county, _, works = id.rpartition(":")
-    if county:
-        found = console.data.one_works(county, works)
-        if found is None:
-            raise NotFound(f"works {works} in county {county}")
-        return found
-    fitting = [entry for entry in console.data.works() if entry.id == works]
-    if not fitting:
-        raise NotFound(f"works {works}")
-    if len(fitting) > 1:
-        counties: Sequence[str] = [f"{entry.county}:{works}" for entry in fitting]
-        raise HTTPException(409, f"several counties have a works {works}: ask for {' or '.join(counties)}")
-    return fitting[0]
 
 
 def _with_state(console: Console, works: Works) -> WorksOut:

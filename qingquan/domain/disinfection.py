@@ -1,5 +1,6 @@
 """What is known of a works' disinfection beside its readings: contact, dosing, deliveries, measurements by hand; and the advice."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -36,7 +37,7 @@ class HandFault:
 
     field: str
     word: str
-    facts: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
