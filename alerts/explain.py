@@ -9,7 +9,7 @@ from alerts.ladder import Facts, mute_of, place_of, rung_facts
 from alerts.messages import AlertSettings
 from alerts.routing import is_standing, rungs_for, subject_of
 from alerts.wording import Style
-from alerts.words_why import audience_words, mute_words, unreached_words
+from alerts.words_why import audience_words, mute_words, rung_words, unreached_words
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.incidents import Incident, IncidentState
 from qingquan.domain.works import Works
@@ -85,7 +85,7 @@ def explained_words(told: Explained, style: Style) -> str:
         lines.append("按规则不通知任何人" if zh else "by the policy nobody is told")
     for rung in told.rungs:
         mark = ("已执行" if zh else "done") if rung.done else ("将于" if zh else "due")
-        lines.append(f"{rung.at.astimezone(zone):%m-%d %H:%M} {mark} {rung.rung}")
+        lines.append(f"{rung.at.astimezone(zone):%m-%d %H:%M} {mark} {rung_words(rung.rung, style)}")
         lines += [f"    {audience} {name} ({channel})".replace("  ", " ") for audience, name, channel in rung.told]
         lines += [f"    {audience}: {'未通知，' if zh else 'not told, '}{why}" for audience, why in rung.not_told]
         if rung.opens_problem:

@@ -17,7 +17,7 @@ from alerts.muting import Mute, MuteReason, inhibiting_cause, is_flapping, silen
 from alerts.policy import SMS, VOICE, Audience
 from alerts.roster import Roster
 from alerts.routing import rungs_for
-from alerts.words_why import audience_words, mute_words, unreached_words
+from alerts.words_why import audience_words, mute_words, rung_words, unreached_words
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.disinfection import Verdict
 from qingquan.domain.duty import Silence
@@ -313,13 +313,15 @@ def _write_climb(
             )
         )  # fmt: skip
     written.rungs.append(RungRow(incident.id, incident.round, name, now_ms, one.outcome.value))
+    words = rung_words(name, settings.style)
     if one.outcome is Outcome.NOBODY:
-        written.events.append((incident.id, TransitionReason.NOBODY_REACHED, name))
+        written.events.append((incident.id, TransitionReason.NOBODY_REACHED, words))
     elif not is_first:
-        names = "、".join(address.name for address in one.addresses if address.name)
-        written.events.append((incident.id, TransitionReason.ESCALATED, f"{name} {names}".strip()))
+        comma = ", " if settings.style.language == "en" else "、"
+        names = comma.join(address.name for address in one.addresses if address.name)
+        written.events.append((incident.id, TransitionReason.ESCALATED, f"{words} {names}".strip()))
     if one.rung.opens_problem:
-        written.events.append((incident.id, TransitionReason.PROBLEM_DUE, name))
+        written.events.append((incident.id, TransitionReason.PROBLEM_DUE, words))
 
 
 def _reword(connection: Connection, incident: Incident, now_ms: int, settings: AlertSettings) -> None:

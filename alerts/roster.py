@@ -15,12 +15,15 @@ from alerts.policy import Audience
 from qingquan.clock import to_ms
 from qingquan.domain.duty import DutyPerson, Shift, Swap
 
-__all__ = ["POST_DIGITS", "Hole", "Roster", "holes", "planned_shifts"]
+__all__ = ["HANDOVER", "POST_DIGITS", "Hole", "Roster", "holes", "planned_shifts"]
 
 POST_DIGITS = {
     Audience.TOWNSHIP: 6, Audience.COUNTY_DUTY: 6, Audience.COUNTY_LEADER: 6, Audience.PREFECTURE: 4,
 }  # fmt: skip
 """How many digits of the division code name a post of the role."""
+
+# When one shift hands over to the next, local time.
+HANDOVER = time(8, 0)
 
 # Two swaps may chain (A -> B, B -> C); more is a circle.
 LONGEST_CHAIN = 8
@@ -85,7 +88,7 @@ def planned_shifts(
     days: int,
     calendar: HolidayCalendar,
     zone: str,
-    handover: time = time(8, 0),
+    handover: time = HANDOVER,
 ) -> list[Shift]:
     """Shifts of 24 h from handover to handover: one list takes turns on working days, the other on days off.
 

@@ -8,7 +8,7 @@ from alerts.policy import Audience
 from alerts.wording import Style
 from qingquan.clock import from_ms
 
-__all__ = ["audience_words", "mute_words", "unreached_words"]
+__all__ = ["audience_words", "mute_words", "rung_words", "unreached_words"]
 
 _AUDIENCES = {
     "zh": {
@@ -54,6 +54,18 @@ _CAUSES = {"power": "停电", "silent": "数据中断", "instrument": "仪表异
 def audience_words(audience: Audience, style: Style) -> str:
     """Name of an audience."""
     return _AUDIENCES[style.language][audience]
+
+
+def rung_words(rung: str, style: Style) -> str:
+    """Name of a rung: that of its post where it bears one."""
+    if rung in list(Audience):
+        return _AUDIENCES[style.language][Audience(rung)]
+    if rung == "first":
+        return "first message" if style.language == "en" else "首次通知"
+    number = rung.removeprefix("repeat_")
+    if number != rung:
+        return f"repeat {number}" if style.language == "en" else f"第{number}次重复通知"
+    return rung
 
 
 def unreached_words(missing: Unreached, style: Style) -> str:

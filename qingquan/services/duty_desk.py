@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,7 @@ from alerts.explain import explain
 from alerts.ladder import facts_of
 from alerts.messages import AlertSettings
 from alerts.policy import Audience
-from alerts.roster import POST_DIGITS, Roster, planned_shifts
+from alerts.roster import HANDOVER, POST_DIGITS, Roster, planned_shifts
 from dashboards.web.duty_port import DutyWeek
 from qingquan.config import Config
 from qingquan.domain.duty import DutyPerson, Silence, Swap
@@ -80,7 +81,9 @@ class RosterDesk:
             raise TransitionRefused(f"a plan needs people and 1 to {LONGEST_PLAN_DAYS} days")
         zone = self._config.time_zone
         local = self._config.clock.now().astimezone(ZoneInfo(zone))
-        shifts = planned_shifts(workday_ids, restday_ids, local.date(), days, default_calendar(), zone)
+        # Before the handover yesterday's shift is still running.
+        first = local.date() if local.time() >= HANDOVER else local.date() - timedelta(days=1)
+        shifts = planned_shifts(workday_ids, restday_ids, first, days, default_calendar(), zone)
         with writing(self._engine) as connection:
             known = {p.id for p in duty.load_persons(connection)}
             strangers = {*workday_ids, *restday_ids} - known
