@@ -2,7 +2,7 @@
 
 Keys: ``time`` (column), ``tz`` (IANA name or fixed offset such as ``+08:00``), ``county``, ``works``, ``point`` (for columns that
 name none), ``disinfectant``, and ``[columns]`` from file column to ``{parameter, unit, point?}``. Optional: ``name`` of the works,
-``cadence_s``, ``time_format`` (`ingest.recorded_times`), ``time_origin`` (then times are seconds since it), ``[points]`` from
+``cadence_s`` (else found out from the file, `ingest.pace`), ``time_format`` (`ingest.recorded_times`), ``time_origin`` (then times are seconds since it), ``[points]`` from
 point to its kind (a point named like a kind is of that kind, any other is an outlet).
 """
 
@@ -23,10 +23,11 @@ from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPo
 from qingquan.errors import ConfigurationError
 from qingquan.standards.loader import Unit, load_standards, unit_conversion
 
-__all__ = ["MappedColumn", "Mapping", "load_mapping", "parse_mapping", "works_of"]
+__all__ = ["LONGEST_CADENCE_S", "MappedColumn", "Mapping", "load_mapping", "parse_mapping", "works_of"]
 
 _OFFSET = re.compile(r"([+-])([0-9]{2}):([0-9]{2})")
 _REQUIRED = ("time", "tz", "county", "works", "disinfectant", "columns")
+LONGEST_CADENCE_S = 7 * 86_400
 _OPTIONAL = ("point", "name", "cadence_s", "time_format", "time_origin", "points")
 _COLUMN_KEYS = ("parameter", "unit", "point")
 
@@ -58,6 +59,7 @@ class Mapping:
     cadence_s: int
     time_format: str | None
     time_origin_ms: int | None
+    states_cadence: bool = True
 
     @property
     def points(self) -> tuple[str, ...]:
@@ -147,7 +149,7 @@ class _Checked:
             return None
         return Mapping(
             self._source, time, self._table["tz"], zone, county, works, disinfectant, columns, kinds, name or works,
-            cadence, time_format, origin,
+            cadence, time_format, origin, "cadence_s" in self._table,
         )  # fmt: skip
 
     def _fault(self, key: str, allowed: str, value: object = ...) -> None:
@@ -176,8 +178,8 @@ class _Checked:
 
     def _cadence(self) -> int:
         value = self._table.get("cadence_s", 60)
-        if type(value) is not int or not 1 <= value <= 7 * 86_400:
-            self._fault("cadence_s", "allowed: whole seconds from 1 to 604800", value)
+        if type(value) is not int or not 1 <= value <= LONGEST_CADENCE_S:
+            self._fault("cadence_s", f"allowed: whole seconds from 1 to {LONGEST_CADENCE_S}", value)
             return 60
         return value
 

@@ -294,8 +294,13 @@ class _Build:
             # Of two residuals each has its own upper limit; the lower one is asked of the works' main residual.
             own = works.disinfectant.residuals if rule.is_above else (works.disinfectant.residual,)
             wanted = own if rule.parameter == "residual" else (rule.parameter,)
-            if key.parameter in wanted and point.kind in rule.points:
+            # Where both are measured one of them suffices: a rule over both asks for the lower limits.
+            is_other_enough = rule.parameter == "residual" and not rule.is_above and self._has_both(works, key, slots)
+            if key.parameter in wanted and point.kind in rule.points and not is_other_enough:
                 self._rule_timers(works, point, key, self._at_once(rule) if by_hand else rule, stale)
+        is_beyond = point.kind in (PointKind.NETWORK, PointKind.NETWORK_END)
+        if is_residual and is_beyond and not self._has_both(works, key, slots):
+            self._absence_timer(key, by_hand, stale)
         flow = self._signal(works, point, "flow", slots) if parameter.kind is ParameterKind.QUALITY else NO_SLOT
         maintenance = (
             slots.get(key._replace(parameter=MAINTENANCE), NO_SLOT) if key.parameter != MAINTENANCE else NO_SLOT
@@ -361,6 +366,22 @@ class _Build:
         """When a rule is in force [ms], by the works' clock; its last day is included."""
         first = _ms(rule.valid_from, works.time_zone) if rule.valid_from else -ALWAYS
         return first, _ms(rule.valid_to + timedelta(1), works.time_zone) if rule.valid_to else ALWAYS
+
+    @staticmethod
+    def _has_both(works: Works, key: SeriesKey, slots: Mapping[SeriesKey, int]) -> bool:
+        codes = works.disinfectant.residuals
+        return len(codes) > 1 and all(key._replace(parameter=code) in slots for code in codes)
+
+    def _absence_timer(self, key: SeriesKey, by_hand: bool, stale: int) -> None:
+        """Nothing left of the residual beyond the outlet: a loss on the way, whatever the standard in force asks there."""
+        rules = self.ruleset.disinfection
+        floor = rules.floor[key.parameter]
+        self._timer(
+            TimerMeaning(FindingKind.DISINFECTION_MISSING, rules.severity["absent"], key, "disinfection-absent", floor, ""),
+            kernel.BELOW, float(np.nextafter(floor, np.inf)), _beside(floor, rules.floor_clear_margin[key.parameter]),
+            0 if by_hand else rules.absent_for_ms, 0 if by_hand else rules.clear_ms, 1 if by_hand else rules.clear_samples,
+            -ALWAYS, ALWAYS, stale,
+        )  # fmt: skip
 
     def _at_once(self, rule: Rule) -> Rule:
         """The rule for measurements by hand: each stands for the hours until the next, so none has to be confirmed by time."""

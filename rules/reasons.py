@@ -110,10 +110,12 @@ def _span(ms: int, english: bool) -> str:
 
 
 _CHINESE_BY_RULE = {
+    "disinfection-absent": "管网水消毒剂余量缺失：{f.name}最低{f.extreme}，持续{f.duration}",
     "disinfection-standing": "出厂水{f.name}降至{f.extreme}，同时浊度沉降、pH或水温漂移，疑似取样水断流，消毒状态未知，已持续{f.duration}；"
     "请检查取样管路并人工测定余量",
 }
 _ENGLISH_BY_RULE = {
+    "disinfection-absent": "No residual left in the network: {f.name} down to {f.extreme}, for {f.duration}",
     "disinfection-standing": "{f.name} at the outlet down to {f.extreme} while turbidity settles and pH or temperature drifts: the "
     "sample water probably stands; disinfection is unknown for {f.duration}; check the sample line and measure by hand",
 }

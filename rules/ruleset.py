@@ -16,12 +16,12 @@ from rules.table_reader import RESIDUALS, TableReader, is_finite
 
 __all__ = ["DisinfectionRules", "InstrumentRules", "Rule", "Ruleset", "parse_ruleset"]
 
-SEVERITY_WORDS = ("low", "missing", "high", "very_high", "unknown", "standing")
+SEVERITY_WORDS = ("low", "missing", "high", "very_high", "unknown", "standing", "absent")
 DISINFECTION_KEYS = (
     "low_for_min", "low_clear_margin_mg_l", "floor_mg_l", "floor_begin_margin_mg_l", "floor_clear_margin_mg_l",
     "missing_floor_for_min", "missing_equipment_for_min", "missing_both_for_min", "high_for_min", "very_high_mg_l",
     "very_high_for_min", "unknown_for_min", "standing_for_min", "standing_most_min", "standing_turbidity_share", "standing_ph",
-    "standing_temperature_degc", "idle_for_min", "clear_for_min", "clear_samples", "flow_min_m3_h",
+    "standing_temperature_degc", "absent_for_min", "idle_for_min", "clear_for_min", "clear_samples", "flow_min_m3_h",
     "stock_empty_percent", "severity",
 )  # fmt: skip
 DEFAULTS = ("for_min", "clear_for_min", "clear_samples", "min_coverage", "unknown_for_min")
@@ -99,6 +99,7 @@ class DisinfectionRules:
     very_high: Mapping[str, float]
     very_high_for_ms: int
     unknown_for_ms: int
+    absent_for_ms: int
     standing_for_ms: int
     standing_most_ms: int
     standing_turbidity: float
@@ -345,6 +346,7 @@ def _disinfection(table: Mapping[str, Any], read: TableReader) -> DisinfectionRu
         very_high=read.by_residual(table, path, "very_high_mg_l"),
         very_high_for_ms=read.minutes(table, path, "very_high_for_min"),
         unknown_for_ms=read.minutes(table, path, "unknown_for_min"),
+        absent_for_ms=read.minutes(table, path, "absent_for_min"),
         standing_for_ms=read.minutes(table, path, "standing_for_min"),
         standing_most_ms=read.minutes(table, path, "standing_most_min"),
         standing_turbidity=read.number(table, path, "standing_turbidity_share"),

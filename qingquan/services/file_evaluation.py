@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.mapping import Mapping, works_of
+from ingest.pace import paced
 from ingest.recorded import read_rows
 from qingquan.clock import from_ms
 from qingquan.config import Config
@@ -71,7 +72,7 @@ def evaluate_file(
         Faults of mapping, file or ruleset.
     """
     tables = load_standards()
-    works = works_of(mapping)
+    works = works_of(paced(file, mapping))
     plan = compile_plan([works], tables.parameters, load_profiles().binding, load_ruleset(config))
     fold = Fold(0, plan, new_state(plan))
     columns, rows, refused_rows, refused_cells = _read(file, mapping, plan, progress)

@@ -211,7 +211,9 @@ def _false_missing(register: Sequence[Works], truth: Sequence[TruthRow], said: S
         one
         for works, heard in said.findings.items()
         for one in heard
+        # The truth is that of the outlet; in the network a loss goes on until the water there is renewed.
         if one.finding.kind is FindingKind.DISINFECTION_MISSING
+        and one.finding.rule == "disinfection-missing"
         and not any(
             one.finding.start <= end and (one.finding.end or FOR_EVER) >= start for start, end in spans.get(works, [])
         )
