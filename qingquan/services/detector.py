@@ -60,7 +60,7 @@ class Detector:
     """Folds messages and commits what came of them. Its methods block."""
 
     def __init__(self, config: Config, engine: Engine, series: SeriesReader | None = None) -> None:
-        self._engine, self._series = engine, series
+        self._engine, self._series, self._clock = engine, series, config.clock
         self._catalog = SeriesCatalog()
         self._parameters = load_standards().parameters
         self._decoder = Decoder(
@@ -123,7 +123,7 @@ class Detector:
         """Write state, findings and position; how many findings. May be repeated after `StoreUnavailable`."""
         self._snapshots.save(self.covered, self._state, self._plan)
         findings = [self._finding(change) for change in self._changes.values()]
-        now = int(time.time() * 1000)
+        now = self._clock.now_ms()
         with writing(self._engine) as connection:
             if set_applied_sequence(connection, DETECTOR_PARTITION, self.covered):
                 findings += self._orphans(open_findings(connection, [FindingKind.WATER_EVENT]), findings)
