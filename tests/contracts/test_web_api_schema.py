@@ -15,25 +15,28 @@ from dashboards.web.feed import CountyFeed
 from dashboards.web.layout import Console
 from dashboards.web.ports import ConsoleActions
 from qingquan.clock import Clock
+from qingquan.config import Config
 from qingquan.services.disinfection_desk import Desk
+from qingquan.services.duty_desk import RosterDesk
 from qingquan.store.sql.engine import open_database, upgrade, writing
 from qingquan.store.sql.register import save_works
 
 
 def make_app() -> FastAPI:
     data = ExampleData(make_county(1_777_600_000_000, works=12))
-    actions = ConsoleActions(upload=data.upload, redrive=data.redrive, disinfection=make_desk(data))
+    desk, duty = make_desks(data)
+    actions = ConsoleActions(upload=data.upload, redrive=data.redrive, disinfection=desk, duty=duty)
     return build_api(Console(data, actions, Clock(), CountyFeed(data, Clock())))
 
 
-def make_desk(data: ExampleData) -> Desk:
-    """Facts and measurements over a database of their own; the reading log takes everything."""
+def make_desks(data: ExampleData) -> tuple[Desk, RosterDesk]:
+    """Facts, measurements and rosters over a database of their own; the reading log takes everything."""
     url = f"sqlite:///{FOLDER.name}/desk.db"
     upgrade(url)
     engine = open_database(url)
     with writing(engine) as connection:
         save_works(connection, data.county.works.values())
-    return Desk(engine, Clock(), lambda topic, payload: 1)
+    return Desk(engine, Clock(), lambda topic, payload: 1), RosterDesk(engine, Config())
 
 
 FOLDER = tempfile.TemporaryDirectory()
