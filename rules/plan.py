@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -18,7 +19,7 @@ from qingquan.domain.findings import FindingKind, Severity
 from qingquan.domain.parameters import Limit, Parameter, ParameterKind
 from qingquan.domain.profiles import Binding
 from qingquan.domain.readings import SeriesKey
-from qingquan.domain.works import PointKind, SamplingPoint, Works
+from qingquan.domain.works import Disinfectant, PointKind, SamplingPoint, Works
 from rules import kernel
 from rules.compound_plan import CompoundRows, CompoundTables, Subject, reachable
 from rules.layout import (
@@ -46,6 +47,7 @@ UNIT_SIGNALS = ("flow", "doser_running", "disinfectant_level", "sample_flow")
 # Instruments that usually hang on the sample line of the residual's analyser.
 SAMPLE_LINE = ("turbidity", "ph", "temperature")
 MAINTENANCE = "maintenance"
+UV_DOSE, UV_LAMP = "uv_dose", "uv_lamp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Plan:
     series: tuple[SeriesKey, ...]
     meanings: Meanings
     unit_points: tuple[SeriesKey, ...]
-    unit_limit_rows: tuple[Limit, ...]
+    unit_limit_rows: tuple[Limit | None, ...]
     series_facts: npt.NDArray[np.void]
     timer_facts: npt.NDArray[np.void]
     unit_facts: npt.NDArray[np.void]
@@ -169,6 +171,26 @@ def _everywhere(rows: Sequence[Limit]) -> Callable[[str], Binding]:
     return lambda _: binding
 
 
+class _UnitLimit(NamedTuple):
+    """Bounds of an outlet's disinfection over a span of time, and the row of a standard they come from, if any."""
+
+    span: tuple[int, int]
+    low: float
+    low_clear: float
+    high: float
+    source: Limit | None
+
+
+class _Levels(NamedTuple):
+    """Where a residual (or an ultraviolet dose) counts as gone, where that begins and is over, and what it has to keep to."""
+
+    floor: float
+    begin: float
+    clear: float
+    very_high: float
+    rows: list[_UnitLimit]
+
+
 class _Build:
     """Collects rows; one works at a time, so that its series, timers and units lie side by side."""
 
@@ -185,7 +207,7 @@ class _Build:
         self.timer_rows: list[tuple[object, ...]] = []
         self.unit_points: list[SeriesKey] = []
         self.unit_rows: list[tuple[object, ...]] = []
-        self.unit_limit_rows: list[Limit] = []
+        self.unit_limit_rows: list[Limit | None] = []
         self.unit_limits: list[tuple[object, ...]] = []
         self.works_rows: list[tuple[object, ...]] = []
         self.compounds = CompoundRows()
@@ -253,7 +275,46 @@ class _Build:
                 signals = tuple(self._signal(works, point, name, slots) for name in UNIT_SIGNALS)
                 keys = [SeriesKey(works.county, works.id, point.id, code) for code in works.disinfectant.residuals]
                 units += [(slots[key], *signals) for key in keys if key in slots]
+                if works.disinfectant is Disinfectant.UV:
+                    units += self._uv_unit(SeriesKey(works.county, works.id, point.id, UV_DOSE), signals, slots)
         return units
+
+    def _uv_unit(
+        self, dose: SeriesKey, signals: tuple[int, ...], slots: Mapping[SeriesKey, int]
+    ) -> list[tuple[int, ...]]:
+        """Ultraviolet light leaves nothing in the water: its dose stands for the residual, the lamp for the dosing pump.
+
+        Where only the lamp is reported, its state has to do for both.
+        """
+        flow, _, _, _ = signals
+        lamp = slots.get(dose._replace(parameter=UV_LAMP), NO_SLOT)
+        if dose in slots:
+            return [(slots[dose], flow, lamp, NO_SLOT, NO_SLOT)]
+        return [(lamp, flow, NO_SLOT, NO_SLOT, NO_SLOT)] if lamp != NO_SLOT else []
+
+    def _levels(self, works: Works, code: str) -> _Levels:
+        """What an outlet's disinfection is held against, by the parameter that shows it."""
+        rules = self.ruleset.disinfection
+        if code == UV_LAMP:
+            return _Levels(0.5, 0.5, 0.5, np.inf, [])
+        if code == UV_DOSE:
+            low, floor = rules.uv_dose_low, rules.uv_dose_floor
+            # 5 % above: a lamp warms up to its dose and stays there.
+            house = _UnitLimit((-ALWAYS, ALWAYS), low, round(1.05 * low, 9), np.inf, None)
+            return _Levels(floor, floor, _beside(floor, floor), np.inf, [house])
+        floor = rules.floor[code]
+        rows = [
+            _UnitLimit(
+                _span(row, works.time_zone),
+                row.min if row.min is not None else -np.inf,
+                _beside(row.min, rules.low_clear_margin[code]) if row.min is not None else -np.inf,
+                row.max if row.max is not None else np.inf,
+                row,
+            )
+            for row in self._limits(works, code, PointKind.OUTLET)
+        ]
+        begin, clear = (_beside(floor, margin[code]) for margin in (rules.floor_begin_margin, rules.floor_clear_margin))
+        return _Levels(floor, begin, clear, rules.very_high[code], rows)
 
     def _sample_line(self, key: SeriesKey, has_switch: bool) -> tuple[int, ...]:
         """What else hangs on the sample line of a residual's analyser; nothing is asked where a switch tells of the flow."""
@@ -473,10 +534,10 @@ class _Build:
             UnitTimer.BOTH: (FindingKind.DISINFECTION_MISSING, "", rules.missing_both_for_ms),
             UnitTimer.IDLE: (FindingKind.DISINFECTION_UNKNOWN, "", rules.idle_for_ms),
         }
-        rows = self._limits(works, code, PointKind.OUTLET)
-        spans = [_span(row, works.time_zone) for row in rows]
+        levels = self._levels(works, code)
+        spans = [row.span for row in levels.rows]
         in_force = min((a for a, _ in spans), default=ALWAYS), max((b for _, b in spans), default=ALWAYS)
-        bounds = {UnitTimer.MISSING: rules.floor[code], UnitTimer.VERY_HIGH: rules.very_high[code]}
+        bounds = {UnitTimer.MISSING: levels.floor, UnitTimer.VERY_HIGH: levels.very_high}
         for place in range(UnitTimer.COUNT):
             kind, word, for_ms = times[place]
             rule = f"disinfection-{word.replace('_', '-')}" if word else f"disinfection-part-{place}"
@@ -492,22 +553,16 @@ class _Build:
             valid = in_force if place in (UnitTimer.LOW, UnitTimer.HIGH) else (-ALWAYS, ALWAYS)
             self._timer(meaning, kernel.UNIT, 0.0, 0.0, for_ms, rules.clear_ms, rules.clear_samples, *valid, stale)
         limit_first = len(self.unit_limits)
-        for row, span in zip(rows, spans, strict=True):
-            low = row.min if row.min is not None else -np.inf
-            self.unit_limit_rows.append(row)
-            self.unit_limits.append(
-                (
-                    *span, low, _beside(low, rules.low_clear_margin[code]), row.max if row.max is not None else np.inf,
-                )
-            )  # fmt: skip
+        for row in levels.rows:
+            self.unit_limit_rows.append(row.source)
+            self.unit_limits.append((*row.span, row.low, row.low_clear, row.high))
         self.unit_points.append(key)
         self.unit_rows.append(
             (
                 len(self.works), first, residual, flow, doser, stock, sample_flow, partner,
                 *self._sample_line(key, sample_flow != NO_SLOT), rules.standing_turbidity, rules.standing_ph,
-                rules.standing_temperature, rules.standing_most_ms, rules.floor[code],
-                _beside(rules.floor[code], rules.floor_begin_margin[code]), _beside(rules.floor[code], rules.floor_clear_margin[code]), rules.very_high[code], rules.flow_min, rules.stock_empty,
-                limit_first, len(rows),
+                rules.standing_temperature, rules.standing_most_ms, levels.floor,
+                levels.begin, levels.clear, levels.very_high, rules.flow_min, rules.stock_empty, limit_first, len(levels.rows),
             )
         )  # fmt: skip
 

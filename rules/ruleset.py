@@ -21,7 +21,7 @@ DISINFECTION_KEYS = (
     "low_for_min", "low_clear_margin_mg_l", "floor_mg_l", "floor_begin_margin_mg_l", "floor_clear_margin_mg_l",
     "missing_floor_for_min", "missing_equipment_for_min", "missing_both_for_min", "high_for_min", "very_high_mg_l",
     "very_high_for_min", "unknown_for_min", "standing_for_min", "standing_most_min", "standing_turbidity_share", "standing_ph",
-    "standing_temperature_degc", "absent_for_min", "idle_for_min", "clear_for_min", "clear_samples", "flow_min_m3_h",
+    "standing_temperature_degc", "uv_dose_low_mj_cm2", "uv_dose_floor_mj_cm2", "absent_for_min", "idle_for_min", "clear_for_min", "clear_samples", "flow_min_m3_h",
     "stock_empty_percent", "severity",
 )  # fmt: skip
 DEFAULTS = ("for_min", "clear_for_min", "clear_samples", "min_coverage", "unknown_for_min")
@@ -100,6 +100,8 @@ class DisinfectionRules:
     very_high_for_ms: int
     unknown_for_ms: int
     absent_for_ms: int
+    uv_dose_low: float
+    uv_dose_floor: float
     standing_for_ms: int
     standing_most_ms: int
     standing_turbidity: float
@@ -346,6 +348,8 @@ def _disinfection(table: Mapping[str, Any], read: TableReader) -> DisinfectionRu
         very_high=read.by_residual(table, path, "very_high_mg_l"),
         very_high_for_ms=read.minutes(table, path, "very_high_for_min"),
         unknown_for_ms=read.minutes(table, path, "unknown_for_min"),
+        uv_dose_low=read.number(table, path, "uv_dose_low_mj_cm2"),
+        uv_dose_floor=read.number(table, path, "uv_dose_floor_mj_cm2"),
         absent_for_ms=read.minutes(table, path, "absent_for_min"),
         standing_for_ms=read.minutes(table, path, "standing_for_min"),
         standing_most_ms=read.minutes(table, path, "standing_most_min"),

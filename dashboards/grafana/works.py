@@ -30,6 +30,7 @@ CONTACTS = {
     "doser_running": (("停止", "stopped"), ("运行", "running")),
     "sample_flow": (("断流", "no flow"), ("有水", "flowing")),
     "power": (("停电", "failed"), ("有电", "present")),
+    "uv_lamp": (("熄灭", "dark"), ("点亮", "lit")),
     "maintenance": (("无", "none"), ("检修/校准中", "in progress")),
 }
 FLAGS = {

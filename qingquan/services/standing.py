@@ -87,7 +87,7 @@ def _state(fold: Fold, number: int, now: int, silent: Mapping[tuple[str, str], l
         if series[slot]["last_t"] != NEVER
     }
     quiet = silent.get((works.county, works.id), [])
-    is_stale = as_of is None or now - as_of > works.stale_after_s * 1000 or _is_outlet_silent(works, quiet)
+    is_stale = as_of is None or now - as_of > works.stale_after_s * 1000 or _is_outlet_silent(fold, number, quiet)
     disinfection, since = _disinfection(fold, number, works, is_stale, as_of, now)
     severities = [
         plan.meanings[timer].severity
@@ -104,9 +104,12 @@ def _state(fold: Fold, number: int, now: int, silent: Mapping[tuple[str, str], l
     )  # fmt: skip
 
 
-def _is_outlet_silent(works: Works, silent: list[Finding]) -> bool:
-    outlets = {point.id for point in works.points if point.kind is PointKind.OUTLET}
-    return any(one.point in outlets and one.parameter == works.disinfectant.residual for one in silent)
+def _is_outlet_silent(fold: Fold, number: int, silent: list[Finding]) -> bool:
+    """Whether what shows the disinfection of an outlet (a residual, or an ultraviolet dose) has fallen silent."""
+    facts = fold.plan.works_facts[number]
+    first = int(facts["unit_first"])
+    units = fold.plan.unit_points[first : first + int(facts["unit_count"])]
+    return any((one.point, one.parameter) == (key.point, key.parameter) for one in silent for key in units)
 
 
 def _disinfection(

@@ -31,6 +31,7 @@ KINDS = {
     "high": FindingKind.DISINFECTION_HIGH,
     "unknown": FindingKind.DISINFECTION_UNKNOWN,
     "exceedance": FindingKind.EXCEEDANCE,
+    "compound": FindingKind.COMPOUND,
     "flat_line": FindingKind.FLAT_LINE,
     "out_of_range": FindingKind.OUT_OF_RANGE,
     "stale": FindingKind.STALE,

@@ -692,3 +692,73 @@ def test_maintenance_that_nobody_ends_is_over_after_four_hours() -> None:
         04:40  no missing
         04:52  state MISSING, missing critical
     """)  # fmt: skip
+
+
+def uv(*parameters: str) -> Works:
+    return works(*parameters, "flow", disinfectant=Disinfectant.UV)
+
+
+def test_an_ultraviolet_dose_too_small_is_low_and_none_is_missing() -> None:
+    told(uv("uv_dose", "uv_lamp"), """
+        00:00  uv_dose=62 uv_lamp=1 flow=8
+        00:30  state OK
+        00:40  uv_dose=35
+        01:10  state LOW, low major since 00:40 at worst 35
+        01:20  uv_dose=2
+        01:50  state MISSING, missing critical since 01:20
+        02:00  uv_dose=60
+        02:15  state OK, missing from 01:20 to 02:00, low from 00:40 to 02:00
+    """)  # fmt: skip
+
+
+def test_a_dark_lamp_and_no_dose_are_missing_after_ten_minutes_and_a_dark_lamp_alone_after_thirty() -> None:
+    told(uv("uv_dose", "uv_lamp"), """
+        00:00  uv_dose=62 uv_lamp=1 flow=8
+        00:30  uv_dose=0 uv_lamp=0
+        00:40  state MISSING, missing critical since 00:30
+    """)  # fmt: skip
+    told(uv("uv_lamp"), """
+        00:00  uv_lamp=1 flow=8
+        00:10  state OK
+        00:30  uv_lamp=0
+        00:59  no missing
+        01:00  state MISSING, missing critical since 00:30
+        01:10  flow=0
+        01:21  state MISSING               # water at rest proves nothing
+    """)  # fmt: skip
+
+
+def test_an_ultraviolet_reactor_at_rest_is_idle_and_a_silent_one_unknown() -> None:
+    told(uv("uv_dose"), """
+        00:00  uv_dose=0 flow=0
+        00:11  state IDLE
+        01:00  flow=8 uv_dose=70
+        01:05  state OK
+        01:10  uv_dose=-
+        01:45  state UNKNOWN, unknown minor, no missing
+    """)  # fmt: skip
+
+
+def test_at_a_point_of_the_network_without_residual_the_loss_is_said_there() -> None:
+    end = SamplingPoint("end", PointKind.NETWORK_END, "末梢", ("free_chlorine",))
+    outlet = SamplingPoint("outlet", PointKind.OUTLET, "出厂水", ("free_chlorine", "flow"))
+    told(works(points=(outlet, end)), """
+        00:00  free_chlorine=0.60 flow=8 end/free_chlorine=0.30
+        00:20  end/free_chlorine=0.02
+        00:49  no missing
+        00:50  state OK, missing major of end/free_chlorine since 00:20 at worst 0.02
+        01:00  end/free_chlorine=0.30
+        01:15  missing of end/free_chlorine from 00:20 to 01:00
+    """)  # fmt: skip
+
+
+def test_one_residual_of_a_mixed_generator_suffices_at_the_network_end_too() -> None:
+    codes = ("chlorine_dioxide", "free_chlorine")
+    end = SamplingPoint("end", PointKind.NETWORK_END, "末梢", codes)
+    outlet = SamplingPoint("outlet", PointKind.OUTLET, "出厂水", (*codes, "flow"))
+    told(works(points=(outlet, end), disinfectant=Disinfectant.MIXED_CLO2_CL2), """
+        00:00  chlorine_dioxide=0.2 free_chlorine=0.4 flow=8 end/chlorine_dioxide=0.00 end/free_chlorine=0.10
+        01:00  no missing, no compound, no exceedance of end
+        01:10  end/free_chlorine=0.01
+        01:45  compound major of end/chlorine_dioxide since 01:10, no missing
+    """)  # fmt: skip
