@@ -15,8 +15,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from alerts.lifecycle import RECOVERING_UNTIL, is_active
 from alerts.routing import rungs_for
+from qingquan.clock import to_ms
 from qingquan.domain.findings import Finding, FindingKind, Severity
-from qingquan.domain.incidents import IncidentState, MessageState
+from qingquan.domain.incidents import Incident, IncidentState, MessageState
 from qingquan.errors import TransitionRefused
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.findings import get_findings
@@ -41,7 +42,7 @@ class AlertMachine(RuleBasedStateMachine):
         upgrade(url := f"sqlite:///{Path(self.folder.name) / 'machine.db'}")
         self.watch = Watch(open_database(url))
         self.watch.works = {f"W{n}": example_works(f"W{n}") for n in range(3)}
-        self.held: dict[int, int] = {}
+        self.known: dict[str, Finding] = {}
         self.number = 0
 
     def teardown(self) -> None:
@@ -56,12 +57,31 @@ class AlertMachine(RuleBasedStateMachine):
             severity=Severity.CRITICAL if kind is FindingKind.DISINFECTION_MISSING else Severity.MAJOR,
         )  # fmt: skip
         self.watch.judged(found)
+        self.known[found.id] = found
         return found
 
     @rule(finding=consumes(lasting), withdrawn=st.booleans())
     def ends(self, finding: Finding, withdrawn: bool) -> None:
         now = max(self.watch.now, finding.start)
+        is_dark = not withdrawn and finding.kind is not FindingKind.STALE and self._is_silent(finding.works, now)
         self.watch.judged(replace(finding, end=now, evidence_at=now, withdrawn=withdrawn))
+        self.known[finding.id] = replace(finding, end=now)
+        if is_dark:
+            (held,) = [one for one in self.watch.incidents() if finding.id in one.finding_ids]
+            assert not held.state.is_over, "an end that came out of the dark proves nothing"
+
+    @rule(target=lasting, finding=consumes(lasting))
+    def ends_in_the_dark(self, finding: Finding) -> Finding:
+        dark = self.begins(FindingKind.STALE, finding.works)
+        self.time_passes(16)
+        self.ends(finding, False)
+        return dark
+
+    def _is_silent(self, works: str, before: int) -> bool:
+        return any(
+            one.kind is FindingKind.STALE and one.end is None and one.works == works and one.start < before
+            for one in self.known.values()
+        )
 
     @rule(minutes=st.sampled_from([1, 6, 16, 61, 245, 1500]))
     def time_passes(self, minutes: int) -> None:
@@ -69,6 +89,21 @@ class AlertMachine(RuleBasedStateMachine):
         while self.watch.now < until:
             self.watch.now = min(until, self.watch.now + max(1, minutes // 8) * MINUTE)
             self.watch.tick()
+        for one in self.watch.incidents():
+            if one.state is IncidentState.OPEN and one.ladder_at is not None and "muted" not in one.summary:
+                assert self._climbed(one) == self._due(one), "no rung due is left out, none comes early"
+
+    def _climbed(self, one: Incident) -> int:
+        with reading(self.watch.engine) as connection:
+            return sum(row.round == one.round for row in rungs_of(connection, [one.id]))
+
+    def _due(self, one: Incident) -> int:
+        """With everybody at their post, a rung is due by its time alone."""
+        ladder = rungs_for(
+            one.summary["cause"], one.kind, one.severity, self.watch.works.get(one.works), self.watch.settings.policy
+        )
+        assert one.ladder_at is not None
+        return sum(to_ms(one.ladder_at) + rung.after_ms <= self.watch.now for rung in ladder)
 
     @rule(which=st.integers(0, 5))
     def somebody_takes_it_on(self, which: int) -> None:
@@ -149,4 +184,4 @@ class AlertMachine(RuleBasedStateMachine):
 
 
 TestAlertMachine = AlertMachine.TestCase
-TestAlertMachine.settings = settings(max_examples=12, stateful_step_count=18, deadline=None)
+TestAlertMachine.settings = settings(max_examples=10, stateful_step_count=14, deadline=None)
