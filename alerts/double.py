@@ -1,4 +1,4 @@
-"""DEVELOPMENT AND DEMONSTRATION ONLY: a local stand-in for WeCom's robot door and Aliyun's SMS door.
+"""DEVELOPMENT AND DEMONSTRATION ONLY: a local stand-in for the doors of WeCom, Aliyun and the others (`double_doors`).
 
 It answers as the providers do: it verifies signatures, dates and nonces, checks templates and variables, counts limits,
 and refuses with the providers' own codes. What it accepts it keeps, in the words a phone would show, under
@@ -19,11 +19,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from alerts.channels.acs3 import ALGORITHM, canonical_request, signature
+from alerts.double_doors import OtherDoors
+from alerts.double_shown import Marked, phones_page, pushed
 
 __all__ = ["Account", "GatewayDouble", "Kept"]
 
@@ -33,6 +36,10 @@ SMS_PER_DAY = 50
 SMS_VARIABLE_LENGTH = 35
 DATE_TOLERANCE_S = 15 * 60
 KEPT = 10_000
+SPANS_S = {"minute": 60, "hour": 3600, "day": 86_400}
+CHANNELS = (
+    "wecom_robot", "aliyun_sms", "aliyun_voice", "tencent_sms", "wecom_app", "wechat_official", "dingtalk", "feishu", "webhook",
+)  # fmt: skip
 
 _ACS_AUTHORIZATION = re.compile(
     rf"{ALGORITHM} Credential=([^,]*),\s*SignedHeaders=([^,]*),\s*Signature=([0-9a-f]{{64}})"
@@ -45,6 +52,7 @@ _NEEDED_HEADERS = {
     "x-acs-signature-nonce",
     "x-acs-version",
 }
+_ACTIONS = ("SendSms", "QuerySendDetails", "SingleCallByTts", "QueryCallDetailByCallId")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _LINK = re.compile(r"(?i)https?:|www\.|\b[a-z0-9\-]+\.(com|cn|net|org)\b")
 _FORBIDDEN_IN_SMS = re.compile(r"[【】#『』µμ≥≤→•★※①²³]")
@@ -60,11 +68,30 @@ class Account:
     key_secret: str = ""
     sign_name: str = ""
     templates: Mapping[str, str] = field(default_factory=dict)
+    voice_template: str = ""
+    voice_text: str = ""
+    corp_id: str = ""
+    agent_id: str = ""
+    app_secret: str = ""
+    wechat_id: str = ""
+    wechat_secret: str = ""
+    wechat_template: str = ""
+    tencent_id: str = ""
+    tencent_key: str = ""
+    tencent_app: str = ""
+    tencent_sign: str = ""
+    tencent_templates: Mapping[str, str] = field(default_factory=dict)
+    dingtalk: tuple[str, str] = ("", "")
+    feishu: tuple[str, str] = ("", "")
+    webhook_secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An accepted message: to whom, and the text as the receiver sees it. ``at`` is wall time [ms since epoch, UTC]."""
+    """An accepted message: to whom, and the text as the receiver sees it. ``at`` is wall time [ms since epoch, UTC].
+
+    ``receipt`` is what the provider will say of it (``delivered``, ``failed`` or ``""`` for never) from ``receipt_at`` on.
+    """
 
     id: str
     channel: str
@@ -72,6 +99,8 @@ class Kept:
     text: str
     at: int
     out_id: str = ""
+    receipt: str = "delivered"
+    receipt_at: int = 0
 
 
 class GatewayDouble:
@@ -81,18 +110,28 @@ class GatewayDouble:
         self.account = account
         self.messages: deque[Kept] = deque(maxlen=KEPT)
         self.rejected: Counter[str] = Counter()
-        self.faults: dict[str, deque[dict[str, Any]]] = {"wecom_robot": deque(), "aliyun_sms": deque()}
+        self.faults: dict[str, deque[dict[str, Any]]] = {name: deque() for name in CHANNELS}
+        # Stricter than the providers' own, for tests: most messages of a number within a minute, an hour, a day.
+        self.quotas: dict[str, int] = {"minute": 0, "hour": 0, "day": SMS_PER_DAY}
+        self.receipts_url = ""
+        self._pushes: set[asyncio.Task[None]] = set()
         self._wall_ms = wall_ms
+        self._receipt_fault: dict[str, Any] = {}
         self._nonces: dict[str, int] = {}
         self._robot_calls: dict[str, deque[int]] = {}
         self._sms_calls: dict[tuple[str, str], deque[int]] = {}
+        self._others = OtherDoors(self)
         self.app = Starlette(
             routes=[
                 Route("/cgi-bin/webhook/send", self._robot, methods=["POST"]),
                 Route("/", self._aliyun, methods=["POST"]),
                 Route("/double/messages", self._messages, methods=["GET"]),
                 Route("/double/faults", self._script, methods=["POST"]),
-            ]
+                Route("/double/settings", self._set, methods=["POST"]),
+                Route("/double/phones", self._phones, methods=["GET"]),
+                *self._others.routes,
+            ],
+            middleware=[Middleware(Marked)],
         )
 
     # --- its own doors -----------------------------------------------------------------------------------------------
@@ -121,6 +160,21 @@ class GatewayDouble:
             return JSONResponse({"error": f"channel must be one of {sorted(self.faults)}"}, status_code=400)
         queue.extend(wanted.get("faults", []))
         return JSONResponse({"queued": len(queue)})
+
+    async def _set(self, request: Request) -> Response:
+        """Change what the doors do: ``{"quotas": {"minute": 1}, "receipts_url": "http://127.0.0.1:8080/…"}``."""
+        try:
+            wanted = json.loads(await request.body())
+            quotas = {name: int(wanted.get("quotas", {}).get(name, most)) for name, most in self.quotas.items()}
+            url = str(wanted.get("receipts_url", self.receipts_url))
+        except (ValueError, AttributeError, TypeError):
+            return JSONResponse({"error": "quotas: numbers for minute, hour, day; receipts_url: text"}, status_code=400)
+        self.quotas, self.receipts_url = quotas, url
+        return JSONResponse({"quotas": quotas, "receipts_url": url})
+
+    async def _phones(self, _: Request) -> Response:
+        """The last messages as the phones show them."""
+        return HTMLResponse(phones_page([asdict(kept) for kept in list(self.messages)[-100:]]))
 
     # --- WeCom -------------------------------------------------------------------------------------------------------
 
@@ -166,6 +220,8 @@ class GatewayDouble:
 
     async def _aliyun(self, request: Request) -> Response:
         raw = await request.body()
+        if "x-tc-action" in request.headers:
+            return await self._others.tencent(request, raw)
         refusal = self._signature_fault(request, raw)
         if refusal is not None:
             status, code = refusal
@@ -174,6 +230,10 @@ class GatewayDouble:
         params = dict(request.query_params)
         if request.headers["x-acs-action"] == "QuerySendDetails":
             return JSONResponse(self._send_details(params))
+        if request.headers["x-acs-action"] == "QueryCallDetailByCallId":
+            return JSONResponse(self._others.call_details(params))
+        if request.headers["x-acs-action"] == "SingleCallByTts":
+            return await self._with_fault("aliyun_voice", lambda forced: self._others.call_answer(params, forced))
         return await self._with_fault("aliyun_sms", lambda forced: self._sms_answer(params, forced))
 
     def _signature_fault(self, request: Request, raw: bytes) -> tuple[int, str] | None:
@@ -204,7 +264,7 @@ class GatewayDouble:
         if signed["x-acs-signature-nonce"] in self._nonces:
             return 400, "SignatureNonceUsed"
         self._nonces[signed["x-acs-signature-nonce"]] = now_ms
-        if signed["x-acs-action"] not in ("SendSms", "QuerySendDetails") or signed["x-acs-version"] != "2017-05-25":
+        if signed["x-acs-action"] not in _ACTIONS or signed["x-acs-version"] != "2017-05-25":
             return 404, "InvalidAction.NotFound"
         return None
 
@@ -234,17 +294,24 @@ class GatewayDouble:
             return "isv.INVALID_JSON_PARAM"
         if (fault := _variables_fault(self.account.templates[template], variables)) is not None:
             return fault
-        calls = _recent(self._sms_calls.setdefault((phone, template), deque()), self._wall_ms(), 86_400_000)
-        if len(calls) >= SMS_PER_DAY:
-            return "isv.BUSINESS_LIMIT_CONTROL"
-        calls.append(self._wall_ms())
-        return "OK"
+        return "OK" if self.counted(phone, template) else "isv.BUSINESS_LIMIT_CONTROL"
+
+    def counted(self, phone: str, template: str) -> bool:
+        """Count one more message of a template for a number; ``False`` where a quota is full."""
+        now_ms = self._wall_ms()
+        calls = _recent(self._sms_calls.setdefault((phone, template), deque()), now_ms, 86_400_000)
+        for name, most in self.quotas.items():
+            if most and sum(now_ms - at < SPANS_S[name] * 1000 for at in calls) >= most:
+                return False
+        calls.append(now_ms)
+        return True
 
     def _send_details(self, params: Mapping[str, str]) -> dict[str, Any]:
         zone = ZoneInfo("Asia/Shanghai")
         rows = [
             {
-                "PhoneNum": one.to, "OutId": one.out_id, "SendStatus": 3, "Content": one.text, "ErrCode": "DELIVERED",
+                "PhoneNum": one.to, "OutId": one.out_id, "Content": one.text,
+                **_status(one, self._wall_ms()),
                 "SendDate": f"{datetime.fromtimestamp(one.at / 1000, zone):%Y-%m-%d %H:%M:%S}", "BizId": one.id,
             }
             for one in reversed(self.messages)
@@ -262,8 +329,17 @@ class GatewayDouble:
     # --- both --------------------------------------------------------------------------------------------------------
 
     def _keep(self, channel: str, to: str, text: str, out_id: str = "") -> Kept:
-        kept = Kept(secrets.token_hex(8), channel, to, text, self._wall_ms(), out_id)
+        fault, now_ms = self._receipt_fault, self._wall_ms()
+        receipt = {"no_receipt": "", "receipt_failed": "failed"}.get(fault.get("kind", ""), "delivered")
+        late_s = float(fault.get("seconds", 0)) if fault.get("kind") == "receipt_late" else 0.0
+        kept = Kept(secrets.token_hex(8), channel, to, text, now_ms, out_id, receipt, now_ms + round(late_s * 1000))
         self.messages.append(kept)
+        if self.receipts_url and receipt and channel in ("aliyun_sms", "tencent_sms", "aliyun_voice"):
+            task = asyncio.ensure_future(
+                pushed(self.receipts_url, asdict(kept), late_s, 2 if fault.get("kind") == "receipt_twice" else 1)
+            )
+            self._pushes.add(task)
+            task.add_done_callback(self._pushes.discard)
         return kept
 
     async def _with_fault(self, channel: str, answer: Callable[[Any], Response]) -> Response:
@@ -271,14 +347,19 @@ class GatewayDouble:
 
         ``delay`` (seconds) answers late; ``hang_up`` accepts and never answers; ``code`` (code) refuses; ``http``
         (status) fails without looking; ``garbage``, ``html`` and ``slow_body`` (seconds) accept and answer nonsense, a
-        page, or drop by drop; ``wrong_type`` answers rightly but calls it text.
+        page, or drop by drop; ``wrong_type`` answers rightly but calls it text. ``no_receipt``, ``receipt_failed``,
+        ``receipt_late`` (seconds) and ``receipt_twice`` accept and bend the receipt.
         """
         fault: dict[str, Any] = self.faults[channel].popleft() if self.faults[channel] else {"kind": "none"}
         kind, seconds = fault["kind"], float(fault.get("seconds", 0))
         if kind == "http":
             self.rejected[f"HTTP {fault['status']}"] += 1
             return PlainTextResponse("upstream failed", status_code=int(fault["status"]))
-        given = answer(fault["code"] if kind == "code" else None)
+        self._receipt_fault = fault
+        try:
+            given = answer(fault["code"] if kind == "code" else None)
+        finally:
+            self._receipt_fault = {}
         if kind in ("delay", "hang_up"):
             await asyncio.sleep(seconds or 3600)
         if kind == "garbage":
@@ -327,6 +408,13 @@ def _variables_fault(template: str, variables: Mapping[str, Any]) -> str | None:
 
 def _rendered(template: str, variables: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda match: variables[match[1]], template)
+
+
+def _status(kept: Kept, now_ms: int) -> dict[str, Any]:
+    if not kept.receipt or now_ms < kept.receipt_at:
+        return {"SendStatus": 1, "ErrCode": ""}
+    delivered = kept.receipt == "delivered"
+    return {"SendStatus": 3 if delivered else 2, "ErrCode": "DELIVERED" if delivered else "MOBILE_SEND_LIMIT"}
 
 
 def _request_id() -> str:

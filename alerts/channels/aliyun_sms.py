@@ -5,33 +5,20 @@ those for signature or permission as HTTP 4xx. Sending is not idempotent, but th
 ``QuerySendDetails``: that is how an attempt without an answer is settled.
 """
 
-import hashlib
 import json
-import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from alerts.channels.acs3 import authorization, canonical_query, canonical_request
-from alerts.channels.base import ErrorClass, Outcome, Verdict, accepted, refused, throttled, unknown
-from alerts.channels.http import TOTAL_TIMEOUT_S, Exchange, HttpPort
+from alerts.channels.aliyun import AliyunPort, aliyun_outcome, out_id
+from alerts.channels.base import ErrorClass, Outcome, Verdict, refused, unknown
+from alerts.channels.http import TOTAL_TIMEOUT_S, WALL
 from alerts.routing import SMS
-from qingquan.clock import Clock, from_ms, to_ms
+from alerts.templates import load_templates
 from qingquan.domain.incidents import Message
 
 __all__ = ["ERROR_CLASSES", "AliyunSms", "out_id"]
 
-VERSION = "2017-05-25"
-# Signatures are dated by the provider's time, so a demo clock must not reach them.
-WALL = Clock()
-# The provider's days are Beijing days, wherever the works lies.
-PROVIDER_ZONE = ZoneInfo("Asia/Shanghai")
-
-THROTTLED_FOR_S = 60.0
-
-# Parameters of a message that are no variables of its template.
-NOT_VARIABLES = frozenset({"template", "severity", "line"})
 
 ERROR_CLASSES: dict[str, ErrorClass] = {
     "isv.BUSINESS_LIMIT_CONTROL": ErrorClass.LIMIT,
@@ -66,6 +53,8 @@ class AliyunSms:
 
     name = SMS
     can_be_asked = True
+    gives_receipts = True
+    reaches = "person"
 
     def __init__(
         self,
@@ -78,10 +67,9 @@ class AliyunSms:
         wall_ms: Callable[[], int] = WALL.now_ms,
         timeout_s: float = TOTAL_TIMEOUT_S,
     ) -> None:
-        self._http = HttpPort(base_url, timeout_s=timeout_s)
-        self._key_id, self._key_secret, self._sign_name = key_id, key_secret, sign_name
+        self._port = AliyunPort(base_url, key_id, key_secret, wall_ms, timeout_s)
+        self._sign_name = sign_name
         self._templates = dict(templates)
-        self._wall_ms = wall_ms
 
     def send(self, message: Message) -> Outcome:
         """Hand over one message; without a code for its template, in the form without variables."""
@@ -89,10 +77,6 @@ class AliyunSms:
         if not self._templates.get(template):
             template = "plain"
         return self._send_as(message, template)
-
-    def send_digest(self, body: str) -> Outcome:  # noqa: ARG002
-        """Templates cannot hold a digest."""
-        return refused(ErrorClass.CONTENT, detail="SMS has no digest")
 
     def send_fallback(self, message: Message) -> Outcome | None:
         """The template without variables, if there is one and it was not that one which was refused."""
@@ -102,7 +86,7 @@ class AliyunSms:
 
     def ask(self, message: Message) -> Outcome:
         """Look for our ``OutId`` among what the provider has for this number, today and (around midnight) yesterday."""
-        today = from_ms(self._wall_ms()).astimezone(PROVIDER_ZONE)
+        today = self._port.today()
         for day in (today, today - timedelta(days=1)):
             found = self._found_on(message, day)
             if found.verdict is not Verdict.NOT_FOUND:
@@ -111,7 +95,7 @@ class AliyunSms:
 
     def close(self) -> None:
         """Release the connection."""
-        self._http.close()
+        self._port.close()
 
     def _send_as(self, message: Message, template: str) -> Outcome:
         code = self._templates.get(template)
@@ -124,13 +108,14 @@ class AliyunSms:
             "OutId": out_id(message),
         }
         if template != "plain":
-            variables = {name: value for name, value in message.params.items() if name not in NOT_VARIABLES}
+            declared = load_templates()[template].lengths
+            variables = {name: message.params[name] for name in declared if name in message.params}
             params["TemplateParam"] = json.dumps(variables, ensure_ascii=False, separators=(",", ":"))
-        return _sent(self._call("SendSms", params))
+        return aliyun_outcome(self._port.call("SendSms", params), ERROR_CLASSES, "BizId", "aliyun_sms_url")
 
     def _found_on(self, message: Message, day: datetime) -> Outcome:
         params = {"PhoneNumber": message.receiver, "SendDate": f"{day:%Y%m%d}", "PageSize": "50", "CurrentPage": "1"}
-        exchange = self._call("QuerySendDetails", params)
+        exchange = self._port.call("QuerySendDetails", params)
         document = exchange.document or {}
         if exchange.status != 200 or document.get("Code") != "OK":
             return unknown(f"the provider did not say: {document.get('Code') or exchange.fault or exchange.status}")
@@ -141,55 +126,6 @@ class AliyunSms:
                 error_class = ErrorClass.OTHER if verdict is Verdict.REFUSED else None
                 return Outcome(verdict, str(row.get("BizId") or ""), error_class, str(row.get("ErrCode") or ""))
         return Outcome(Verdict.NOT_FOUND)
-
-    def _call(self, action: str, params: Mapping[str, str]) -> Exchange:
-        signed = signed_headers(self._http.host, action, self._wall_ms(), secrets.token_hex(16))
-        request = canonical_request("POST", "/", params, signed)
-        headers = {**signed, "authorization": authorization(self._key_id, self._key_secret, request, signed)}
-        return self._http.post(f"/?{canonical_query(params)}", headers=headers)
-
-
-def out_id(message: Message) -> str:
-    """Our name for a message at the provider; the creation time keeps installations that share an account apart."""
-    return f"qq-{message.id}-{to_ms(message.created_at):x}"
-
-
-def signed_headers(host: str, action: str, wall_ms: int, nonce: str) -> dict[str, str]:
-    """The headers that enter the signature. A nonce serves once, so every attempt has its own."""
-    return {
-        "host": host,
-        "x-acs-action": action,
-        "x-acs-content-sha256": hashlib.sha256(b"").hexdigest(),
-        "x-acs-date": f"{from_ms(wall_ms):%Y-%m-%dT%H:%M:%SZ}",
-        "x-acs-signature-nonce": nonce,
-        "x-acs-version": VERSION,
-    }
-
-
-def _sent(exchange: Exchange) -> Outcome:
-    if not exchange.written:
-        return refused(ErrorClass.TRANSIENT, detail=exchange.fault)
-    document = exchange.document
-    if exchange.status == 0 or exchange.status >= 500:
-        # Whether the message got through before the failure is for the provider to say (`ask`).
-        return unknown(exchange.fault or f"HTTP {exchange.status}")
-    code = None if document is None else document.get("Code")
-    if not isinstance(code, str) or document is None:
-        return unknown("the answer is not the provider's") if exchange.status == 200 else _misled(exchange)
-    if exchange.status != 200 and code.startswith("Throttling"):
-        return throttled(code, THROTTLED_FOR_S)
-    if code == "SignatureNonceUsed":
-        # Ours are used once, so somebody on the way has sent this request twice; the first may have been taken.
-        return unknown(code)
-    if exchange.status != 200:
-        return refused(ErrorClass.ACCOUNT, code=code, detail=f"HTTP {exchange.status}")
-    if code == "OK":
-        return accepted(str(document.get("BizId") or ""))
-    return refused(ERROR_CLASSES.get(code, ErrorClass.OTHER), code=code)
-
-
-def _misled(exchange: Exchange) -> Outcome:
-    return refused(ErrorClass.ACCOUNT, code=f"HTTP {exchange.status}", detail="is aliyun_sms_url right?")
 
 
 def _details(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ class ErrorClass(StrEnum):
     CONTENT = "content"
     NUMBER = "number"
     LIMIT = "limit"
+    NO_ANSWER = "no_answer"
     OTHER = "other"
 
 
@@ -64,14 +65,14 @@ class Channel(Protocol):
 
     name: str
     can_be_asked: bool
-    """Whether the provider can tell, later, what became of a message (`ask`)."""
+    """Whether the provider can tell what became of an attempt that got no answer (`ask`)."""
+    gives_receipts: bool
+    """Whether the provider says, later, that an accepted message was delivered (by push, or to `ask`)."""
+    reaches: str
+    """``person``, ``group`` or ``anyone``."""
 
     def send(self, message: Message) -> Outcome:
         """Hand over one message. Returns within a bounded time and raises nothing the provider or network can cause."""
-        ...
-
-    def send_digest(self, body: str) -> Outcome:
-        """Hand over one text that stands for several messages; refused where the channel has no such thing."""
         ...
 
     def send_fallback(self, message: Message) -> Outcome | None:

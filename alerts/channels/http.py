@@ -15,7 +15,13 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 
-__all__ = ["Exchange", "HttpPort", "is_loopback"]
+from qingquan.clock import Clock
+
+__all__ = ["JSON_HEADERS", "WALL", "Exchange", "HttpPort", "is_loopback"]
+
+# Requests are dated and signed by the provider's time, so a demo clock must not reach them.
+WALL = Clock()
+JSON_HEADERS = {"content-type": "application/json; charset=utf-8"}
 
 CONNECT_TIMEOUT_S = 5.0
 TOTAL_TIMEOUT_S = 10.0
@@ -50,7 +56,7 @@ class Exchange:
 
 
 class HttpPort:
-    """POSTs to one provider. Answers within ``timeout_s`` in all, however slowly the body drips."""
+    """Requests to one provider. Answers within ``timeout_s`` in all, however slowly the body drips."""
 
     def __init__(self, base_url: str, *, timeout_s: float = TOTAL_TIMEOUT_S) -> None:
         self.base_url = base_url.rstrip("/")
@@ -68,9 +74,16 @@ class HttpPort:
 
     def post(self, target: str, *, headers: Mapping[str, str], body: bytes = b"") -> Exchange:
         """One POST to ``target`` (path and query, already encoded)."""
+        return self._exchange("POST", target, headers, body)
+
+    def get(self, target: str) -> Exchange:
+        """One GET of ``target`` (path and query, already encoded)."""
+        return self._exchange("GET", target, {}, None)
+
+    def _exchange(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Exchange:
         deadline = time.monotonic() + self._timeout_s
         try:
-            with self._client.stream("POST", self.base_url + target, headers=dict(headers), content=body) as answer:
+            with self._client.stream(method, self.base_url + target, headers=dict(headers), content=body) as answer:
                 received = bytearray()
                 for chunk in answer.iter_bytes():
                     received += chunk

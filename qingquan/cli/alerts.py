@@ -69,3 +69,29 @@ def alerts_drill(
     print(
         f"演练 {drill.drill_number} 号已发起，事件 {drill.id} · drill {drill.drill_number} begun, incident {drill.id}"
     )
+
+
+@alerts.command("send-test")
+def alerts_send_test(
+    channel: Annotated[str, typer.Option("--channel", help="aliyun_sms, wecom_robot, …")],
+    to: Annotated[
+        str, typer.Option("--to", help="number, member id, open id or address; a group robot has only its group")
+    ],
+    times: Annotated[
+        int, typer.Option("--times", help="so many messages: quotas show from the second on", min=1, max=5)
+    ] = 1,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """发送测试消息 · Send a test message over one channel, outside the outbox, and say what the provider answered."""
+    from qingquan.services.send_test import send_test
+
+    outcomes = send_test(settings(config_file), channel, to, times, config_file)
+    for outcome in outcomes:
+        print(
+            json.dumps(asdict(outcome), ensure_ascii=False)
+            if as_json
+            else f"{outcome.verdict}  {outcome.reason or outcome.provider_id}"
+        )
+    if any(outcome.reason for outcome in outcomes):
+        raise typer.Exit(PROBLEMS)

@@ -142,6 +142,13 @@ class Message:
     sent_at: datetime | None
     provider_id: str
     error: str
+    why: str = ""
+    """Why it is refused, not sent or unknown (`NotSent`)."""
+    fallback: tuple[tuple[str, str], ...] = ()
+    """Further (channel, receiver) to the same person, in order."""
+    carried_by: int | None = None
+    """The message that carried it to the receiver, together with others; its own id where it carried them."""
+    stands_in_for: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +168,5 @@ class NewMessage:
     params: dict[str, str] = field(default_factory=dict)
     due_at: datetime | None = None
     not_sent_because: str = ""
+    fallback: tuple[tuple[str, str], ...] = ()
+    stands_in_for: int | None = None

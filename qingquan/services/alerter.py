@@ -16,16 +16,18 @@ from typing import TypeVar
 import structlog
 from sqlalchemy import Engine
 
-from alerts.channels.aliyun_sms import AliyunSms
 from alerts.channels.base import Channel
-from alerts.channels.wecom_robot import WecomRobot
+from alerts.channels.build import build_channels, check_channels, missing, sms_codes
 from alerts.outbox import Relay, decline
-from alerts.routing import SMS, WECOM_ROBOT
+from alerts.quotas import load_quotas
+from alerts.stand_in import stand_in
 from qingquan.config import Config
-from qingquan.errors import StoreUnavailable
+from qingquan.errors import ConfigurationError, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.escalating import Escalator
-from qingquan.store.sql.engine import check_schema, open_database
+from qingquan.store.sql.budgets import SqlTokens
+from qingquan.store.sql.delivery import has_stranded
+from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 
 __all__ = ["channels_of", "run", "serve"]
 
@@ -44,7 +46,7 @@ def run(config: Config) -> int:
     Raises
     ------
     ConfigurationError
-        If the database's schema is not this version's.
+        If the database's schema is not this version's, or the channels, their texts or budgets are faulty.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -56,12 +58,12 @@ def run(config: Config) -> int:
 def serve(config: Config, stop: threading.Event) -> None:
     """The service without signal handling."""
     engine = open_database(config.sql_url)
-    channels = channels_of(config)
+    channels = channels_of(config, engine)
     failed: list[BaseException] = []
-    threads = []
-    for name, channel in channels.items():
-        step = _step(config, engine, name, channel)
-        threads.append(threading.Thread(target=_relayed, args=(step, stop, failed), name=name))
+    threads = [
+        threading.Thread(target=_relayed, args=(step, stop, failed), name=name)
+        for name, step in _steps(config, engine, channels).items()
+    ]
     threads.append(
         threading.Thread(target=_relayed, args=(Escalator(config, engine).step, stop, failed), name="ladders")
     )
@@ -86,34 +88,58 @@ def serve(config: Config, stop: threading.Event) -> None:
         raise failed[0]
 
 
-def channels_of(config: Config) -> dict[str, Channel | None]:
-    """All channels by name; ``None`` where the settings leave one off."""
-    robot = WecomRobot(config.wecom_url, config.wecom_robot_key) if config.wecom_robot_key else None
-    templates = {
-        "alarm": config.aliyun_template_alarm,
-        "recovery": config.aliyun_template_recovery,
-        "plain": config.aliyun_template_plain,
-    }
-    is_sms_on = config.aliyun_key_id and config.aliyun_key_secret and any(templates.values())
-    sms = (
-        AliyunSms(
-            config.aliyun_sms_url, config.aliyun_key_id, config.aliyun_key_secret, config.aliyun_sign_name, templates
+def channels_of(config: Config, engine: Engine) -> dict[str, Channel | None]:
+    """All channels by name; ``None`` where the settings leave one off.
+
+    Raises
+    ------
+    ConfigurationError
+        With everything that stands against the channels, their texts and budgets, all at once.
+    """
+    faults = check_channels(config)
+    if faults:
+        raise ConfigurationError(faults)
+    return build_channels(config, SqlTokens(engine))
+
+
+def _steps(config: Config, engine: Engine, channels: dict[str, Channel | None]) -> dict[str, Callable[[], int]]:
+    """One round of everything that goes on, by name; each returns how many messages it dealt with."""
+    clock, quotas = config.clock, load_quotas(config.quotas_file)
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    steps: dict[str, Callable[[], int]] = {}
+    for name, channel in channels.items():
+        if channel is None:
+            continue
+        can_merge = name not in ("aliyun_sms", "tencent_sms") or bool(
+            sms_codes(config, name.partition("_")[0])["several"]
         )
-        if is_sms_on
-        else None
-    )
-    return {WECOM_ROBOT: robot, SMS: sms}
+        relay = Relay(
+            engine, channel, clock.now_ms, worker=f"{worker}:{name}", scale=clock.speed, language=config.language,
+            limits=quotas.get(name, ()), can_merge=can_merge,
+        )  # fmt: skip
+        steps[name] = partial(_total, relay)
+    off = [name for name, channel in channels.items() if channel is None]
+
+    def decline_all() -> int:
+        return sum(
+            decline(
+                engine, name, clock.now_ms(), f"channel {name} is not set up: {', '.join(missing(config, name))} empty"
+            )
+            for name in off
+        )
+
+    def other_ways() -> int:
+        with reading(engine) as connection:
+            if not has_stranded(connection):
+                return 0
+        with writing(engine) as connection:
+            return stand_in(connection, clock.now_ms(), clock.speed)
+
+    return {**steps, "off": decline_all, "other-ways": other_ways}
 
 
-def _step(config: Config, engine: Engine, name: str, channel: Channel | None) -> Callable[[], int]:
-    """One round of a channel; returns how many messages it dealt with."""
-    clock = config.clock
-    if channel is None:
-        reason = f"channel {name} is not set up: see wecom_* and aliyun_* in the settings"
-        return lambda: decline(engine, name, clock.now_ms(), reason)
-    worker = f"{socket.gethostname()}:{os.getpid()}:{name}"
-    relay = Relay(engine, channel, clock.now_ms, worker=worker, scale=clock.speed, language=config.language)
-    return lambda: relay.step().total()
+def _total(relay: Relay) -> int:
+    return relay.step().total()
 
 
 def _relayed(step: Callable[[], int], stop: threading.Event, failed: list[BaseException]) -> None:

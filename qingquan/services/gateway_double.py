@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvicorn
 
+from alerts.channels.build import sms_codes
 from alerts.channels.http import is_loopback
 from alerts.double import Account, GatewayDouble
 from alerts.templates import load_templates
@@ -35,22 +36,51 @@ def demonstration_settings(config: Config, port: int) -> Config:
         aliyun_template_alarm="SMS_100000001",
         aliyun_template_recovery="SMS_100000002",
         aliyun_template_plain="SMS_100000003",
+        aliyun_template_several="SMS_100000004",
+        aliyun_voice_url=url,
+        aliyun_voice_template="TTS_100000001",
+        wecom_corp_id="ww0123456789abcdef",
+        wecom_agent_id="1000002",
+        wecom_app_secret="demonstration-secret",  # noqa: S106  # opens nothing but the double
+        wechat_url=url,
+        wechat_app_id="wx0123456789abcdef",
+        wechat_app_secret="demonstration-secret",  # noqa: S106
+        wechat_template="demonstration-template",
+        tencent_sms_url=url,
+        tencent_secret_id="demonstration-id",  # noqa: S106
+        tencent_secret_key="demonstration-secret",  # noqa: S106
+        tencent_app_id="1400000000",
+        tencent_sign_name="清泉演示",
+        tencent_template_alarm="100001",
+        tencent_template_recovery="100002",
+        tencent_template_plain="100003",
+        tencent_template_several="100004",
+        dingtalk_url=url,
+        dingtalk_token="demonstration-token",  # noqa: S106
+        dingtalk_secret="SECdemonstration",  # noqa: S106
+        feishu_url=url,
+        feishu_hook="demonstration-hook",
+        feishu_secret="demonstration-secret",  # noqa: S106
+        webhook_url=f"{url}/webhook",
+        webhook_secret="demonstration-secret",  # noqa: S106
     )
 
 
 def account_of(config: Config) -> Account:
     """What the double has registered: the credentials of the settings and our own template texts."""
     templates = load_templates()
-    codes = {
-        config.aliyun_template_alarm: templates["alarm"],
-        config.aliyun_template_recovery: templates["recovery"],
-        config.aliyun_template_plain: templates["plain"],
-    }
-    texts = {code: one.text_en if config.language == "en" else one.text for code, one in codes.items() if code}
+    texts = {name: one.text_en if config.language == "en" else one.text for name, one in templates.items()}
+    aliyun, tencent = sms_codes(config, "aliyun"), sms_codes(config, "tencent")
     group = "County duty group" if config.language == "en" else "县级值班群"
     return Account(
         {config.wecom_robot_key: group} if config.wecom_robot_key else {},
-        config.aliyun_key_id, config.aliyun_key_secret, config.aliyun_sign_name, texts,
+        config.aliyun_key_id, config.aliyun_key_secret, config.aliyun_sign_name,
+        {code: texts[name] for name, code in aliyun.items() if code},
+        config.aliyun_voice_template, texts["voice"], config.wecom_corp_id, config.wecom_agent_id, config.wecom_app_secret,
+        config.wechat_app_id, config.wechat_app_secret, config.wechat_template, config.tencent_secret_id,
+        config.tencent_secret_key, config.tencent_app_id, config.tencent_sign_name,
+        {code: templates[name].numbered(config.language) for name, code in tencent.items() if code},
+        (config.dingtalk_token, config.dingtalk_secret), (config.feishu_hook, config.feishu_secret), config.webhook_secret,
     )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import uvicorn
 
 from alerts.channels.aliyun_sms import AliyunSms
+from alerts.channels.base import Channel
+from alerts.channels.build import build_channels
 from alerts.channels.wecom_robot import WecomRobot
 from alerts.double import Account, GatewayDouble
 from qingquan.clock import from_ms
@@ -41,9 +43,16 @@ class RunningDouble:
             "alarm": config.aliyun_template_alarm,
             "recovery": config.aliyun_template_recovery,
             "plain": config.aliyun_template_plain,
+            "several": config.aliyun_template_several,
         }
         given = (config.aliyun_key_id, config.aliyun_key_secret, config.aliyun_sign_name, templates)
         return AliyunSms(self.url, *given, **options)
+
+    def channel(self, name: str) -> Channel:
+        """Any channel of the settings, leading here."""
+        built = build_channels(self.config)[name]
+        assert built is not None, name
+        return built
 
     def fault(self, channel: str, **fault: Any) -> None:
         """Script the next request's fault."""

@@ -180,7 +180,7 @@ def test_a_clock_that_is_wrong_is_refused_and_said(gateway: RunningDouble) -> No
 def test_a_request_repeated_on_the_way_is_unknown_because_the_first_may_have_been_taken(
     gateway: RunningDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alerts.channels.aliyun_sms.secrets.token_hex", lambda _: "the-same-nonce")
+    monkeypatch.setattr("alerts.channels.aliyun.secrets.token_hex", lambda _: "the-same-nonce")
     sms: AliyunSms = gateway.sms()
     assert sms.send(outbox_message(SMS)).verdict is Verdict.ACCEPTED
     assert sms.send(outbox_message(SMS)).verdict is Verdict.UNKNOWN

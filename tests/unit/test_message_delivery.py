@@ -1,13 +1,13 @@
 """When a message goes, how often it is tried, and what an outcome means."""
 
-from collections import Counter
 from random import Random
 from typing import Any
 
 import pytest
 
 from alerts.channels.base import ErrorClass, Outcome, Verdict, accepted, refused, throttled, unknown
-from alerts.delivery import NOT_FOUND_YET, after_asking, after_attempt, robot_plan, sms_plan
+from alerts.delivery import NOT_FOUND_YET, Batch, admitted, after_asking, after_attempt, batches, robot_plan
+from alerts.quotas import Limit
 from alerts.routing import SMS, WECOM_ROBOT
 from qingquan.domain.incidents import Message, MessageState
 from qingquan.testing.gateways import outbox_message
@@ -113,17 +113,50 @@ def sms(n: int, severity: str = "major", **fields: Any) -> Message:
     return outbox_message(SMS, id=n, params={"severity": severity}, **fields)
 
 
-def test_alarms_stop_at_six_recoveries_at_eight_and_critical_ones_at_the_providers_fifty() -> None:
-    spent = Counter({"13800000001": 6})
-    plan = sms_plan([sms(1), sms(2, step="recovered")], Counter(), spent)
-    assert [one.id for one in plan.send] == [2]
-    assert plan.over_budget[1].startswith("budget: 6 messages")
-    assert [one.id for one in sms_plan([sms(3, "critical")], Counter(), spent).send] == [3]
-    full = sms_plan([sms(3, "critical")], Counter(), Counter({"13800000001": 50}))
-    assert list(full.over_budget) == [3]
+DAY = Limit("receiver", 86_400, {"critical": 10, "alarm": 6, "recovery": 8})
+PER_MINUTE = Limit("receiver", 60, {"critical": 1, "alarm": 1, "recovery": 1})
+NUMBER = "13800000001"
 
 
-def test_one_message_a_minute_except_critical_ones() -> None:
-    plan = sms_plan([sms(1), sms(2), sms(3, "critical"), sms(4, receiver="13900000002")], Counter(), Counter())
-    assert {one.id for one in plan.send} == {3, 4}
-    assert {one.id for one in plan.later} == {1, 2}
+def one_by_one(*messages: Message) -> list[Batch]:
+    return [Batch(message) for message in messages]
+
+
+def test_alarms_stop_at_six_recoveries_at_eight_and_critical_ones_at_ten_a_day() -> None:
+    spent = {(0, NUMBER): 6}
+    plan = admitted(one_by_one(sms(1), sms(2, step="recovered")), [DAY], spent)
+    assert [one.carrier.id for one in plan.send] == [2]
+    assert plan.over[0][1] == "budget: alarm messages to this receiver stop at 6 within 24 h"
+    assert [one.carrier.id for one in admitted(one_by_one(sms(3, "critical")), [DAY], spent).send] == [3]
+    assert admitted(one_by_one(sms(3, "critical")), [DAY], {(0, NUMBER): 10}).over[0][0].carrier.id == 3
+
+
+def test_one_message_a_minute_and_number_the_critical_one_first() -> None:
+    plan = admitted(one_by_one(sms(1), sms(2, "critical"), sms(3, receiver="13900000002")), [PER_MINUTE], {})
+    assert [one.carrier.id for one in plan.send] == [2, 3]
+    assert [one.carrier.id for one in plan.later] == [1]
+
+
+def test_several_messages_for_one_person_become_one_led_by_the_most_severe() -> None:
+    (merged,) = batches([sms(1), sms(2, "critical"), sms(3)], 4096, "zh", by_template=True)
+    assert merged.carrier.id == 2
+    assert sorted(merged.ids) == [1, 2, 3]
+    assert merged.shown.params["template"] == "several"
+    assert merged.shown.params["count"] == "3"
+
+
+def test_a_merged_text_holds_what_fits_in_bytes_and_leaves_the_rest() -> None:
+    rows = [outbox_message("wecom_app", id=n, params={"severity": "major", "line": "水" * 100}) for n in range(1, 9)]
+    (merged,) = batches(rows, 1000, "zh", by_template=False)
+    assert merged.body is not None
+    assert len(merged.body.encode()) <= 1000
+    assert 2 <= len(merged.ids) < 8
+
+
+def test_no_batch_ever_exceeds_any_budget() -> None:
+    wanted = one_by_one(*(sms(n, ("critical", "major")[n % 2], receiver=f"1380000000{n % 5}") for n in range(40)))
+    account = Limit("account", 60, {"critical": 3, "alarm": 2, "recovery": 1})
+    plan = admitted(wanted, [PER_MINUTE, account], {})
+    assert len(plan.send) == 3
+    assert len({batch.carrier.receiver for batch in plan.send}) == 3
+    assert len(plan.send) + len(plan.later) + len(plan.over) == 40

@@ -1,73 +1,257 @@
-"""What the alerter asks of the outbox beyond `outbox`: rows of one channel, what it has sent lately, attempts on hold."""
+"""What the alerter asks of the outbox beyond `outbox`: rows of one channel, attempts on hold, receipts, ways left."""
 
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, and_, distinct, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
-from qingquan.domain.incidents import Message, MessageState
+from qingquan.domain.delivery import NotSent
+from qingquan.domain.incidents import IncidentState, Message, MessageState
 from qingquan.store.sql.outbox import _message
+from qingquan.store.sql.schema import incident
 from qingquan.store.sql.schema import outbox as table
 
-__all__ = ["claim", "due_messages", "hold", "posts_since", "sent_per_receiver", "set_aside"]
+__all__ = [
+    "call_off_late",
+    "claim",
+    "due_messages",
+    "has_stranded",
+    "has_work",
+    "hold",
+    "mark_stood_in",
+    "note_receipt",
+    "receipts_due",
+    "set_aside",
+    "settle",
+    "stranded",
+    "undelivered",
+    "with_provider_id",
+]
 
-# Rows in these states may have cost the receiver a message.
-_SPENT = (MessageState.ACCEPTED.value, MessageState.DELIVERED.value, MessageState.UNKNOWN.value)
+# A clock that was set back leaves times in the future that nobody meant. No lease and no question is ever set so far ahead;
+# a message written in the future is due at once.
+FURTHEST_MS = 3_600_000
+SKEW_MS = 2_000
 
 
-def due_messages(connection: Connection, channel: str, now_ms: int, limit: int) -> list[Message]:
+def due_messages(
+    connection: Connection, channel: str, now_ms: int, limit: int, furthest_ms: int = FURTHEST_MS
+) -> list[Message]:
     """Messages of a channel to act upon, the longest due first, held until the transaction ends.
 
     The state tells which: ``queued``, or ``sending`` where a lease has run out and nobody knows whether the provider has it.
     """
-    due = or_(
-        and_(table.c.state == MessageState.QUEUED.value, table.c.due_at <= now_ms),
-        and_(table.c.state == MessageState.SENDING.value, table.c.leased_until <= now_ms),
-    )
+    due = _due(now_ms, furthest_ms)
     query = select(table).where(table.c.channel == channel, due).order_by(table.c.due_at, table.c.id).limit(limit)
     return [_message(row) for row in connection.execute(query.with_for_update(skip_locked=True))]
 
 
-def claim(connection: Connection, message_ids: Collection[int], worker: str, until_ms: int) -> None:
-    """Mark messages as about to be handed over by ``worker``; commit before doing so."""
-    taken = {"state": MessageState.SENDING.value, "leased_until": until_ms, "leased_by": worker}
+def has_work(connection: Connection, channel: str, now_ms: int, furthest_ms: int = FURTHEST_MS) -> bool:
+    """Whether a channel has anything to do, at the cost of a look; for a transaction that only reads."""
+    query = select(table.c.id).where(
+        table.c.channel == channel, or_(_due(now_ms, furthest_ms), _receipt_due(now_ms))
+    )  # fmt: skip
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _due(now_ms: int, furthest_ms: int) -> ColumnElement[bool]:
+    return or_(
+        and_(
+            table.c.state == MessageState.QUEUED.value,
+            or_(table.c.due_at <= now_ms, table.c.created_at > now_ms + SKEW_MS),
+        ),
+        and_(
+            table.c.state == MessageState.SENDING.value,
+            or_(table.c.leased_until <= now_ms, table.c.leased_until > now_ms + furthest_ms),
+        ),
+    )
+
+
+def _receipt_due(now_ms: int) -> ColumnElement[bool]:
+    return and_(
+        table.c.state == MessageState.ACCEPTED.value,
+        or_(table.c.ask_at <= now_ms, table.c.ask_at > now_ms + 24 * FURTHEST_MS),
+        or_(table.c.carried_by.is_(None), table.c.carried_by == table.c.id),
+    )
+
+
+def claim(
+    connection: Connection, message_ids: Collection[int], worker: str, until_ms: int, carried_by: int | None = None
+) -> None:
+    """Mark messages as about to be handed over by ``worker``, as part of ``carried_by``; commit before doing so."""
+    taken: dict[str, object] = {"state": MessageState.SENDING.value, "leased_until": until_ms, "leased_by": worker}
+    if carried_by is not None:
+        taken["carried_by"] = carried_by
     connection.execute(update(table).where(table.c.id.in_(message_ids)).values(taken))
 
 
-def hold(connection: Connection, message_id: int, until_ms: int, error: str, worker: str) -> bool:
+def hold(connection: Connection, message_ids: Collection[int], until_ms: int, error: str, worker: str) -> bool:
     """Keep an attempt of unknown outcome, made by ``worker``, to be asked about at ``until_ms``.
 
     ``False``, and nothing written, if that worker no longer holds the lease.
     """
     values = {"state": MessageState.SENDING.value, "leased_until": until_ms, "leased_by": "", "error": error}
-    held = update(table).where(table.c.id == message_id, table.c.leased_by == worker).values(values)
+    held = update(table).where(table.c.id.in_(message_ids), table.c.leased_by == worker).values(values)
     return connection.execute(held).rowcount > 0
 
 
-def set_aside(connection: Connection, due: dict[int, int], error: str = "") -> None:
+def set_aside(connection: Connection, due: dict[int, int]) -> None:
     """Put messages that wait off until later: id to the time they are due again [ms]."""
     for message_id, due_ms in sorted(due.items()):
-        values = {"due_at": due_ms, "error": error}
-        connection.execute(
-            update(table).where(table.c.id == message_id, table.c.state == MessageState.QUEUED.value).values(values)
-        )
+        waiting = table.c.id == message_id, table.c.state == MessageState.QUEUED.value
+        connection.execute(update(table).where(*waiting).values(due_at=due_ms))
 
 
-def posts_since(connection: Connection, channel: str, since_ms: int) -> int:
-    """How many requests a channel made after ``since_ms``; the messages of one digest share their ``sent_at``."""
-    done = select(func.count(distinct(table.c.sent_at))).where(table.c.channel == channel, table.c.sent_at > since_ms)
-    under_way = select(func.count()).where(table.c.channel == channel, table.c.state == MessageState.SENDING.value)
-    return (connection.scalar(done) or 0) + (connection.scalar(under_way) or 0)
+def settle(
+    connection: Connection,
+    message_ids: Collection[int],
+    state: MessageState,
+    worker: str,
+    *,
+    provider_id: str = "",
+    error: str = "",
+    why: str = "",
+    attempts: int = 0,
+    due_ms: int | None = None,
+    sent_at_ms: int | None = None,
+    ask_at_ms: int | None = None,
+    receipt_at_ms: int | None = None,
+) -> bool:
+    """Note how an attempt of ``worker`` ended and give the lease back; ``False`` and nothing written if it holds it no longer.
+
+    That a provider has the message is true whoever holds the lease by now: it wins over "unknown". ``attempts`` is added.
+    """
+    values: dict[str, object] = {
+        "state": state.value, "error": error, "why": why, "attempts": table.c.attempts + attempts,
+        "leased_until": None, "leased_by": "", "ask_at": ask_at_ms,
+    }  # fmt: skip
+    if provider_id:
+        values["provider_id"] = provider_id
+    if due_ms is not None:
+        values["due_at"] = due_ms
+    if state is MessageState.QUEUED:
+        values["carried_by"] = None
+    if sent_at_ms is not None:
+        values["sent_at"] = sent_at_ms
+    if receipt_at_ms is not None:
+        values["receipt_at"] = receipt_at_ms
+    rows = update(table).where(table.c.id.in_(message_ids))
+    if connection.execute(rows.where(table.c.leased_by == worker).values(values)).rowcount:
+        return True
+    if state not in (MessageState.ACCEPTED, MessageState.DELIVERED):
+        return False
+    doubtful = table.c.state.in_((MessageState.SENDING.value, MessageState.UNKNOWN.value))
+    return connection.execute(rows.where(doubtful).values(values)).rowcount > 0
 
 
-def sent_per_receiver(connection: Connection, channel: str, receivers: Collection[str], since_ms: int) -> Counter[str]:
-    """How many messages each receiver got, or may have got, over a channel after ``since_ms``."""
-    spent = or_(
-        and_(table.c.state.in_(_SPENT), table.c.sent_at > since_ms), table.c.state == MessageState.SENDING.value
-    )
+def call_off_late(connection: Connection, messages: Sequence[Message]) -> set[int]:
+    """Those of the messages whose incident was only found late (buffered data): nobody is rung up for what is past."""
+    ids = {message.incident_id for message in messages}
+    late = {row.id for row in connection.execute(select(incident.c.id).where(incident.c.id.in_(ids), incident.c.late))}
+    called_off = {message.id for message in messages if message.incident_id in late}
+    values = {
+        "state": MessageState.NOT_SENT.value,
+        "why": NotSent.LATE_FINDING.value,
+        "error": "found late, in buffered data",
+    }
+    connection.execute(update(table).where(table.c.id.in_(called_off)).values(values))
+    return called_off
+
+
+# --- receipts ---------------------------------------------------------------------------------------------------------
+
+
+def receipts_due(connection: Connection, channel: str, now_ms: int, until_ms: int, limit: int) -> list[Message]:
+    """Accepted messages to ask the provider about; nobody else asks before ``until_ms``. Of a batch, the one that carried it."""
     query = (
-        select(table.c.receiver, func.count())
-        .where(table.c.channel == channel, table.c.receiver.in_(receivers), spent)
-        .group_by(table.c.receiver)
+        select(table)
+        .where(table.c.channel == channel, _receipt_due(now_ms))
+        .order_by(table.c.ask_at, table.c.id)
+        .limit(limit)
+    )  # fmt: skip
+    found = [_message(row) for row in connection.execute(query.with_for_update(skip_locked=True))]
+    if found:
+        ids = [message.id for message in found]
+        connection.execute(update(table).where(table.c.id.in_(ids)).values(ask_at=until_ms))
+    return found
+
+
+def with_provider_id(connection: Connection, channel: str, provider_id: str) -> Message | None:
+    """The message that a provider knows by this name, of a batch the one that carried it."""
+    query = (
+        select(table)
+        .where(
+            table.c.channel == channel, table.c.provider_id == provider_id,
+            or_(table.c.carried_by.is_(None), table.c.carried_by == table.c.id),
+        )
+        .order_by(table.c.id)
+        .limit(1)
+    )  # fmt: skip
+    row = connection.execute(query).one_or_none() if provider_id else None
+    return None if row is None else _message(row)
+
+
+def note_receipt(
+    connection: Connection,
+    carrier_id: int,
+    state: MessageState,
+    *,
+    error: str = "",
+    why: str = "",
+    due_ms: int | None = None,
+    ask_at_ms: int | None = None,
+    receipt_at_ms: int | None = None,
+) -> int:
+    """Write a provider's later word on a message and all it carried; how many rows had not had it yet."""
+    waiting = table.c.state.in_((MessageState.ACCEPTED.value, MessageState.SENDING.value, MessageState.UNKNOWN.value))
+    values: dict[str, object] = {"state": state.value, "error": error, "why": why, "ask_at": ask_at_ms}
+    if state is not MessageState.ACCEPTED:
+        values |= {"leased_until": None, "leased_by": ""}
+    if due_ms is not None:
+        values["due_at"] = due_ms
+    if receipt_at_ms is not None:
+        values["receipt_at"] = receipt_at_ms
+    rows = or_(table.c.id == carrier_id, table.c.carried_by == carrier_id)
+    return connection.execute(update(table).where(rows, waiting).values(values)).rowcount
+
+
+# --- other ways -------------------------------------------------------------------------------------------------------
+
+
+def stranded(connection: Connection, limit: int) -> list[Message]:
+    """Messages with a way left that have not certainly arrived, of incidents nobody has answered for; oldest first."""
+    # What waits in the queue of a slow provider is among them: whether it has waited too long is the caller's to say.
+    query = (
+        select(table)
+        .join(incident, incident.c.id == table.c.incident_id)
+        .where(
+            table.c.fallback != "", table.c.stood_in_at.is_(None), table.c.state != MessageState.DELIVERED.value,
+            incident.c.state == IncidentState.OPEN.value,
+        )
+        .order_by(table.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=table)
+    )  # fmt: skip
+    return [_message(row) for row in connection.execute(query)]
+
+
+def has_stranded(connection: Connection) -> bool:
+    """Whether `stranded` would find anything; for a transaction that only reads."""
+    waiting = table.c.fallback != "", table.c.stood_in_at.is_(None), table.c.state != MessageState.DELIVERED.value
+    return connection.execute(select(table.c.id).where(*waiting).limit(1)).first() is not None
+
+
+def mark_stood_in(connection: Connection, message_id: int, now_ms: int) -> None:
+    """Another message stands in for this one from now on."""
+    row = table.c.id == message_id
+    connection.execute(update(table).where(row).values(stood_in_at=now_ms))
+
+
+def undelivered(connection: Connection, incident_id: int) -> list[Message]:
+    """Messages of an incident that are refused, not sent or unknown and had no stand-in: what the next rung is told."""
+    lost = (MessageState.REFUSED.value, MessageState.NOT_SENT.value, MessageState.UNKNOWN.value)
+    query = (
+        select(table)
+        .where(table.c.incident_id == incident_id, table.c.state.in_(lost), table.c.stood_in_at.is_(None))
+        .order_by(table.c.id)
     )
-    return Counter({str(receiver): int(count) for receiver, count in connection.execute(query)})
+    return [_message(row) for row in connection.execute(query)]

@@ -145,6 +145,8 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "leased_by": "",
         "provider_id": "",
         "error": message.not_sent_because,
+        "fallback": "\n".join(":".join(way) for way in message.fallback or _listed(message.params)),
+        "stands_in_for": message.stands_in_for,
     }
 
 
@@ -165,4 +167,19 @@ def _message(row: Row[Any]) -> Message:
         sent_at=as_time(row.sent_at),
         provider_id=row.provider_id,
         error=row.error,
+        why=row.why,
+        fallback=_ways(row.fallback),
+        carried_by=row.carried_by,
+        stands_in_for=row.stands_in_for,
     )
+
+
+def _listed(params: dict[str, str]) -> list[tuple[str, str]]:
+    """Ways as the ladder writes them among the parameters: ``channel=receiver;…``."""
+    parts = (way.partition("=") for way in params.get("fallback", "").split(";"))
+    return [(channel, receiver) for channel, _, receiver in parts if channel and receiver]
+
+
+def _ways(lines: str) -> tuple[tuple[str, str], ...]:
+    parts = (line.partition(":") for line in lines.splitlines())
+    return tuple((channel, receiver) for channel, _, receiver in parts if channel and receiver)

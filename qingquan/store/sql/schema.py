@@ -247,9 +247,21 @@ outbox = Table(
     Column("sent_at", MILLISECONDS),
     Column("provider_id", FreeText, nullable=False),
     Column("error", FreeText, nullable=False),
+    # Why it is refused, not sent or unknown: a word of `NotSent`, empty where a rule of the ladder says so in `error`.
+    Column("why", Text, nullable=False, server_default=text("''")),
+    # Further ways to the same person, "channel:receiver" a line, in order; then who carried it, whom it stands in for.
+    Column("fallback", FreeText, nullable=False, server_default=text("''")),
+    Column("carried_by", BigInteger),
+    Column("stands_in_for", BigInteger),
+    Column("stood_in_at", MILLISECONDS),
+    # When to ask for the receipt, and when there was one.
+    Column("ask_at", MILLISECONDS),
+    Column("receipt_at", MILLISECONDS),
     UniqueConstraint("incident_id", "step", "receiver", "channel"),
     Index(None, "state", "due_at"),
     Index(None, "created_at", "id"),
+    Index(None, "channel", "ask_at"),
+    Index(None, "channel", "provider_id"),
 )
 
 # --- what was set aside -----------------------------------------------------------------------------------------------

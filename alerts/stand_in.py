@@ -1,0 +1,66 @@
+"""The next way to the same person, where the first has not certainly reached them.
+
+At once for what was refused or not sent; for a critical alarm also after two minutes without a receipt, however the provider
+excuses itself. What may have arrived and is not critical is left alone: a second message for one thing teaches its owner to look
+away. An incident that somebody has answered for needs no other way.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from alerts.delivery import budget_class
+from qingquan.clock import from_ms, to_ms
+from qingquan.domain.delivery import TRY_ANOTHER_WAY
+from qingquan.domain.incidents import Message, MessageState, NewMessage
+from qingquan.store.sql.delivery import mark_stood_in, stranded
+from qingquan.store.sql.outbox import enqueue
+
+__all__ = ["RECEIPT_S", "needs_another_way", "stand_in"]
+
+RECEIPT_S = 120
+LOOKED_AT = 500
+# What the next way still needs to know of why the first one failed.
+STOOD_IN = "stands_in"
+
+
+def stand_in(connection: Connection, now_ms: int, scale: float = 1.0) -> int:
+    """Queue a stand-in for every message that needs one; how many."""
+    count = 0
+    for message in stranded(connection, LOOKED_AT):
+        if not needs_another_way(message, now_ms, scale):
+            continue
+        count += enqueue(connection, [next_way(message, now_ms)])
+        mark_stood_in(connection, message.id, now_ms)
+    return count
+
+
+def needs_another_way(message: Message, now_ms: int, scale: float = 1.0) -> bool:
+    """Whether this message is to be told another way by now."""
+    if message.state in (MessageState.REFUSED, MessageState.NOT_SENT):
+        return message.why in TRY_ANOTHER_WAY
+    if budget_class(message) != "critical":
+        return False
+    since = (
+        to_ms(message.sent_at) if message.sent_at is not None else max(to_ms(message.due_at), to_ms(message.created_at))
+    )
+    if message.attempts and message.sent_at is None:
+        # Retries move the time it is due; what counts is how long the person has gone without it.
+        since = to_ms(message.created_at)
+    return now_ms - since >= RECEIPT_S * 1000 * scale
+
+
+def next_way(message: Message, now_ms: int) -> NewMessage:
+    """The same words over the next channel; what is left of the ways goes with it."""
+    channel, receiver = message.fallback[0]
+    params: Mapping[str, str] = {
+        **message.params,
+        "fallback": "",
+        STOOD_IN: f"{message.channel}: {message.why or message.state}",
+    }
+    new = NewMessage(
+        incident_id=message.incident_id, step=message.step, channel=channel, receiver=receiver,
+        receiver_name=message.receiver_name, body=message.body, created_at=from_ms(now_ms), params=dict(params),
+    )  # fmt: skip
+    return replace(new, fallback=message.fallback[1:], stands_in_for=message.id)

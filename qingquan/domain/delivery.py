@@ -1,0 +1,25 @@
+"""Why a message did not go out, or is not known to have: the words of pages, figures and the next rung."""
+
+from enum import StrEnum
+
+__all__ = ["TRY_ANOTHER_WAY", "NotSent"]
+
+
+class NotSent(StrEnum):
+    """The reasons, one of which stands at every message that is ``refused``, ``not_sent`` or ``unknown``."""
+
+    BUDGET = "budget"
+    CHANNEL_OFF = "channel_off"
+    GIVEN_UP = "given_up"
+    PROVIDER_LIMIT = "provider_limit"
+    ACCOUNT = "account"
+    CONTENT = "content"
+    NUMBER = "number"
+    NO_ANSWER = "no_answer"
+    REFUSED = "refused"
+    LATE_FINDING = "late_finding"
+    UNCERTAIN = "uncertain"
+
+
+# What another channel may still mend.
+TRY_ANOTHER_WAY = frozenset(NotSent) - {NotSent.LATE_FINDING, NotSent.UNCERTAIN}
