@@ -20,7 +20,6 @@ from ingest.times import SECONDS_BELOW, ZoneClock
 from ingest.topics import BadTopic, parse_subject
 from ingest.values import NO_VALUE_CODES, Refused, device_flag, is_no_value_code, value_of
 from qingquan.domain.flags import Flag
-from qingquan.domain.judgeable import is_time_zone
 from qingquan.domain.parameters import Parameter
 from qingquan.domain.readings import (
     CANARY_COUNTY,
@@ -68,9 +67,6 @@ class PointDirectory:
         self._points: dict[tuple[str, str, str], PointEntry] = {}
         self._works: set[tuple[str, str]] = set()
         for one in works:
-            if not is_time_zone(one.time_zone):
-                # Its readings go to quarantine, to be taken up again once the register is mended.
-                continue
             clock = clocks.get(one.time_zone) or clocks.setdefault(one.time_zone, ZoneClock(one.time_zone))
             self._works.add((one.county, one.id))
             for point in one.points:

@@ -64,9 +64,10 @@ class CompoundRows:
 
     def add(
         self, works: Works, rule: Rule, subject: Subject, slots: Mapping[SeriesKey, int], limits: Limits, timer: int
-    ) -> float:
+    ) -> float | None:
         """Add a rule of which `reachable` says that it can hold here; its bound, NaN where several decide.
 
+        ``None`` if none of its conditions has a limit here: then it can never hold, and is left out.
         ``timer`` is the first of its two timers.
         """
         assert rule.when is not None
@@ -74,6 +75,9 @@ class CompoundRows:
         leaf_first, node_first = len(self.leaves), len(self.nodes)
         build.tree(rule.when, leaf_first)
         node_count = len(self.nodes) - node_first
+        if len(self.leaves) == leaf_first:
+            del self.nodes[node_first:]
+            return None
         clear_first = len(self.nodes)
         if rule.clear is not None:
             build.tree(rule.clear, leaf_first)

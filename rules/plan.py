@@ -407,6 +407,8 @@ class _Build:
                     continue
                 timer = len(self.timer_rows)
                 bound = self.compounds.add(works, rule, subject, slots, limits, timer)
+                if bound is None:
+                    continue
                 self._series_number = subject.slot
                 valid = self._validity(rule, works)
                 says = TimerMeaning(
