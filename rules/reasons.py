@@ -1,9 +1,11 @@
 """One sentence a duty officer understands, in Chinese or English, made of a finding's own facts."""
 
+from collections.abc import Mapping
+
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.parameters import Parameter
 
-__all__ = ["CAUSE", "CAUSES", "SILENT_OVER", "TITLE", "sentence"]
+__all__ = ["CAUSE", "CAUSES", "CONTRIBUTORS", "KNOWN", "SILENT_OVER", "TITLE", "sentence"]
 
 SILENT_OVER = "silent_over_ms"
 """Key of a lasting silence's evidence: how long a series must say nothing to be called silent [ms]."""
@@ -17,13 +19,24 @@ CAUSES = {1: "silent", 2: "suspect", 3: "coverage", 4: "division_by_zero"}
 """Words for the causes that `rules.compound` tells by number."""
 
 
-def sentence(finding: Finding, parameter: Parameter | None, language: str = "zh") -> str:
+CONTRIBUTORS = "contributors"
+"""Key of a sudden change's evidence: codes of the parameters that changed, with ``;`` between them, most telling first."""
+KNOWN = "known"
+"""Key of its evidence: name of the benign event that people know and this one looks like."""
+
+
+def sentence(
+    finding: Finding,
+    parameter: Parameter | None,
+    language: str = "zh",
+    parameters: Mapping[str, Parameter] | None = None,
+) -> str:
     """Why the finding was made.
 
-    ``parameter`` gives name, unit and decimals; ``None`` for findings about no single parameter. Unknown languages are
-    answered in Chinese.
+    ``parameter`` gives name, unit and decimals; ``None`` for findings about no single parameter. ``parameters`` gives the names
+    where evidence names several; one not in it is told by its code. Unknown languages are answered in Chinese.
     """
-    facts = _Facts(finding, parameter, language)
+    facts = _Facts(finding, parameter, language, parameters or {})
     by_rule, by_kind = (_ENGLISH_BY_RULE, _ENGLISH) if language == "en" else (_CHINESE_BY_RULE, _CHINESE)
     text = by_rule.get(finding.rule) or by_kind[finding.kind]
     return text.format(f=facts)
@@ -32,7 +45,10 @@ def sentence(finding: Finding, parameter: Parameter | None, language: str = "zh"
 class _Facts:
     """Numbers as people read them."""
 
-    def __init__(self, finding: Finding, parameter: Parameter | None, language: str) -> None:
+    def __init__(
+        self, finding: Finding, parameter: Parameter | None, language: str, parameters: Mapping[str, Parameter]
+    ) -> None:
+        self._parameters = parameters
         self._finding = finding
         self._parameter = parameter
         self._english = english = language == "en"
@@ -53,6 +69,28 @@ class _Facts:
     def title(self) -> str:
         """What a rule of several conditions says."""
         return str(self._finding.evidence.get(TITLE, self._finding.rule))
+
+    @property
+    def contributors(self) -> str:
+        """Names of the parameters that changed."""
+        codes = str(self._finding.evidence.get(CONTRIBUTORS, "")).split(";")
+        known = [(code, self._parameters.get(code)) for code in codes if code]
+        names = [code if one is None else one.name_en if self._english else one.name_zh for code, one in known]
+        if not names:
+            return "water quality" if self._english else "水质"
+        return (
+            ", ".join([names[0], *(name[0].lower() + name[1:] for name in names[1:])])
+            if self._english
+            else "、".join(names)
+        )
+
+    @property
+    def likeness(self) -> str:
+        """The known event that a sudden change looks like; else what is to be done."""
+        name = self._finding.evidence.get(KNOWN, "")
+        if self._english:
+            return f'looks like the known "{name}"' if name else "advisory; please check"
+        return f"与已知的“{name}”相似" if name else "仅供参考，请核实"
 
     @property
     def cause(self) -> str:
@@ -132,6 +170,7 @@ _CHINESE = {
     FindingKind.RESIDUAL_FALLING: "出厂水{f.name}持续下降，现为{f.extreme}，将低于{f.limit}",
     FindingKind.COMPOUND: "{f.title}，已持续{f.duration}",
     FindingKind.NOT_EVALUATED: "规则“{f.title}”无法评判：{f.cause}，已持续{f.duration}；无法评判不等于合格",
+    FindingKind.WATER_EVENT: "{f.contributors}突变，持续{f.duration}（{f.likeness}）",
     FindingKind.LAB_EXCEEDANCE: "化验结果{f.name}{f.extreme}，{f.side}限值{f.limit}{f.clause}",
 }
 _ENGLISH = {
@@ -147,5 +186,6 @@ _ENGLISH = {
     FindingKind.RESIDUAL_FALLING: "{f.name} at the outlet keeps falling, now {f.extreme}; it will fall below {f.limit}",
     FindingKind.COMPOUND: "{f.title}, for {f.duration}",
     FindingKind.NOT_EVALUATED: 'Rule "{f.title}" cannot be evaluated: {f.cause}, for {f.duration}; that is not a pass',
+    FindingKind.WATER_EVENT: "Sudden change of {f.contributors} for {f.duration} ({f.likeness})",
     FindingKind.LAB_EXCEEDANCE: "Laboratory result of {f.name} is {f.extreme}, {f.side} the limit {f.limit}{f.clause}",
 }

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -41,7 +42,9 @@ from qingquan.store.sql.progress import (
     set_applied_sequence,
 )
 from qingquan.store.sql.register import load_works, register_version
-from rules.events.live import EventChange, LivePlan, LiveReadings, LiveState, fold_readings
+from rules.events.live import EventChange, LiveReadings, LiveState, fold_readings
+from rules.events.live_plan import LivePlan
+from rules.reasons import CONTRIBUTORS, KNOWN, sentence
 
 __all__ = ["EVENT_RULE", "Detector", "run"]
 
@@ -56,11 +59,16 @@ _UNREGISTERED = {QuarantineReason.UNKNOWN_WORKS, QuarantineReason.UNKNOWN_POINT}
 _log = structlog.get_logger("detector")
 
 
+class _Superseded(Exception):
+    """Another detector has come further: this one's state is of no use any more."""
+
+
 class Detector:
     """Folds messages and commits what came of them. Its methods block."""
 
     def __init__(self, config: Config, engine: Engine, series: SeriesReader | None = None) -> None:
         self._engine, self._series, self._clock = engine, series, config.clock
+        self._language = config.language
         self._catalog = SeriesCatalog()
         self._parameters = load_standards().parameters
         self._decoder = Decoder(
@@ -72,11 +80,11 @@ class Detector:
         self._plan, self._state = LivePlan([]), LiveState(LivePlan([]))
         self._places = np.empty((0, 2), np.int64)
         self._register_version, self._poll_due = -1, 0.0
-        self._late_after = np.empty(0, np.int64)
+        self._lateness = np.empty(0, np.int64)
         self._advice: Advice | None = None
         self._changes: dict[tuple[tuple[str, str, str], int], EventChange] = {}
-        self._counted = 0
-        self.covered = 0
+        self._counted = self._skipped = 0
+        self.covered = self._committed = 0
 
     def resume(self) -> int:
         """Take up state and position; the log sequence that is covered."""
@@ -88,13 +96,13 @@ class Detector:
             self._state = found
         elif self.covered:
             _log.warning("detector_learns_anew", covered=self.covered)
-        self._counted = self._state.overtaken
+        self._counted, self._committed = self._state.overtaken, self.covered
         return self.covered
 
     def go_back(self, covered: int) -> None:
         """Another log has begun: forget the position."""
         self._state = LiveState(self._plan)
-        self.covered = covered
+        self.covered = self._committed = covered
         with writing(self._engine) as connection:
             rewind_detector(connection, covered)
 
@@ -104,32 +112,56 @@ class Detector:
         decoded = self._decoder.decode(messages)
         if any(one.reason in _UNREGISTERED for one in decoded.quarantined) and self._follow(is_due=True):
             decoded = self._decoder.decode(messages)
-        advice = self._advice
-        if len(decoded.batch) and advice is not None:
-            now = int(decoded.batch.received_at.max())
-            for change in fold_readings(
-                self._readings(decoded.batch),
-                self._state,
-                self._plan,
-                now,
-                advice.held,
-                self._late_after,
-                advice.thresholds,
-            ):
-                self._changes[change.key, change.start] = change
+        if len(decoded.batch):
+            self._take(self._readings(decoded.batch), int(decoded.batch.received_at.max()))
         self.covered = messages[-1].sequence
+
+    def tick(self) -> bool:
+        """Let time pass, once every message there is has been folded; whether something changed.
+
+        Works that have fallen silent are judged to their last row, and their events told as ended.
+        """
+        self._follow(is_due=time.monotonic() >= self._poll_due)
+        self._take(LiveReadings.none(), self._clock.now_ms())
+        return bool(self._changes)
+
+    def skip_to(self, first: int) -> None:
+        """The log begins at ``first``: what lies between was freed while the detector stood still. Said, and counted."""
+        self._skipped = first - self.covered - 1
+        _log.error("detector_missed_messages", covered=self.covered, first=first, missed=self._skipped)
+
+    def _take(self, readings: LiveReadings, now: int) -> None:
+        advice = self._advice
+        if advice is None:
+            return
+        for change in fold_readings(
+            readings, self._state, self._plan, now, advice.held, self._lateness, advice.thresholds
+        ):
+            self._changes[change.key, change.start] = change
 
     def commit(self) -> int:
         """Write state, findings and position; how many findings. May be repeated after `StoreUnavailable`."""
-        self._snapshots.save(self.covered, self._state, self._plan)
+        is_news = self.covered > self._committed
+        if is_news:
+            self._snapshots.save(self.covered, self._state, self._plan)
         findings = [self._finding(change) for change in self._changes.values()]
         now = self._clock.now_ms()
         with writing(self._engine) as connection:
-            if set_applied_sequence(connection, DETECTOR_PARTITION, self.covered):
-                findings += self._orphans(open_findings(connection, [FindingKind.WATER_EVENT]), findings)
-                upsert_findings(connection, findings, now)
-                add_counts(connection, {"detector.overtaken": self._state.overtaken - self._counted})
-        self._counted = self._state.overtaken
+            is_ours = set_applied_sequence(connection, DETECTOR_PARTITION, self.covered)
+            if is_ours:
+                counted = {
+                    "detector.overtaken": self._state.overtaken - self._counted,
+                    "detector.skipped": self._skipped,
+                }
+                add_counts(connection, counted)
+            elif applied_sequence(connection, DETECTOR_PARTITION) > self.covered:
+                raise _Superseded
+            findings += self._orphans(open_findings(connection, [FindingKind.WATER_EVENT]), findings)
+            upsert_findings(connection, findings, now)
+        if not is_news:
+            # Passed time is kept after what it changed: on a crash in between it passes once more, with the same result.
+            self._snapshots.save(self.covered, self._state, self._plan)
+        self._counted, self._skipped, self._committed = self._state.overtaken, 0, self.covered
         self._changes.clear()
         self._snapshots.keep(self.covered)
         return len(findings)
@@ -146,7 +178,7 @@ class Detector:
             for one in stored
             if one.id not in ids and ((one.county, one.works, one.point), one.start) not in lasting
         ]
-        return [_with_end(one) for one in left]
+        return [replace(one, end=one.evidence_at) for one in left]
 
     def _readings(self, batch: ReadingBatch) -> LiveReadings:
         known = len(self._places)
@@ -175,27 +207,28 @@ class Detector:
                 self._plan, self._places, self._register_version = plan, np.empty((0, 2), np.int64), version
                 self._decoder.replace_directory(PointDirectory(works))
                 by_key = {(one.county, one.id): one for one in works}
-                self._late_after = np.zeros(max(plan.works, 1), np.int64)
+                self._lateness = np.zeros(max(plan.works, 1), np.int64)
                 for point in plan.points:
-                    self._late_after[point.works] = by_key[point.key[:2]].lateness_s * 1000
-            self._advice = advice_of(connection, self._plan)
+                    self._lateness[point.works] = by_key[point.key[:2]].lateness_s * 1000
+            self._advice = advice_of(connection, self._plan, self._clock.now_ms())
         return is_changed
 
     def _finding(self, change: EventChange) -> Finding:
         county, works, point = change.key
         is_silent, name = self._said_of((county, works), change)
         behind = [code for code, _ in change.contributors]
-        evidence: dict[str, float | int | str] = {"contributors": ";".join(behind), **_shares(change.contributors)}
-        evidence |= {"known": name} if name else {}
+        evidence: dict[str, float | int | str] = {CONTRIBUTORS: ";".join(behind), **_shares(change.contributors)}
+        evidence |= {KNOWN: name} if name else {}
         evidence |= {"silent": 1} if is_silent else {}
         evidence |= {"disinfection_not_ok": 1} if change.held else {}
-        return Finding(
+        finding = Finding(
             id=finding_id(FindingKind.WATER_EVENT, EVENT_RULE, SeriesKey(county, works, point, ""), change.start),
             kind=FindingKind.WATER_EVENT, severity=Severity.INFO if is_silent or name or change.late else Severity.MINOR,
             county=county, works=works, point=point, parameter="", start=change.start, end=change.end,
             evidence_at=change.evidence_at, extreme=round(change.peak, 3), limit=1.0, clause="", rule=EVENT_RULE,
-            rule_version=RULE_VERSION, reason=_reason(self._parameters, behind, name), late=change.late, evidence=evidence,
+            rule_version=RULE_VERSION, reason="", late=change.late, evidence=evidence,
         )  # fmt: skip
+        return replace(finding, reason=sentence(finding, None, self._language, self._parameters))
 
     def _said_of(self, key: WorksKey, change: EventChange) -> tuple[bool, str]:
         """Whether the works' detector is silent, and the name of a known benign event that this one looks like."""
@@ -218,16 +251,6 @@ def _shares(contributors: Sequence[tuple[str, float]]) -> Mapping[str, float]:
     return {f"share.{code}": share for code, share in contributors}
 
 
-def _reason(parameters: Mapping[str, object], behind: Sequence[str], name: str) -> str:
-    words = "、".join(getattr(parameters[code], "name_zh", code) for code in behind)
-    return f"{words}突变，与已知的“{name}”相似" if name else f"{words}突变（提示，请核实）"
-
-
-def _with_end(finding: Finding) -> Finding:
-    values = {name: getattr(finding, name) for name in Finding.__slots__}
-    return Finding(**{**values, "end": finding.evidence_at})
-
-
 def run(config: Config) -> int:
     """Run until SIGTERM or SIGINT; exit status 0. Raises `ConfigurationError` where the schema is not this version's."""
     asyncio.run(_serve(config))
@@ -247,6 +270,8 @@ async def _serve(config: Config) -> None:
                 await asyncio.to_thread(check_schema, engine)
                 async with await ReadingLog.connect(config, name="detector", wait_s=FOR_EVER_S) as log:
                     await _follow_log(config, Detector(config, engine, series), log, stop)
+            except _Superseded:
+                _log.warning("detector_superseded")
             except StoreUnavailable as error:
                 # The state in memory is dropped; what was committed is read again.
                 _log.warning("store_unavailable", why=str(error))
@@ -268,10 +293,18 @@ async def _follow_log(config: Config, detector: Detector, log: ReadingLog, stop:
     while not stop.is_set():
         messages = await reader.fetch(BATCH_MESSAGES, 0.5)
         if messages:
+            if detector.covered and messages[0].sequence > detector.covered + 1:
+                detector.skip_to(messages[0].sequence)
             await asyncio.to_thread(detector.fold, messages)
-        if detector.covered > committed and time.monotonic() >= due:
-            await asyncio.to_thread(detector.commit)
-            committed, due = detector.covered, time.monotonic() + COMMIT_EVERY_S
+        if time.monotonic() >= due:
+            due = time.monotonic() + COMMIT_EVERY_S
+            # The clock may speak of silence only when nothing waits in the log.
+            has_passed = (
+                not messages and await reader.caught_up() is not None and await asyncio.to_thread(detector.tick)
+            )
+            if detector.covered > committed or has_passed:
+                await asyncio.to_thread(detector.commit)
+                committed = detector.covered
         beat(config, "detector")
     if detector.covered > committed:
         await asyncio.to_thread(detector.commit)

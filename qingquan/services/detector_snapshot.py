@@ -12,7 +12,7 @@ from rules.events.live import LivePlan, LiveReadings, LiveState
 
 __all__ = ["DetectorSnapshots"]
 
-FORMAT = 1
+FORMAT = 2
 DIGEST_BYTES = 16
 _log = structlog.get_logger("detector")
 
@@ -73,7 +73,8 @@ class DetectorSnapshots:
 
 def _arrays(state: LiveState) -> list[np.ndarray]:
     waiting = state.waiting
-    arrays = [waiting.point, waiting.column, waiting.at, waiting.value, state.newest, state.points, state.votes]
+    arrays: list[np.ndarray] = [waiting.point, waiting.column, waiting.at, waiting.value, state.newest, state.heard, state.disorder]
+    arrays += [state.points, state.votes]
     arrays += [state.operations.flows, state.operations.excuse]
     for one in state.detectors:
         arrays += [one.series, one.tracks]

@@ -9,21 +9,27 @@ from sqlalchemy import Connection
 
 from qingquan.domain.findings import DisinfectionState
 from qingquan.domain.parameters import Parameter, ParameterKind
+from qingquan.domain.state import WorksState
 from qingquan.domain.works import Works
 from qingquan.standards.event_floors import load_event_floors
 from qingquan.store.sql.events import EventMark, EventSwitch, KnownEvent, list_marks, list_patterns, switches
 from qingquan.store.sql.state import load_works_states
 from rules.events.detector import SeriesFloor
-from rules.events.live import LivePlan, WatchedPoint
+from rules.events.live_plan import LivePlan, WatchedPoint
 from rules.events.marks import Mark, MarkVerdict, calibrated_threshold, is_silenced
 
-__all__ = ["LEAST_SERIES", "Advice", "WorksKey", "advice_of", "detector_says", "watched"]
+__all__ = ["LEAST_SERIES", "Advice", "WorksKey", "advice_of", "detector_says", "is_held", "watched"]
 
 LEAST_SERIES = 2
 """A point with fewer quality series is not watched: nothing could bear out what one instrument says."""
 
-OPERATIONS = ("flow", "sample_flow")
-"""Parameters whose start after a stop excuses changes (`rules.events.operations`)."""
+OPERATIONS = ("flow", "sample_flow", "doser_running", "power")
+"""Parameters whose start, or return, after a stop excuses changes (`rules.events.operations`)."""
+
+HELD = (DisinfectionState.LOW, DisinfectionState.MISSING, DisinfectionState.HIGH)
+UNKNOWN_HELD_MS = 6 * 3_600_000
+"""How long an unknown state is taken for what it may hide. A doubt about a standing sample ends as MISSING after 4 h by the rules; who
+stays unknown for longer lacks a working analyser, and frozen for good all its other instruments would alarm for good."""
 
 WorksKey = tuple[str, str]
 
@@ -71,9 +77,22 @@ class Advice:
     known: Mapping[WorksKey, tuple[KnownEvent, ...]]
 
 
-def advice_of(connection: Connection, plan: LivePlan) -> Advice:
-    """Read it."""
-    disinfection = {(one.county, one.works): str(one.disinfection) for one in load_works_states(connection)}
+def is_held(state: WorksState | None, now: int) -> bool:
+    """Whether nothing may be learnt at a works: its water lacks, or may lack, what belongs into it.
+
+    Without a state, equipment or water in motion there is no loss that could become normal.
+    """
+    if state is None:
+        return False
+    if state.disinfection is DisinfectionState.UNKNOWN:
+        return now - state.since < UNKNOWN_HELD_MS
+    return state.disinfection in HELD
+
+
+def advice_of(connection: Connection, plan: LivePlan, now: int) -> Advice:
+    """Read it; ``now`` [ms]."""
+    states = {(one.county, one.works): one for one in load_works_states(connection)}
+    disinfection = {key: str(one.disinfection) for key, one in states.items()}
     marks, by_hand = list_marks(connection), switches(connection)
     says = {key: detector_says(marks.get(key, ()), by_hand.get(key)) for key in {*marks, *by_hand}}
     known: dict[WorksKey, tuple[KnownEvent, ...]] = {}
@@ -84,9 +103,7 @@ def advice_of(connection: Connection, plan: LivePlan) -> Advice:
     thresholds = np.ones(len(plan.points))
     for n, point in enumerate(plan.points):
         key = point.key[:2]
-        # Without equipment there is no disinfection whose loss could become normal.
-        learns = (DisinfectionState.OK, DisinfectionState.NOT_EQUIPPED)
-        held[point.works] = disinfection.get(key, DisinfectionState.UNKNOWN) not in learns
+        held[point.works] = is_held(states.get(key), now)
         thresholds[n] = says.get(key, (1.0, False))[0]
     silent = frozenset(key for key, (_, is_silent) in says.items() if is_silent)
     return Advice(held, thresholds, silent, disinfection, known)

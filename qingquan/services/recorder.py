@@ -24,6 +24,7 @@ from qingquan.domain.readings import LogMessage, QuarantineReason, SeriesCatalog
 from qingquan.errors import BrokerLost, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.compliance_marks import LateDays
+from qingquan.services.log_space import Laggard
 from qingquan.services.recorded_rows import RowMaker
 from qingquan.standards.loader import load_standards
 from qingquan.store.ports import AppendResult, SeriesStore
@@ -33,6 +34,7 @@ from qingquan.store.series.remote import serving_series
 from qingquan.store.sql.compliance import mark_dirty
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 from qingquan.store.sql.progress import (
+    DETECTOR_PARTITION,
     RECORDER_PARTITION,
     SNAPSHOT_PARTITION,
     applied_sequence,
@@ -122,10 +124,10 @@ class Recorder:
         """Say that the loop has come round."""
         beat(self._config, "recorder")
 
-    def evaluated(self) -> int:
-        """Log sequence up to which the evaluator's snapshots reach: from there it would have to read again."""
+    def others(self) -> tuple[int, int]:
+        """Log sequences up to which the evaluator's snapshots reach, from where it would have to read again, and the detector."""
         with reading(self._engine) as connection:
-            return applied_sequence(connection, SNAPSHOT_PARTITION)
+            return applied_sequence(connection, SNAPSHOT_PARTITION), applied_sequence(connection, DETECTOR_PARTITION)
 
     def _decode(self, messages: Sequence[LogMessage]) -> Decoded:
         self._follow_register(time.monotonic() >= self._register_due)
@@ -222,6 +224,7 @@ class _Summary:
         self._recorder = recorder
         self._log = log
         self._reserve = reserve
+        self._detector = Laggard()
         self._report_due = time.monotonic() + REPORT_S
         self._purge_due = time.monotonic() + PURGE_EVERY_S
         self._shown = -1
@@ -262,8 +265,11 @@ class _Summary:
 
     async def _purge(self, covered: int, reserve: int) -> None:
         try:
-            evaluated = await asyncio.to_thread(self._recorder.evaluated)
-            await self._log.purge_to(purge_floor([covered, evaluated], reserve))
+            evaluated, detected = await asyncio.to_thread(self._recorder.others)
+            size = await self._log.info()
+            held_at = self._detector.holds_at(detected, time.monotonic(), size.bytes / max(size.max_bytes, 1))
+            advisory = [] if held_at is None else [held_at + reserve]
+            await self._log.purge_to(purge_floor([covered, evaluated, *advisory], reserve))
         except (BrokerLost, StoreUnavailable) as error:
             _log.warning("log_not_purged", error=str(error))
 

@@ -24,7 +24,8 @@ are stretched to so many typical intervals (``MEMORY_READINGS`` ...). At one rea
 
 ``excused`` rows (after a pump start or a backwash) start no events, and a level that is still different afterwards is taken as it is.
 In ``held`` rows (disinfection not OK) nothing is learnt: neither baseline nor scale moves, nothing times out, so lasting loss never
-becomes the new normal.
+becomes the new normal. A series that has not warmed up yet learns all the same: it has no normal that loss could replace, and frozen
+at its first readings it would alarm as long as the hold lasts.
 
 Functions here change the arrays they are given: the state is owned by the caller that passes through.
 """
@@ -255,11 +256,12 @@ def fold_rows(works, times, values, excused, held, facts, settings, series, trac
             if not np.isfinite(x):
                 continue
             s = series[first + j]
-            passed, anew = _notice(s, times[i], held[i])
+            is_held = held[i] and s.count > WARM_UP_READINGS and s.last - s.first >= WARM_UP_S
+            passed, anew = _notice(s, times[i], is_held)
             t = min(s.last - s.first, LAST_S)
             for g in range(count):
                 k = tracks[first + j, g]
-                one = _take(k, settings[g], facts[j], s, t, x, passed, anew, excused[i], held[i])
+                one = _take(k, settings[g], facts[j], s, t, x, passed, anew, excused[i], is_held)
                 votes[i, j] += one >= 1.0
                 young[g, COMPANIONS] += one >= COMPANION
                 if one >= 1.0 and _is_young(k, t):

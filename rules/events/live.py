@@ -3,24 +3,29 @@
 Theory
 ------
 A *row* is what a sampling point measured at one second. Readings of a row may come in several messages and out of order, so a row
-waits until its works has measured `HOLD_MS` later; any split and order within that time gives the same events. What comes later is
-judged at its own time as long as its point has judged nothing newer, and counted as overtaken otherwise: the past of a filter cannot
-be changed. Event rows of a point closer than `MERGE_MS` are one event.
+waits until its works has measured `HOLD_MS` later; any split and order within that time gives the same events. A works one of whose
+points sent a reading out of order, by up to `LONGEST_HOLD_MS`, waits that long for a day. What comes later still is judged at its own
+time as long as its point has judged nothing newer, and counted as overtaken otherwise: the past of a filter cannot be changed. Event
+rows of a point closer than `MERGE_MS` are one event.
+
+A works that falls silent is not waited for: after `LONGEST_HOLD_MS` of the log's time its last rows are judged, and after `MERGE_MS` and
+its lateness an open event is told as ended with its last event row. Should a row of that event still come, it goes on under its id.
 
 Points with the same columns share a plan and one block of state each; everything else is flat arrays over points and works.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from rules.events.detector import THRESHOLD, DetectorPlan, DetectorRows, DetectorState, SeriesFloor, new_state, step
+from rules.events.detector import THRESHOLD, DetectorRows, DetectorState, new_state, step
+from rules.events.live_plan import OPERATIONS_PER_WORKS, LivePlan, WatchedPoint
 from rules.events.operations import Operations, excused_rows, new_operations
 
 __all__ = [
     "HOLD_MS",
+    "LONGEST_HOLD_MS",
     "MERGE_MS",
     "EventChange",
     "LivePlan",
@@ -31,80 +36,28 @@ __all__ = [
 ]
 
 HOLD_MS = 120_000
+"""How long a row waits for the rest of its readings, in event time of its works."""
+LONGEST_HOLD_MS = 600_000
+"""The same for a works whose points have lately sent out of order; and how long a works must be silent before nothing more is waited for."""
+DISORDER_MS = 86_400_000
+"""How long a works is remembered to send out of order."""
 MERGE_MS = 3_600_000
 NEVER = -(2**62)
-OPERATIONS_PER_WORKS = 6
-"""Flows and switches followed of one works; further ones are left out."""
 
 POINT = np.dtype(
     [
         ("judged", np.int64),  # newest row judged
+        ("newest", np.int64),  # newest reading seen
         ("start", np.int64),  # first row of the open event, NEVER without one
         ("last", np.int64),  # its newest event row
         ("peak", np.float32),
-        ("told", np.float32),  # peak when it was told last
         ("late", np.uint8),
         ("held", np.uint8),  # whether disinfection was not OK during the event
+        ("silent", np.uint8),  # whether its end was told since nothing more came; a later row may still go on with it
     ],
     align=True,
 )
 Longs = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedPoint:
-    """A sampling point: block of its works, its quality columns with floors, and its operational parameters."""
-
-    key: tuple[str, str, str]
-    works: int
-    columns: tuple[str, ...]
-    floors: tuple[SeriesFloor, ...]
-    operations: tuple[str, ...] = ()
-
-
-class LivePlan:
-    """Points that are watched, their places in the state. Build anew when the register changes; see `LiveState.carried`."""
-
-    def __init__(self, points: Sequence[WatchedPoint]) -> None:
-        self.points = tuple(points)
-        self.works = 1 + max((one.works for one in points), default=-1)
-        self.works_of = np.array([one.works for one in points], np.int64)
-        self.width = max((len(one.columns) for one in points), default=0)
-        self.shape_of = np.zeros(len(points), np.int64)
-        self.block_of = np.zeros(len(points), np.int64)
-        self.plans: list[DetectorPlan] = []
-        self.blocks: list[int] = []
-        seen: dict[tuple[str, ...], int] = {}
-        slots: dict[tuple[int, str], int] = {}
-        used: dict[int, int] = {}
-        for n, one in enumerate(points):
-            shape = seen.setdefault(one.columns, len(seen))
-            if shape == len(self.plans):
-                self.plans.append(DetectorPlan(one.columns, one.floors))
-                self.blocks.append(0)
-            self.shape_of[n], self.block_of[n] = shape, self.blocks[shape]
-            self.blocks[shape] += 1
-            for code in one.operations:
-                slot = used.get(one.works, 0)
-                if slot < OPERATIONS_PER_WORKS:
-                    slots[n, code] = slot
-                    used[one.works] = slot + 1
-        self._slots = slots
-        self._index = {one.key: n for n, one in enumerate(points)}
-
-    def place(self, key: tuple[str, str, str], parameter: str) -> tuple[int, int]:
-        """Point and column of a series; columns from `width` on are operational. (-1, -1) = not watched."""
-        n = self._index.get(key, -1)
-        if n < 0:
-            return -1, -1
-        if parameter in self.points[n].columns:
-            return n, self.points[n].columns.index(parameter)
-        slot = self._slots.get((n, parameter))
-        return (-1, -1) if slot is None else (n, self.width + slot)
-
-    def index(self, key: tuple[str, str, str]) -> int:
-        """Number of a point, -1 if it is not watched."""
-        return self._index.get(key, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +110,10 @@ class LiveState:
         ]
         self.operations: Operations = new_operations(OPERATIONS_PER_WORKS, max(plan.works, 1))
         self.newest: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
+        self.heard: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
+        self.disorder: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
         self.points = np.zeros(len(plan.points), POINT)
-        self.points["judged"] = self.points["start"] = NEVER
+        self.points["judged"] = self.points["newest"] = self.points["start"] = NEVER
         self.votes: Longs = np.zeros((len(plan.points), plan.width), np.int64)
         self.waiting = LiveReadings.none()
         self.overtaken = 0
@@ -181,7 +136,8 @@ class LiveState:
                 if old_column >= 0:
                     place[old_n, old_column] = after.place(one.key, code)[1]
             works, old_works = after.works_of[n], before.works_of[old_n]
-            new.newest[works] = max(new.newest[works], self.newest[old_works])
+            for mine, theirs in ((new.newest, self.newest), (new.heard, self.heard), (new.disorder, self.disorder)):
+                mine[works] = max(mine[works], theirs[old_works])
             new.operations.excuse[works] = self.operations.excuse[old_works]
             if after.points[n].operations == one.operations:
                 k = OPERATIONS_PER_WORKS
@@ -201,25 +157,32 @@ def fold_readings(
     plan: LivePlan,
     now: int,
     held: npt.NDArray[np.bool_] | None = None,
-    late_after: Longs | None = None,
+    lateness: Longs | None = None,
     thresholds: npt.NDArray[np.float64] | None = None,
 ) -> list[EventChange]:
-    """Take readings; what changed about events. ``state`` is carried forward in place.
+    """Take readings, or none to let time pass; what changed about events. ``state`` is carried forward in place.
 
     Parameters
     ----------
     now : int
-        Time of the log [ms].
+        Time of the log [ms]: when the newest of these readings, or of any before, was received.
     held : (works,) bool
         Disinfection not OK: nothing is learnt, nothing times out.
-    late_after : (works,) int64
-        Age from which an event's first row is late [ms].
+    lateness : (works,) int64
+        Lateness window [ms]: age from which an event's first row is late. Without it none is, and the window is `LONGEST_HOLD_MS`.
     thresholds : (points,) float64
         Score from which a row is an event, `THRESHOLD` unless users' marks raised it.
     """
-    ready = _ready(readings, state, plan)
-    if not len(ready.at):
-        return []
+    windows = np.full(max(plan.works, 1), LONGEST_HOLD_MS, np.int64) if lateness is None else lateness
+    ready = _ready(readings, state, plan, now, windows)
+    changes = _judged(ready, state, plan, now, held, lateness, thresholds) if len(ready.at) else []
+    return changes + _fallen_silent(state, plan, now, windows)
+
+
+def _judged(
+    ready: LiveReadings, state: LiveState, plan: LivePlan, now: int, held: npt.NDArray[np.bool_] | None, lateness: Longs | None,
+    thresholds: npt.NDArray[np.float64] | None,
+) -> list[EventChange]:  # fmt: skip
     point, at, row_of = _rows(ready)
     works = plan.works_of[point]
     excused = _excused(ready, row_of, works, at, state, plan)
@@ -244,11 +207,13 @@ def fold_readings(
     last_of = np.r_[point[1:] != point[:-1], True]
     state.points["judged"][point[last_of]] = at[last_of]
     limit = THRESHOLD if thresholds is None else thresholds[point]
-    return _changes(point, at, score, votes, score >= limit, is_held, state, plan, now, late_after)
+    return _changes(point, at, score, votes, score >= limit, is_held, state, plan, now, lateness)
 
 
-def _ready(readings: LiveReadings, state: LiveState, plan: LivePlan) -> LiveReadings:
+def _ready(readings: LiveReadings, state: LiveState, plan: LivePlan, now: int, windows: Longs) -> LiveReadings:
     """Readings of rows that are complete, in the order of points and times; the others wait in the state."""
+    _notice_disorder(readings, state, plan, windows)
+    state.heard[plan.works_of[readings.point]] = now
     all_of = state.waiting.with_more(readings)
     fresh = all_of.at > state.points["judged"][all_of.point]
     state.overtaken += int(len(fresh) - fresh.sum())
@@ -256,12 +221,34 @@ def _ready(readings: LiveReadings, state: LiveState, plan: LivePlan) -> LiveRead
         all_of = all_of.of(fresh)
     works = plan.works_of[all_of.point]
     np.maximum.at(state.newest, works, all_of.at)
-    is_ready = all_of.at <= state.newest[works] - HOLD_MS
+    holds = np.where(state.newest < state.disorder, np.minimum(LONGEST_HOLD_MS, windows), HOLD_MS)
+    is_silent = now - state.heard >= LONGEST_HOLD_MS
+    is_ready = (all_of.at <= (state.newest - holds)[works]) | is_silent[works]
     state.waiting = all_of.of(~is_ready)
     ready = all_of.of(is_ready)
     if not len(ready.at):
         return ready
     return ready.of(np.lexsort((ready.at, ready.point)))
+
+
+def _notice_disorder(readings: LiveReadings, state: LiveState, plan: LivePlan, windows: Longs) -> None:
+    """Remember works one of whose points sent a reading after a newer one, by so much that rows would soon miss some."""
+    if not len(readings.at):
+        return
+    order = np.argsort(readings.point, kind="stable")
+    point, at = readings.point[order], readings.at[order]
+    begins = np.r_[True, point[1:] != point[:-1]]
+    # Running maximum of every point: each stretch is lifted above the one before it.
+    span = int(at.max() - at.min()) + 1
+    lift = (np.cumsum(begins) - 1) * span
+    running = np.maximum.accumulate(at + lift) - lift
+    before = np.where(begins, NEVER, np.r_[NEVER, running[:-1]])
+    behind = np.maximum(before, state.points["newest"][point]) - at
+    np.maximum.at(state.points["newest"], point, at)
+    works = plan.works_of[point]
+    # Older than the window is a buffered upload, which is in order by itself.
+    is_late = (behind > HOLD_MS // 2) & (behind <= np.minimum(LONGEST_HOLD_MS, windows)[works])
+    np.maximum.at(state.disorder, works[is_late], at[is_late] + DISORDER_MS)
 
 
 def _rows(ready: LiveReadings) -> tuple[Longs, Longs, Longs]:
@@ -286,7 +273,7 @@ def _excused(
 
 def _changes(
     point: Longs, at: Longs, score: npt.NDArray[np.float32], votes: npt.NDArray[np.uint8], event: npt.NDArray[np.bool_],
-    held: npt.NDArray[np.bool_], state: LiveState, plan: LivePlan, now: int, late_after: Longs | None,
+    held: npt.NDArray[np.bool_], state: LiveState, plan: LivePlan, now: int, lateness: Longs | None,
 ) -> list[EventChange]:  # fmt: skip
     """Follow the rows of open and beginning events, which are few."""
     ended: list[EventChange] = []
@@ -303,20 +290,30 @@ def _changes(
         if not event[i]:
             continue
         if one["start"] == NEVER:
-            age = np.inf if late_after is None else float(late_after[plan.works_of[n]])
-            one["start"], one["peak"], one["told"], one["held"] = t, 0.0, 0.0, 0
-            one["late"] = now - t > age
+            one["start"], one["peak"], one["held"] = t, 0.0, 0
+            one["late"] = lateness is not None and now - t > lateness[plan.works_of[n]]
             state.votes[n] = 0
-        one["last"] = t
+        one["last"], one["silent"] = t, 0
         one["peak"] = max(one["peak"], score[i])
         one["held"] |= bool(held[i])
         state.votes[n] += votes[i]
         stirred[n] = 1
     for n, is_open in stirred.items():
         if is_open:
-            state.points[n]["told"] = state.points[n]["peak"]
             ended.append(_change(plan, state, n, is_over=False))
     return ended
+
+
+def _fallen_silent(state: LiveState, plan: LivePlan, now: int, windows: Longs) -> list[EventChange]:
+    """Open events of points, or whole works, of which nothing more came: told as ended, and kept in case a row still comes."""
+    points = state.points
+    is_open = np.flatnonzero((points["start"] > NEVER) & (points["silent"] == 0))
+    works = plan.works_of[is_open]
+    patience = MERGE_MS + windows[works]
+    by_log, by_works = now - state.heard[works] > patience, state.newest[works] - points["last"][is_open] > patience
+    ended = is_open[by_log | by_works]
+    points["silent"][ended] = 1
+    return [_change(plan, state, n, is_over=True) for n in ended.tolist()]
 
 
 def _change(plan: LivePlan, state: LiveState, n: int, *, is_over: bool) -> EventChange:

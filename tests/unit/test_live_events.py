@@ -85,7 +85,7 @@ def test_what_was_overtaken_is_counted_and_changes_nothing():
 def test_a_buffered_upload_is_judged_at_its_own_time_and_marked_late():
     readings, one = day(slice(700, 715)), plan()
     state = LiveState(one)
-    changes = fold_readings(readings, state, one, 3 * 86_400_000, late_after=np.array([600_000]))
+    changes = fold_readings(readings, state, one, 3 * 86_400_000, lateness=np.array([600_000]))
     assert changes
     assert all(change.late for change in changes)
     assert abs(changes[0].start - 700 * MINUTE) <= 2 * MINUTE
