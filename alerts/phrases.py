@@ -63,6 +63,9 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
         K.OUT_OF_RANGE: Phrase(
             "{point}{name}读数{value}超出仪表量程", "{point}{name}读数超出仪表量程", "仪表可能故障",
             "请检查探头和接线，用便携仪表比对", "{point}{name}读数恢复正常"),
+        K.OPERATIONS: Phrase("{title}", "{title}", "", "请按运维手册处置", "平台已恢复"),
+        K.WATER_EVENT: Phrase(
+            "{point}水质突变", "{point}水质突变", "仅供参考，尚未超限", "请查看是否有反冲洗、切换水源等操作", "{point}水质恢复平稳"),
         K.RESIDUAL_FALLING: Phrase(
             "{point}{name}降至{value}，预计将低于{limit}", "{point}{name}持续下降", "预报，尚未超限",
             "请检查药箱余量和投加量，提前补药", "{point}{name}已不再下降"),
@@ -104,6 +107,10 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
         K.OUT_OF_RANGE: Phrase(
             "{point} {name} {value}: outside instrument range", "{point} {name}: outside instrument range", "instrument fault",
             "check probe and wiring", "{point} {name} is back in range"),
+        K.OPERATIONS: Phrase("{title}", "{title}", "", "see docs/operations.md", "platform has recovered"),
+        K.WATER_EVENT: Phrase(
+            "{point}: sudden change of water quality", "{point}: sudden change", "advisory, no limit exceeded",
+            "see whether a backwash or a change of source explains it", "{point}: water quality is steady again"),
         K.RESIDUAL_FALLING: Phrase(
             "{point} {name} down to {value}, heading below {limit}", "{point} {name} keeps falling", "forecast",
             "check stock and dose in time", "{point} {name} no longer falls"),

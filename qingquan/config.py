@@ -53,6 +53,12 @@ class Config:
         10_000_000, "messages the log keeps although recorder and evaluator have covered them, for replays", low=0
     )
     log_sync_interval: str = _setting("250ms", "how often the log is forced to disk: 'always' or at most 250ms")
+    log_sharing: str = _setting(
+        "off",
+        "off: one evaluator, one recorder and one detector read the whole log; on: start as many as you like, they share its partitions",
+        choices=("off", "on"),
+    )
+    log_lease_s: float = _setting(3.0, "with log_sharing: seconds after which a silent owner's partitions go to others", low=1.0)
 
     database_url: str = _setting("", "SQL database (SQLAlchemy URL); empty = SQLite in the data folder", secret=True)
     series_store: str = _setting("duckdb", "time-series store", choices=("duckdb", "influx"))
@@ -136,6 +142,25 @@ class Config:
     apprise_url: str = _setting("", "apprise URL of one further channel (needs qingquan[apprise])", secret=True)
     quotas_file: str = _setting("", "budgets of the channels (TOML); empty = the ones that ship")
     receipts_token: str = _setting("", "unguessable part of the path to which providers push receipts", secret=True)
+
+    operations_file: str = _setting(
+        "", "what the watchdog watches, whom it tells, whose heartbeats it expects (TOML); empty = the one that ships"
+    )
+    heartbeat_url: str = _setting(
+        "", "outside watcher that hears from us while the whole chain is healthy; empty = none", secret=True
+    )
+    heartbeat_method: str = _setting("POST", "how it is told", choices=("POST", "GET", "HEAD"))
+    heartbeat_interval_s: float = _setting(60.0, "seconds between two heartbeats", low=1)
+    heartbeat_sender: str = _setting("", "name by which the watcher knows this installation")
+    heartbeat_secret: str = _setting("", "key of the HMAC-SHA256 signature of heartbeats; empty = not signed", secret=True)
+    metrics_port: int = _setting(
+        0, "port on which the watchdog itself serves /metrics, also without a database; 0 = only at the console's", low=0
+    )
+    metrics_host: str = _setting("127.0.0.1", "address of that port")
+    restart_hold_s: float = _setting(
+        60.0, "after a start nobody is told anything for this long, nor before the evaluators have caught up", low=0
+    )
+    restart_hold_most_s: float = _setting(900.0, "longest that messages wait for evaluators to catch up", low=0)
 
     clock_speed: float = _setting(1.0, "demo only: how many times faster than the wall clock time runs", low=1.0)
     clock_epoch_ms: int = _setting(0, "demo only: wall time at which the demo clock started [ms since epoch]", low=0)

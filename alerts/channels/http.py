@@ -80,6 +80,10 @@ class HttpPort:
         """One GET of ``target`` (path and query, already encoded)."""
         return self._exchange("GET", target, {}, None)
 
+    def request(self, method: str, target: str, *, headers: Mapping[str, str], body: bytes = b"") -> Exchange:
+        """One request by a method of the caller's choice."""
+        return self._exchange(method, target, headers, body if method == "POST" else None)
+
     def _exchange(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Exchange:
         deadline = time.monotonic() + self._timeout_s
         try:

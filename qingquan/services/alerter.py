@@ -25,6 +25,7 @@ from qingquan.config import Config
 from qingquan.errors import ConfigurationError, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.escalating import Escalator
+from qingquan.services.restart_hold import RestartHold
 from qingquan.store.sql.budgets import SqlTokens
 from qingquan.store.sql.delivery import has_stranded
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
@@ -60,12 +61,13 @@ def serve(config: Config, stop: threading.Event) -> None:
     engine = open_database(config.sql_url)
     channels = channels_of(config, engine)
     failed: list[BaseException] = []
+    held = RestartHold(config, engine).held
     threads = [
-        threading.Thread(target=_relayed, args=(step, stop, failed), name=name)
+        threading.Thread(target=_relayed, args=(held(step), stop, failed), name=name)
         for name, step in _steps(config, engine, channels).items()
     ]
     threads.append(
-        threading.Thread(target=_relayed, args=(Escalator(config, engine).step, stop, failed), name="ladders")
+        threading.Thread(target=_relayed, args=(held(Escalator(config, engine).step), stop, failed), name="ladders")
     )
     try:
         _insisted(partial(check_schema, engine), stop)

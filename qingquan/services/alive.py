@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from qingquan.config import Config, load_config
+from qingquan.services.signs import tell
 
 __all__ = ["beat", "is_alive", "main"]
 
@@ -16,8 +17,9 @@ __all__ = ["beat", "is_alive", "main"]
 SILENT_S = 60.0
 
 
-def beat(config: Config, service: str) -> None:
-    """Say that the main loop of ``service`` has come round once more."""
+def beat(config: Config, service: str, is_caught_up: bool | None = None) -> None:
+    """Say that the main loop of ``service`` has come round once more; readers of the log say whether they have caught up."""
+    tell(config, service, is_caught_up)
     path = _path(config, service)
     try:
         path.touch()

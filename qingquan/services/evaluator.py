@@ -33,8 +33,9 @@ from qingquan.services.first_verdict import FirstVerdicts
 from qingquan.services.folds import Folds, Tables
 from qingquan.services.lasting import JUDGED_KINDS, reconciled
 from qingquan.services.ruleset_watch import RulesetWatch
+from qingquan.services.scopes import EVALUATOR, Scope, WholeLog, claim_whole_log, holder_name
 from qingquan.services.silence import Silence
-from qingquan.services.snapshots import FileSnapshots
+from qingquan.services.single import ended_by_successor, sole_process
 from qingquan.services.standing import Standing
 from qingquan.standards.loader import load_standards
 from qingquan.standards.profiles import load_profiles
@@ -43,11 +44,7 @@ from qingquan.store.sql.engine import check_schema, open_database, reading, writ
 from qingquan.store.sql.findings import get_findings
 from qingquan.store.sql.findings import open_findings as stored_open
 from qingquan.store.sql.progress import (
-    SNAPSHOT_PARTITION,
     add_counts,
-    applied_sequence,
-    rewind_applied_sequences,
-    set_applied_sequence,
 )
 from qingquan.store.sql.register import load_works, register_version
 from qingquan.store.sql.rulesets import save_ruleset_status
@@ -63,6 +60,7 @@ WAIT_S = 0.1
 TICK_S = 1.0
 REGISTER_POLL_S = 3.0
 REFRESH_S = 10.0
+IDLE_S = 1.0
 # Under load the evidence of a lasting finding is told in such steps, at rest to the last reading.
 EVIDENCE_STEP_MS = 600_000
 # After a start devices need a moment to reconnect; their silence until then is ours, not theirs.
@@ -77,9 +75,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Evaluator:
-    """One process that owns all partitions."""
+    """Judges what its scope says: all partitions in one process, or one partition that others may take over."""
 
-    def __init__(self, config: Config, engine: Engine) -> None:
+    def __init__(self, config: Config, engine: Engine, scope: Scope | None = None) -> None:
+        self._scope = scope or WholeLog(config)
         self._config = config
         self._engine = engine
         standards = load_standards()
@@ -94,8 +93,8 @@ class Evaluator:
         self._rules_told = self._rules.status
         self._rules_written = False
         tables = Tables(self._parameters, load_profiles().binding, self._rules.ruleset)
-        self._folds = Folds(tables, config.log_partitions, self._catalog, config.language)
-        self._snapshots = FileSnapshots(config.data_path / "snapshots")
+        self._folds = Folds(tables, config.log_partitions, self._catalog, config.language, self._scope.partition)
+        self._snapshots = self._scope.snapshots
         self._silence = Silence(self._parameters, config.language)
         self._standing = Standing()
         self._first = FirstVerdicts(config.language)
@@ -108,16 +107,17 @@ class Evaluator:
         self._pending: dict[str, int] = {}
         self._unjudged: list[WorksState] = []
         self._newest_received = 0
-        self._due = dict.fromkeys(("tick", "register", "refresh", "snapshot"), 0.0)
+        self._due = dict.fromkeys(("tick", "register", "refresh", "snapshot", "idle"), 0.0)
         self._told: dict[str, Finding] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Judge until told to stop; then finish the batch, snapshot and return."""
         self._restore()
         async with await ReadingLog.connect(self._config, name="evaluator", wait_s=FOR_EVER_S) as log:
+            await log.check_layout()
             await self._meet(log)
-            reader = log.reader(self._covered + 1)
-            _log.info("evaluator started", covered=self._covered, applied=self._applied, works=len(self._works))
+            reader = log.reader(self._covered + 1, partition=self._scope.partition)
+            _log.info("evaluator started", partition=self._scope.partition, covered=self._covered, applied=self._applied, works=len(self._works))
             started = time.monotonic()
             while not stop.is_set():
                 messages = await reader.fetch(FETCH_MESSAGES, WAIT_S)
@@ -127,14 +127,18 @@ class Evaluator:
                 if is_idle and self._covered < self._applied and (last := await reader.caught_up()) is not None:
                     # What is missing up to there has been purged: nothing is left to judge again.
                     self._covered = max(self._covered, min(last, self._applied))
+                if is_idle and self._scope.partition is not None and self._is_due("idle", IDLE_S):
+                    # Messages of other partitions: without passing over them the log could never be purged.
+                    self._covered = max(self._covered, await reader.caught_up() or 0)
+                    self._folds.pass_over(self._covered)
                 await self._housekeeping(is_idle, time.monotonic() - started > SILENCE_HOLD_S)
         await self._snapshot()
 
     def _restore(self) -> None:
         with reading(self._engine) as connection:
-            self._applied = applied_sequence(connection, 0)
+            self._applied = self._scope.applied(connection)
             self._load_register(connection)
-            self._silence.restore(connection)
+            self._silence.restore(connection, self._scope.findings)
         self._covered = self._folds.restore(self._snapshots, self._applied)
 
     async def _meet(self, log: ReadingLog) -> None:
@@ -144,7 +148,7 @@ class Evaluator:
             _log.error("the reading log ends before what was judged", applied=self._applied, last=last)
             self._applied = last
             self._covered = self._folds.go_back(last)
-            await self._in_transaction(lambda connection: rewind_applied_sequences(connection, last))
+            await self._in_transaction(lambda connection: self._scope.rewind(connection, last))
             # What is on disk covers more than the database now says, and would be thrown away.
             await self._snapshot()
 
@@ -152,7 +156,7 @@ class Evaluator:
         version = register_version(connection)
         if version == self._version:
             return
-        works, set_aside = judgeable(load_works(connection))
+        works, set_aside = judgeable(self._scope.works(load_works(connection)))
         self._version = version
         self._set_aside(set_aside)
         self._is_reconciled = False
@@ -245,7 +249,7 @@ class Evaluator:
                 verdict_of=lambda finding: self._first.of(finding, self._folds.folds),
             )  # fmt: skip
             add_counts(connection, self._pending)
-            set_applied_sequence(connection, 0, covered)
+            self._scope.advance(connection, covered)
 
         await self._in_transaction(write)
         self._applied = max(self._applied, covered)
@@ -256,6 +260,7 @@ class Evaluator:
         while True:
             try:
                 with writing(self._engine) as connection:
+                    self._scope.fence(connection)
                     return body(connection)
             except StoreUnavailable as error:
                 _log.warning("database does not answer, trying again", why=str(error), pause_s=round(pause, 1))
@@ -271,7 +276,8 @@ class Evaluator:
                 self._load_rules(connection)
             await self._tell_rules()
         if self._is_due("tick", TICK_S):
-            beat(self._config, "evaluator")
+            is_caught_up = self._covered >= self._applied and (is_idle or self._lag_ms() < self._allowed_lag_ms())
+            beat(self._config, "evaluator", is_caught_up)
             # What the database has heard of already is judged again silently; until then the state is one of the past.
             if self._covered >= self._applied:
                 judge_silence = past_hold and (is_idle or self._lag_ms() < self._allowed_lag_ms())
@@ -287,7 +293,8 @@ class Evaluator:
         await self._commit([])
         self._folds.save(self._snapshots)
         covered = self._covered
-        await self._in_transaction(lambda connection: set_applied_sequence(connection, SNAPSHOT_PARTITION, covered))
+        await self._scope.publish(covered)
+        await self._in_transaction(lambda connection: self._scope.saved(connection, covered))
 
     def _lag_ms(self) -> int:
         return self._config.clock.now_ms() - self._newest_received
@@ -318,7 +325,7 @@ class Evaluator:
             return []
         try:
             with reading(self._engine) as connection:
-                stored = stored_open(connection, JUDGED_KINDS)
+                stored = self._scope.findings(stored_open(connection, JUDGED_KINDS))
         except StoreUnavailable:
             return []
         self._is_reconciled = True
@@ -372,9 +379,16 @@ def run(config: Config) -> int:
     Raises
     ------
     ConfigurationError
-        If the database's schema is not this version's, or the ruleset is faulty.
+        If the database's schema is not this version's, the ruleset is faulty, or another evaluator runs where partitions are
+        not shared.
     """
-    asyncio.run(_serve(config))
+    if config.log_sharing == "on":
+        from qingquan.services.shared_evaluators import serve
+
+        asyncio.run(serve(config))
+        return 0
+    with sole_process(config, EVALUATOR):
+        asyncio.run(_serve(config))
     return 0
 
 
@@ -385,6 +399,9 @@ async def _serve(config: Config) -> None:
     engine = open_database(config.sql_url)
     check_schema(engine)
     try:
-        await Evaluator(config, engine).run(stop)
+        with writing(engine) as connection:
+            epoch = claim_whole_log(connection, EVALUATOR, holder_name())
+        with ended_by_successor(EVALUATOR):
+            await Evaluator(config, engine, WholeLog(config, epoch)).run(stop)
     finally:
         engine.dispose()

@@ -25,6 +25,7 @@ JUDGED_KINDS = tuple(
         FindingKind.LAB_EXCEEDANCE,
         FindingKind.RESIDUAL_FALLING,
         FindingKind.WATER_EVENT,
+        FindingKind.OPERATIONS,
     )
 )
 """Kinds that the fold opens and closes."""

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import uvicorn
@@ -79,7 +79,9 @@ def running_double(config: Config | None = None, wall_ms: Callable[[], int] | No
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield RunningDouble(double, f"http://127.0.0.1:{port}", demonstration_settings(config or Config(), port))
+        # No evaluator runs beside it that an alerter could wait for after its start.
+        settings = replace(demonstration_settings(config or Config(), port), restart_hold_s=0.0)
+        yield RunningDouble(double, f"http://127.0.0.1:{port}", settings)
     finally:
         server.should_exit = True
         thread.join(START_S)

@@ -7,6 +7,9 @@ from qingquan.store.sql import (  # noqa: F401 (they add their tables)
     disinfection_schema,
     events_schema,
     maintenance_schema,
+    operations_schema,
+    outbox_schema,
+    ownership_schema,
     routing_schema,
     rulesets_schema,
 )
