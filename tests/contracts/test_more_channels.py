@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from alerts.channels.base import Channel, ErrorClass, Verdict
 from alerts.channels.build import build_channels
@@ -20,6 +18,7 @@ from alerts.channels.webhook import signed
 from alerts.channels.wecom_crypto import CallbackCrypto, CallbackRefused, card_event
 from qingquan.domain.incidents import Message
 from qingquan.testing.gateways import RunningDouble, outbox_message, running_double
+from qingquan.testing.mail import Mailbox, running_mail_server
 from qingquan.testing.ports import free_port
 
 # 2026-11-23T01:05:00Z
@@ -203,39 +202,10 @@ def test_the_twenty_first_robot_message_is_throttled_by_dingtalk(gateway: Runnin
     assert verdicts == [Verdict.ACCEPTED] * 20 + [Verdict.THROTTLED]
 
 
-class Mailbox:
-    """Takes letters, or answers as told."""
-
-    def __init__(self) -> None:
-        self.letters: list[bytes] = []
-        self.answer = "250 OK"
-
-    async def handle_RCPT(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        if address.startswith("nobody"):
-            return "550 no such mailbox"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        if self.answer.startswith("250") and isinstance(envelope.content, bytes):
-            self.letters.append(envelope.content)
-        return self.answer
-
-
 @pytest.fixture
 def mail() -> Iterator[tuple[Mailbox, Email]]:
-    box = Mailbox()
-    controller = Controller(box, hostname="127.0.0.1", port=free_port())
-    controller.start()
-    try:
-        yield (
-            box,
-            Email("127.0.0.1", controller.port, "none", "alarm@example.org", context=ssl.create_default_context()),
-        )
-    finally:
-        controller.stop()
+    with running_mail_server() as (box, port):
+        yield box, Email("127.0.0.1", port, "none", "alarm@example.org", context=ssl.create_default_context())
 
 
 def letter_to(address: str) -> Message:
