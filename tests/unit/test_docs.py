@@ -37,7 +37,8 @@ def test_every_test_file_named_in_a_document_exists(name: str) -> None:
 
 def test_every_direct_dependency_has_its_reason_and_its_locked_version() -> None:
     project = tomllib.loads(text_of("pyproject.toml"))
-    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    extras = [one for extra in project["project"]["optional-dependencies"].values() for one in extra]
+    wanted = [*project["project"]["dependencies"], *extras, *project["dependency-groups"]["dev"]]
     names = {re.split(r"[\[<>=~! ]", line)[0] for line in wanted}
     rows = dict(
         re.findall(r"^\| ([\w-]+) \| ([\d./ ]+) \|", text_of("docs/decisions/0003-dependencies.md"), re.MULTILINE)
