@@ -24,7 +24,7 @@ are stretched to so many typical intervals (``MEMORY_READINGS`` ...). At one rea
 
 ``excused`` rows (after a pump start or a backwash) start no events, and a level that is still different afterwards is taken as it is.
 In ``held`` rows (disinfection not OK) nothing is learnt: neither baseline nor scale moves, nothing times out, so lasting loss never
-becomes the new normal. A series that has not warmed up yet learns all the same: it has no normal that loss could replace, and frozen
+becomes the new normal. A series of less than ``LEARN_S`` learns all the same: it has no normal that loss could replace, and frozen
 at its first readings it would alarm as long as the hold lasts.
 
 Functions here change the arrays they are given: the state is owned by the caller that passes through.
@@ -52,6 +52,8 @@ GAP_S = 3600.0
 WARM_UP_S = 3600
 WARM_UP_READINGS = 60
 """No alarms before both have passed since a series' first reading."""
+LEARN_S = 6 * 3600
+"""A younger series learns even while disinfection is not OK: long enough for a wrong first level to be left through a time-out."""
 QUANTILE = 0.8
 LEAST_SCALE = 0.3
 """The scale may sink to this share of the floor, so that it need not climb far when noise returns."""
@@ -256,7 +258,7 @@ def fold_rows(works, times, values, excused, held, facts, settings, series, trac
             if not np.isfinite(x):
                 continue
             s = series[first + j]
-            is_held = held[i] and s.count > WARM_UP_READINGS and s.last - s.first >= WARM_UP_S
+            is_held = held[i] and s.count > WARM_UP_READINGS and s.last - s.first >= LEARN_S
             passed, anew = _notice(s, times[i], is_held)
             t = min(s.last - s.first, LAST_S)
             for g in range(count):

@@ -1,4 +1,4 @@
-"""The detector against a real log: killed in the middle, it goes on without double findings."""
+"""The detector against a real log: killed at any moment it finds what it would have found, and it says what it missed."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPo
 from qingquan.store.reading_log import ReadingLog
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.findings import list_findings
-from qingquan.store.sql.progress import DETECTOR_PARTITION, applied_sequence
+from qingquan.store.sql.progress import DETECTOR_PARTITION, applied_sequence, counts
 from qingquan.store.sql.register import save_works
 from qingquan.store.sql.state import save_works_states
 from qingquan.testing.servers import running_reading_log
@@ -36,16 +37,20 @@ raise SystemExit(detector.run(load_config()))
 
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[Config]:
+    with running_reading_log(tmp_path) as settings:
+        register(settings)
+        yield settings
+
+
+def register(settings: Config) -> None:
     point = SamplingPoint("outlet", PointKind.OUTLET, "出厂水", ("free_chlorine", "turbidity", "ph"))
     works = Works("520425", "W0001", "一水厂", "", Disinfectant.FREE_CHLORINE, Equipment.EQUIPPED, 500, 3000, (point,))
-    with running_reading_log(tmp_path) as settings:
-        upgrade(settings.sql_url)
-        engine = open_database(settings.sql_url)
-        with writing(engine) as connection:
-            save_works(connection, [works])
-            save_works_states(connection, [WorksState("520425", "W0001", DisinfectionState.OK, T0, T0, stale=False)])
-        engine.dispose()
-        yield settings
+    upgrade(settings.sql_url)
+    engine = open_database(settings.sql_url)
+    with writing(engine) as connection:
+        save_works(connection, [works])
+        save_works_states(connection, [WorksState("520425", "W0001", DisinfectionState.OK, T0, T0, stale=False)])
+    engine.dispose()
 
 
 def start(config: Config) -> "subprocess.Popen[bytes]":
@@ -87,11 +92,7 @@ def wait_for(config: Config, covered: int) -> list[Finding]:
 
 def test_a_detector_killed_in_the_middle_of_an_event_goes_on_with_it(config: Config) -> None:
     rng = np.random.default_rng(3)
-    rows = np.c_[
-        0.5 + 0.005 * rng.standard_normal(600),
-        0.3 + 0.01 * rng.standard_normal(600),
-        7.2 + 0.01 * rng.standard_normal(600),
-    ]
+    rows = quiet(rng, 600)
     rows[400:425] += (0.3, 1.5, 0.8)
     process = start(config)
     try:
@@ -110,3 +111,60 @@ def test_a_detector_killed_in_the_middle_of_an_event_goes_on_with_it(config: Con
     # Readings of long ago: recorded, never as if it were now.
     assert ended.late and ended.severity is Severity.INFO  # noqa: PT018
     assert set(str(ended.evidence["contributors"]).split(";")) <= {"free_chlorine", "turbidity", "ph"}
+
+
+def test_a_detector_killed_at_random_moments_finds_what_an_undisturbed_one_finds(config: Config) -> None:
+    rng = np.random.default_rng(8)
+    rows = quiet(rng, 4_000)
+    for first in range(300, 4_000, 220):
+        rows[first : first + int(rng.integers(5, 40))] += (0.3, 1.5, 0.8)
+    last = 0
+    for first in range(0, 4_000, 1_000):
+        process = start(config)
+        try:
+            last = publish(config, rows[first : first + 1_000], first)
+            time.sleep(float(rng.uniform(0.0, 2.5)))
+        finally:
+            process.kill()
+            process.wait()
+    disturbed = finished(config, last)
+    # Another detector over the same log, with books of its own.
+    undisturbed = replace(config, data_dir=str(config.data_path.parent / "undisturbed"))
+    register(undisturbed)
+    alone = finished(undisturbed, last)
+    assert len(alone) > 10
+    assert disturbed == alone
+
+
+def test_a_detector_that_stood_still_for_long_goes_on_where_the_log_begins_and_says_so(config: Config) -> None:
+    rows = quiet(np.random.default_rng(4), 400)
+    finished(config, publish(config, rows[:100], 0))
+    freed = publish(config, rows[100:200], 100)
+    last = publish(config, rows[200:], 200)
+
+    async def purge() -> None:
+        async with await ReadingLog.connect(config, name="test") as log:
+            await log.purge_to(freed)
+
+    asyncio.run(purge())
+    assert finished(config, last) == []
+    engine = open_database(config.sql_url)
+    with reading(engine) as connection:
+        assert counts(connection)["detector.skipped"] == 10
+    engine.dispose()
+
+
+def quiet(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Rows of quiet water."""
+    noise = rng.standard_normal((n, 3)) * (0.005, 0.01, 0.01)
+    return np.array((0.5, 0.3, 7.2)) + noise
+
+
+def finished(config: Config, last: int) -> list[Finding]:
+    """What a detector finds that reads up to ``last``."""
+    process = start(config)
+    try:
+        return wait_for(config, last)
+    finally:
+        process.kill()
+        process.wait()

@@ -5,6 +5,7 @@ import numpy as np
 from rules.events.detector import SeriesFloor
 from rules.events.live import (
     HOLD_MS,
+    LONGEST_HOLD_MS,
     MERGE_MS,
     EventChange,
     LivePlan,
@@ -142,3 +143,60 @@ def test_events_closer_than_the_merging_time_are_one():
     events, _ = folded(readings)
     assert len(events) == 1
     assert MERGE_MS > 25 * MINUTE
+
+
+def test_the_last_rows_of_a_works_that_falls_silent_are_judged_and_its_event_ends():
+    readings, one = day(slice(700, 715)), plan()
+    state, cut, window = LiveState(one), 2 * 706, np.array([600_000])
+    (lasting,) = fold_readings(readings.of(np.arange(cut)), state, one, 706 * MINUTE, lateness=window)
+    assert lasting.end is None
+    assert lasting.evidence_at == 703 * MINUTE
+    (last,) = fold_readings(LiveReadings.none(), state, one, 706 * MINUTE + LONGEST_HOLD_MS, lateness=window)
+    assert (last.end, last.evidence_at) == (None, 705 * MINUTE)
+    (ended,) = fold_readings(LiveReadings.none(), state, one, 706 * MINUTE + MERGE_MS + 700_000, lateness=window)
+    assert ended.end == 705 * MINUTE
+    assert fold_readings(LiveReadings.none(), state, one, 9_000 * MINUTE, lateness=window) == []
+
+
+def test_an_event_that_goes_on_after_a_silence_is_the_same_event():
+    readings, one = day(slice(700, 715)), plan()
+    state, cut = LiveState(one), 2 * 706
+    fold_readings(readings.of(np.arange(cut)), state, one, 706 * MINUTE)
+    fold_readings(LiveReadings.none(), state, one, 2_000 * MINUTE)
+    rest = fold_readings(readings.of(np.arange(cut, len(readings.at))), state, one, 2_001 * MINUTE)
+    assert {change.start: change for change in rest} == folded(readings)[0]
+
+
+def test_a_point_that_falls_silent_at_a_works_that_goes_on_has_its_event_ended():
+    other = WatchedPoint((*KEY[:2], "source"), 0, COLUMNS, FLOORS)
+    one = LivePlan([WatchedPoint(KEY, 0, COLUMNS, FLOORS), other])
+    state, readings = LiveState(one), day(slice(700, 715))
+    quiet = day()
+    beside = LiveReadings(quiet.point + 1, quiet.column, quiet.at, quiet.value)
+    changes = fold_readings(readings.of(np.arange(2 * 706)).with_more(beside), state, one, 1_440 * MINUTE)
+    assert changes[-1].key == KEY
+    assert changes[-1].end == 705 * MINUTE
+
+
+def test_a_works_whose_readings_come_out_of_order_is_waited_for():
+    readings = day(slice(700, 715))
+    rng = np.random.default_rng(1)
+    jitter = np.argsort(readings.at + np.repeat(rng.integers(0, LONGEST_HOLD_MS, 1440), 2), kind="stable")
+    events, state = folded(readings.of(jitter), 6)
+    assert state.overtaken < 20
+    assert events == folded(readings)[0]
+
+
+def test_a_buffered_upload_is_not_taken_for_disorder():
+    readings = day()
+    hours_late = readings.of(np.r_[0:200, 1000:1200, 200:1000])
+    _, state = folded(hours_late, 50)
+    assert (state.disorder < 0).all()
+
+
+def test_a_young_series_learns_even_while_disinfection_is_not_ok_and_alarms_for_hours_at_most():
+    readings = day()
+    # The first readings are those of a probe that settles.
+    readings.value.reshape(-1, 2)[:10] += (2.0, 1.5)
+    events, _ = folded(readings, held=np.array([True]))
+    assert all(event.end is not None and event.end < 6 * 60 * MINUTE for event in events.values())
