@@ -29,6 +29,7 @@ MEASURES = frozenset(
 """What may be watched; the meaning of each stands in docs/operations.md."""
 
 _SEVERITIES = {severity.word: severity for severity in Severity}
+_TOP_KEYS = ("contact", "disks", "sender", "services", "watch")
 _WATCH_KEYS = {"measure", "above", "below", "clear", "for_s", "clear_s", "severity", "heartbeat"}
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SECRET_LEAST = 16
@@ -61,6 +62,7 @@ class OperationsPlan:
     watches: tuple[Watch, ...]
     contacts: tuple[OperationsContact, ...] = ()
     senders: tuple[Sender, ...] = ()
+    disks: tuple[str, ...] = ()
 
 
 def load_operations(path: str = "") -> OperationsPlan:
@@ -92,14 +94,16 @@ def _shipped() -> dict[str, Any]:
 
 def _plan(table: Mapping[str, Any], where: str) -> OperationsPlan:
     faults = [
-        f"{where}: unknown key {key!r}; known keys: contact, sender, services, watch"
-        for key in table
-        if key not in ("contact", "sender", "services", "watch")
+        f"{where}: unknown key {key!r}; known keys: {', '.join(_TOP_KEYS)}" for key in table if key not in _TOP_KEYS
     ]
     services = table["services"]
     if not isinstance(services, list) or not all(isinstance(one, str) and _NAME.fullmatch(one) for one in services):
         faults.append(f"{where}: services = {services!r}: allowed: a list of names")
         services = []
+    disks = table.get("disks", [])
+    if not isinstance(disks, list) or not all(isinstance(one, str) and one for one in disks):
+        faults.append(f"{where}: disks = {disks!r}: allowed: a list of folders")
+        disks = []
     watches = [_watch(cause, row, where, faults) for cause, row in _rows(table, "watch", where, faults).items()]
     contacts = [
         _contact(row, n, where, faults) for n, row in enumerate(_listed(table, "contact", where, faults), start=1)
@@ -112,7 +116,7 @@ def _plan(table: Mapping[str, Any], where: str) -> OperationsPlan:
     if faults:
         raise ConfigurationError(faults)
     return OperationsPlan(
-        tuple(services), tuple(one for one in watches if one), tuple(one for one in contacts if one), tuple(one for one in senders if one)
+        tuple(services), tuple(one for one in watches if one), tuple(one for one in contacts if one), tuple(one for one in senders if one), tuple(disks)
     )  # fmt: skip
 
 

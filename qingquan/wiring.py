@@ -52,6 +52,7 @@ SERVICES: dict[str, Callable[[Config], int]] = {
     "compliance": _imported("compliance"),
     "adviser": _imported("adviser"),
     "web": _imported("web"),
+    "watchdog": _imported("watchdog"),
     "bridge": _imported("bridge"),
     "gateway-double": _imported("gateway_double"),
 }

@@ -110,7 +110,7 @@ class _Up:
             self._await(lambda: _log_is_up(config), "log-server", LOG_WAIT_S, stop)
         if self._demo:
             self._supervisor.start("gateway-double", "run", "gateway-double")
-        for name in ("evaluator", "recorder", "alerter", "web", "adviser", "compliance", "detector"):
+        for name in ("evaluator", "recorder", "alerter", "web", "adviser", "compliance", "detector", "watchdog"):
             self._supervisor.start(name, "run", name)
         if config.bridge_host:
             self._supervisor.start("bridge", "run", "bridge")

@@ -55,6 +55,8 @@ def alerter(folder: Path, config: Config, ahead_s: int = 0) -> Iterator[subproce
         "PYTHONPATH": str(ROOT),
         "QINGQUAN_DATA_DIR": str(folder),
         "QINGQUAN_DATABASE_URL": f"sqlite:///{folder / 'alerts.db'}",
+        # No evaluator runs here that it could wait for.
+        "QINGQUAN_RESTART_HOLD_S": "0",
         # A clock that has always run a trace faster is ahead by now, and just as fast for all purposes of a test.
         "QINGQUAN_CLOCK_SPEED": repr(1 + ahead_s * 1000 / Clock().now_ms()),
         **{
