@@ -190,7 +190,7 @@ def test_a_silent_series_store_and_log_count_none_and_show_in_health(tmp_path: P
     counts = store.counts()
     assert (counts.logged, counts.evaluated, counts.recorded, counts.readings) == (None, 0, None, None)
     assert [(part.name, part.is_up) for part in store.health()] == [
-        ("database", True), ("series_store", False), ("reading_log", False)
+        ("database", True), ("series_store", False), ("ruleset", True), ("reading_log", False)
     ]  # fmt: skip
     engine.dispose()
 

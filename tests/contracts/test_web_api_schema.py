@@ -5,6 +5,7 @@ import tempfile
 import hypothesis
 import schemathesis
 from fastapi import FastAPI
+from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
@@ -61,7 +62,11 @@ def test_no_request_gets_an_answer_the_document_does_not_promise(case: schemathe
         request["content"] = request.pop("data")
     response = client.request(**request)
     response.request.read()
-    case.validate_response(response, excluded_checks=EXCLUDED.get((case.method, case.path), []))
+    excluded = EXCLUDED.get((case.method, case.path), [])
+    if response.status_code == 501:
+        # Parts that stand on other services answer so where those are not; the document says it.
+        excluded = [*excluded, not_a_server_error]
+    case.validate_response(response, excluded_checks=excluded)
 
 
 def test_the_document_lists_every_resource() -> None:
