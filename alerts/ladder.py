@@ -21,7 +21,7 @@ from alerts.words_why import audience_words, mute_words, rung_words, unreached_w
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.disinfection import Verdict
 from qingquan.domain.duty import Silence
-from qingquan.domain.findings import Finding
+from qingquan.domain.findings import Finding, Severity
 from qingquan.domain.incidents import Incident, IncidentState, NewMessage, TransitionReason
 from qingquan.domain.works import Works
 from qingquan.store.sql import incident_batches as batches
@@ -38,7 +38,17 @@ from qingquan.store.sql.rungs import (
     waiting_messages,
 )
 
-__all__ = ["Facts", "Lookup", "facts_of", "mute_of", "place_of", "run_ladders", "rung_facts", "tell_the_end"]
+__all__ = [
+    "Facts",
+    "Lookup",
+    "climb_for_help",
+    "facts_of",
+    "mute_of",
+    "place_of",
+    "run_ladders",
+    "rung_facts",
+    "tell_the_end",
+]
 
 WorksKey = tuple[str, str]
 Lookup = Callable[[WorksKey], Works | None]
@@ -95,6 +105,36 @@ def run_ladders(
     take_rung(connection, written.rungs)
     enqueue(connection, written.messages)
     return sum(not one.not_sent_because for one in written.messages)
+
+
+def climb_for_help(
+    connection: Connection, incident_id: int, lookup: Lookup, now_ms: int, settings: AlertSettings
+) -> bool:
+    """Climb the next rung at once: somebody who was told asks for help. ``False`` at the ladder's end.
+
+    Neither a silence nor the night stands in the way of a person's word; the rungs above follow from now on by their spans.
+    """
+    (incident,) = incidents_by_id(connection, [incident_id])
+    facts, works = facts_of(connection, [incident], now_ms, settings), lookup((incident.county, incident.works))
+    taken, written = rung_facts(incident, facts), _Written()
+    rungs = rungs_for(
+        incident.summary["cause"], incident.kind, incident.severity, works, settings.policy, drill=incident.is_drill
+    )
+    following = due_at(rungs, now_ms, taken)
+    if following is not None:
+        base = resumed_base(rungs, to_ms(incident.ladder_at or incident.opened_at), taken, now_ms)
+        place = place_of(incident, works, settings)
+        climbed = climb(rungs, base, taken, place, Severity.CRITICAL, facts.roster, settings.policy, now_ms)
+        for one in climbed.climbs:
+            _write_climb(incident, one, one.rung is rungs[0], facts, works, now_ms, settings, written)
+        next_at = None if climbed.next_at is None else from_ms(climbed.next_at)
+        incident = replace(incident, ladder_at=from_ms(base), next_at=_sooner(next_at, _other_end(incident, settings)))
+    written.incidents.append(incident)
+    batches.update_incidents(connection, written.incidents)
+    batches.add_events(connection, now_ms, written.events)
+    take_rung(connection, written.rungs)
+    enqueue(connection, written.messages)
+    return following is not None
 
 
 def tell_the_end(
@@ -228,7 +268,9 @@ def _lapsed(incident: Incident, written: _Written) -> Incident:
     assert row is not None
     assert row.after is not None
     written.events.append((incident.id, row.reasons[0], incident.acknowledged_by))
-    return replace(incident, state=row.after, lease_until=None)
+    # A fix that was reported and did not show is no fix any more.
+    summary = {name: text for name, text in incident.summary.items() if name not in ("fixed_by", "fixed_at")}
+    return replace(incident, state=row.after, lease_until=None, summary=summary)
 
 
 def _mute(

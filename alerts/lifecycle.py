@@ -47,7 +47,7 @@ SILENT = "silent"
 RECOVERING_UNTIL = "recovering_until"
 """Key of the summary: the end [ms] of the span for which good data must last."""
 
-KEPT = (RECOVERING_UNTIL, "muted", "township", "of", "count")
+KEPT = (RECOVERING_UNTIL, "muted", "township", "of", "count", "fixed_by", "fixed_at", "help_by")
 """What of a summary others have written and findings do not change."""
 
 SILENCES = (FindingKind.STALE, FindingKind.NEVER_SEEN)
@@ -83,6 +83,7 @@ class Change(StrEnum):
     LEASE_EXPIRED = "lease_expired"
     CLOSED = "closed"
     DRILL_OVER = "drill_over"
+    HELP_WANTED = "help_wanted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +130,15 @@ TRANSITIONS: dict[tuple[IncidentState | None, Change], Transition] = {
     (_OPEN, Change.ACKNOWLEDGED): Transition(_ACKNOWLEDGED, (_R.ACKNOWLEDGED,)),
     (_ACKNOWLEDGED, Change.LEASE_EXPIRED): Transition(_OPEN, (_R.LEASE_EXPIRED,)),
     (_RESOLVED, Change.CLOSED): Transition(_CLOSED, (_R.CLOSED,)),
+    (_OPEN, Change.HELP_WANTED): Transition(_OPEN, (_R.HELP_WANTED,), Step.ESCALATED),
+    (_ACKNOWLEDGED, Change.HELP_WANTED): Transition(_OPEN, (_R.HELP_WANTED,), Step.ESCALATED),
     (_OPEN, Change.DRILL_OVER): Transition(_RESOLVED, (_R.DRILL_ENDED,), Step.RECOVERED),
     (_ACKNOWLEDGED, Change.DRILL_OVER): Transition(_RESOLVED, (_R.DRILL_ENDED,), Step.RECOVERED),
 }
 
 _NEVER_MADE = (Change.REPEATED, Change.ENDED, Change.MOOT, Change.LAST_ENDED, Change.LAST_WITHDRAWN, Change.RAISED,
-               Change.TAKEN_LIVE, Change.ACKNOWLEDGED, Change.LEASE_EXPIRED, Change.CLOSED, Change.DRILL_OVER)  # fmt: skip
+               Change.TAKEN_LIVE, Change.ACKNOWLEDGED, Change.LEASE_EXPIRED, Change.CLOSED, Change.DRILL_OVER,
+               Change.HELP_WANTED)  # fmt: skip
 
 STAYS: frozenset[tuple[IncidentState | None, Change]] = frozenset(
     [(None, change) for change in _NEVER_MADE]

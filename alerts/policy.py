@@ -79,6 +79,8 @@ class Policy:
     channels_night: tuple[str, ...]
     channels_ring: tuple[str, ...]
     observe_ms: Mapping[Subject, int]
+    fixed_observe_ms: int = 120 * MINUTE_MS
+    link_lasts_ms: int = 72 * 60 * MINUTE_MS
     township: TownshipPolicy = field(default_factory=TownshipPolicy)
     flapping_count: int = 4
     flapping_within_ms: int = 360 * MINUTE_MS
@@ -141,7 +143,7 @@ def parse_policy(text: str, where: str) -> Policy:
 
 
 _TABLES = (
-    "wait_s", "lease_min", "night", "channels", "observe_s", "township", "flapping", "silence", "drill", "inhibit", "ladder",
+    "wait_s", "lease_min", "answers", "night", "channels", "observe_s", "township", "flapping", "silence", "drill", "inhibit", "ladder",
 )  # fmt: skip
 _SEVERITIES = {severity.word: severity for severity in Severity}
 
@@ -163,6 +165,8 @@ def _policy(table: dict[str, Any], faults: Faults) -> Policy:
         night=(faults.hour(part["night"], "night.from"), faults.hour(part["night"], "night.to")),
         channels_day=channels["day"], channels_night=channels["night"], channels_ring=channels["ring"],
         observe_ms={subject: faults.span(part["observe_s"], f"observe_s.{subject}", 1000) for subject in Subject},
+        fixed_observe_ms=faults.span(part["answers"], "answers.fixed_observe_min", MINUTE_MS, least=1),
+        link_lasts_ms=faults.span(part["answers"], "answers.link_h", 60 * MINUTE_MS, least=1),
         township=TownshipPolicy(
             causes=faults.words(township, "township.causes", ("silent", "power", "instrument")),
             least=faults.number(township, "township.least", least=2),
@@ -182,7 +186,7 @@ def _policy(table: dict[str, Any], faults: Faults) -> Policy:
 
 
 _KEYS = {
-    "wait_s": tuple(_SEVERITIES), "lease_min": tuple(_SEVERITIES), "night": ("from", "to"), "channels": ("day", "night", "ring"),
+    "wait_s": tuple(_SEVERITIES), "lease_min": tuple(_SEVERITIES), "answers": ("fixed_observe_min", "link_h"), "night": ("from", "to"), "channels": ("day", "night", "ring"),
     "observe_s": tuple(Subject), "township": ("causes", "least", "within_min", "wait_s", "ends_below", "severity"),
     "flapping": ("count", "within_min", "lasts_min"), "silence": ("most_h",), "drill": ("most_rung", "most_min"),
 }  # fmt: skip

@@ -17,6 +17,8 @@ from qingquan.errors import ConfigurationError
 __all__ = ["Config", "load_config"]
 
 ENVIRONMENT_PREFIX = "QINGQUAN_"
+# Names the settings file itself, which the command line reads.
+FILE_VARIABLE = "QINGQUAN_CONFIG"
 
 
 def _setting(
@@ -58,7 +60,9 @@ class Config:
         "off: one evaluator, one recorder and one detector read the whole log; on: start as many as you like, they share its partitions",
         choices=("off", "on"),
     )
-    log_lease_s: float = _setting(3.0, "with log_sharing: seconds after which a silent owner's partitions go to others", low=1.0)
+    log_lease_s: float = _setting(
+        3.0, "with log_sharing: seconds after which a silent owner's partitions go to others", low=1.0
+    )
 
     database_url: str = _setting("", "SQL database (SQLAlchemy URL); empty = SQLite in the data folder", secret=True)
     series_store: str = _setting("duckdb", "time-series store", choices=("duckdb", "influx"))
@@ -99,6 +103,7 @@ class Config:
     aliyun_key_secret: str = _setting("", "Aliyun access key secret", secret=True)
     aliyun_sign_name: str = _setting("", "approved SMS signature")
     aliyun_template_alarm: str = _setting("", "approved SMS template for an alarm")
+    aliyun_template_alarm_reply: str = _setting("", "approved SMS template that asks for a reply; empty = no replies by SMS")
     aliyun_template_recovery: str = _setting("", "approved SMS template for a recovery")
     aliyun_template_plain: str = _setting("", "approved SMS template without variables, the fallback")
     aliyun_template_several: str = _setting("", "approved SMS template for several messages in one; empty = one by one")
@@ -152,9 +157,13 @@ class Config:
     heartbeat_method: str = _setting("POST", "how it is told", choices=("POST", "GET", "HEAD"))
     heartbeat_interval_s: float = _setting(60.0, "seconds between two heartbeats", low=1)
     heartbeat_sender: str = _setting("", "name by which the watcher knows this installation")
-    heartbeat_secret: str = _setting("", "key of the HMAC-SHA256 signature of heartbeats; empty = not signed", secret=True)
+    heartbeat_secret: str = _setting(
+        "", "key of the HMAC-SHA256 signature of heartbeats; empty = not signed", secret=True
+    )
     metrics_port: int = _setting(
-        0, "port on which the watchdog itself serves /metrics, also without a database; 0 = only at the console's", low=0
+        0,
+        "port on which the watchdog itself serves /metrics, also without a database; 0 = only at the console's",
+        low=0,
     )
     metrics_host: str = _setting("127.0.0.1", "address of that port")
     restart_hold_s: float = _setting(
@@ -226,7 +235,7 @@ def _given(
     rows += [
         (name.removeprefix(ENVIRONMENT_PREFIX).lower(), value, f"environment {name}")
         for name, value in environ.items()
-        if name.startswith(ENVIRONMENT_PREFIX)
+        if name.startswith(ENVIRONMENT_PREFIX) and name != FILE_VARIABLE
     ]
     rows += [(name, value, "command line") for name, value in overrides.items() if value is not None]
     return rows

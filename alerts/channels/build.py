@@ -18,6 +18,7 @@ from alerts.channels.wechat_official import WechatOfficial
 from alerts.channels.wecom_app import WecomApp
 from alerts.channels.wecom_crypto import CallbackCrypto
 from alerts.channels.wecom_robot import WecomRobot
+from alerts.links import public_url_faults
 from alerts.quotas import quota_faults
 from alerts.templates import template_faults
 from qingquan.config import Config
@@ -50,7 +51,8 @@ _URLS = (
 def sms_codes(config: Config, provider: str) -> dict[str, str]:
     """Our template names to the codes a provider (``aliyun`` or ``tencent``) has approved; empty where it has none."""
     return {
-        name: str(getattr(config, f"{provider}_template_{name}")) for name in ("alarm", "recovery", "plain", "several")
+        name: str(getattr(config, f"{provider}_template_{name}", ""))
+        for name in ("alarm", "alarm_reply", "recovery", "plain", "several")
     }
 
 
@@ -120,6 +122,9 @@ def check_channels(config: Config, config_file: Path | None = None) -> list[str]
         faults += _callback_faults(config)
     if config.apprise_url:
         faults += apprise_faults(config.apprise_url)
+    faults += public_url_faults(config.public_url)
+    if config.aliyun_template_alarm_reply and not config.receipts_token:
+        faults.append("receipts_token is empty: aliyun_template_alarm_reply asks for replies, which come in at its path")
     if config.receipts_token and len(config.receipts_token) < 16:
         faults.append("receipts_token = ***: allowed: 16 characters or more")
     faults += template_faults()

@@ -75,7 +75,9 @@ class WechatOfficial:
             field: {"value": message.params.get(name, "")[:most] or "-"} for field, (name, most) in FIELDS.items()
         }
         payload: dict[str, object] = {"touser": message.receiver, "template_id": self._template, "data": values}
-        if self._public_url:
+        if link := message.params.get("link"):
+            payload["url"] = link
+        elif self._public_url:
             payload["url"] = f"{self._public_url.rstrip('/')}/incidents/{message.incident_id}"
         target = f"/cgi-bin/message/template/send?access_token={quote(token, safe='')}"
         outcome = numbered(

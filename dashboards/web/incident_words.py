@@ -22,15 +22,27 @@ from dashboards.web.words import (
 )  # fmt: skip
 from qingquan.clock import to_ms
 from qingquan.domain.findings import Finding, FindingKind
-from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState, TransitionReason
+from qingquan.domain.incidents import Incident, IncidentEvent, Message, MessageState, TransitionReason
 from qingquan.domain.parameters import plain_number
 from qingquan.domain.works import Works
 from qingquan.standards.loader import load_standards
 
-__all__ = ["channel_name", "facts", "finding_rows", "history", "message_rows", "message_state", "place_words", "title_block"]
+__all__ = [
+    "channel_name",
+    "facts",
+    "finding_rows",
+    "history",
+    "message_rows",
+    "message_state",
+    "place_words",
+    "title_block",
+]
 
 # How the evaluator names a finding in an event: kind and id.
 _FINDING = re.compile(r"(\w+) [0-9a-f]{20}")
+_BY_NAME = (
+    TransitionReason.ACKNOWLEDGED, TransitionReason.REPORTED_FIXED, TransitionReason.HELP_WANTED, TransitionReason.NOTED,
+)  # fmt: skip
 _LOWER = (FindingKind.DISINFECTION_LOW, FindingKind.DISINFECTION_MISSING)
 
 
@@ -41,9 +53,7 @@ def title_block(incident: Incident, works: Works | None, findings: Sequence[Find
         if works
         else escape(place_words(incident, t))
     )
-    marks = (
-        [("stale", t("incident.stale_note"))] if incident.stale and not incident.state.is_over else []
-    )
+    marks = [("stale", t("incident.stale_note"))] if incident.stale and not incident.state.is_over else []
     marks += [("late", t("incident.late_note"))] if incident.late else []
     marks += [("late", t("incident.drill", n=incident.drill_number))] if incident.is_drill else []
     notes = "".join(f'<p class="note note-{name}">{escape(text)}</p>' for name, text in marks)
@@ -65,6 +75,8 @@ def place_words(incident: Incident, t: Texts) -> str:
     """Name where no works is at hand: a township's incident has none."""
     if incident.works:
         return incident.works
+    if incident.kind is FindingKind.OPERATIONS:
+        return t("operations.place")
     return t("incident.township", township=incident.summary.get("township", ""), n=incident.summary.get("count", ""))
 
 
@@ -164,11 +176,7 @@ def _end(finding: Finding, tz: str, t: Texts) -> str:
 
 
 def _event(event: IncidentEvent, t: Texts) -> str:
-    words = (
-        t(f"reason.{event.reason}", name=event.actor)
-        if event.reason is TransitionReason.ACKNOWLEDGED
-        else t(f"reason.{event.reason}")
-    )
+    words = t(f"reason.{event.reason}", name=event.actor) if event.reason in _BY_NAME else t(f"reason.{event.reason}")
     detail = _FINDING.fullmatch(event.detail)
     if detail is not None and detail[1] in list(FindingKind):
         return words + t("reason.detail", detail=finding_title(FindingKind(detail[1]), "", t))

@@ -60,6 +60,9 @@ class TransitionReason(StrEnum):
     FLAPPING = "flapping"
     DRILL_STARTED = "drill_started"
     DRILL_ENDED = "drill_ended"
+    REPORTED_FIXED = "reported_fixed"
+    HELP_WANTED = "help_wanted"
+    NOTED = "noted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from qingquan.store.sql.schema import incident_event, incident_finding, outbox
 from qingquan.store.sql.statements import Page, insert_ignoring, page_of, region
 
 __all__ = [
+    "ANSWER_MARKS",
     "CAUSE_CODES",
     "LEASE_MS",
     "acknowledge",
@@ -27,6 +28,7 @@ __all__ = [
     "cause_of",
     "close",
     "events_of",
+    "extend_lease",
     "get_incident",
     "incidents_of_finding",
     "insert_incident",
@@ -35,6 +37,9 @@ __all__ = [
     "open_incident_for",
     "update_incident",
 ]
+
+ANSWER_MARKS = ("fixed_by", "fixed_at", "help_by")
+"""Keys of the summary that tell of an answer still standing; a new acknowledgement begins without them."""
 
 _OVER = (IncidentState.RESOLVED.value, IncidentState.CLOSED.value)
 
@@ -210,6 +215,7 @@ def acknowledge(connection: Connection, incident_id: int, by: str, at_ms: int, l
     taken = replace(
         held, state=IncidentState.ACKNOWLEDGED, acknowledged_at=from_ms(at_ms), acknowledged_by=by,
         lease_until=until, next_at=until,
+        summary={name: text for name, text in held.summary.items() if name not in ANSWER_MARKS},
     )  # fmt: skip
     update_incident(connection, taken)
     add_event(connection, incident_id, at_ms, TransitionReason.ACKNOWLEDGED, by)
@@ -217,6 +223,19 @@ def acknowledge(connection: Connection, incident_id: int, by: str, at_ms: int, l
     why = {"state": MessageState.NOT_SENT.value, "error": f"acknowledged by {by} before it was sent"}
     connection.execute(update(outbox).where(waiting).values(why))
     return taken
+
+
+def extend_lease(connection: Connection, incident_id: int, until_ms: int) -> bool:
+    """Let an acknowledgement hold until then; ``False``, and nothing changed, where none holds or it holds longer already."""
+    held = _held(connection, incident_id)
+    if held.state is not IncidentState.ACKNOWLEDGED or held.is_drill or held.lease_until is None:
+        return False
+    if to_ms(held.lease_until) >= until_ms:
+        return False
+    until = from_ms(until_ms)
+    next_at = until if held.next_at == held.lease_until else held.next_at
+    update_incident(connection, replace(held, lease_until=until, next_at=next_at))
+    return True
 
 
 def close(connection: Connection, incident_id: int, by: str, cause_code: str, at_ms: int) -> Incident:

@@ -3,6 +3,7 @@
 from alembic import context
 
 from qingquan.store.sql import (  # noqa: F401 (they add their tables)
+    answers_schema,
     compliance_schema,
     disinfection_schema,
     events_schema,

@@ -1,0 +1,57 @@
+"""A channel whose messages can be answered: its link, or the words that ask for a reply, are put in as a message goes out."""
+
+from dataclasses import replace
+
+from alerts.channels.base import Channel, Outcome
+from alerts.links import Linker
+from alerts.templates import load_templates
+from qingquan.domain.incidents import Message
+
+__all__ = ["REPLIED", "Answerable"]
+
+REPLIED = "alarm_reply"
+
+
+class Answerable:
+    """The channel within, for messages with a way back. Groups get none: a link says who answers."""
+
+    def __init__(self, inner: Channel, linker: Linker, *, takes_replies: bool = False, language: str = "zh") -> None:
+        self._inner, self._linker = inner, linker
+        self._takes_replies, self._language = takes_replies, language
+        self.name, self.can_be_asked = inner.name, inner.can_be_asked
+        self.gives_receipts, self.reaches = inner.gives_receipts, inner.reaches
+
+    def send(self, message: Message) -> Outcome:
+        """Hand over one message."""
+        return self._inner.send(self.answerable(message))
+
+    def send_fallback(self, message: Message) -> Outcome | None:
+        """The plainest form, as it is."""
+        return self._inner.send_fallback(message)
+
+    def ask(self, message: Message) -> Outcome:
+        """What became of an earlier attempt."""
+        return self._inner.ask(message)
+
+    def close(self) -> None:
+        """Release connections."""
+        self._inner.close()
+
+    def answerable(self, message: Message) -> Message:
+        """The message with its way back."""
+        if self._takes_replies:
+            return self._with_reply(message)
+        if self.reaches != "person":
+            return message
+        link = self._linker.link(message)
+        if not link:
+            return message
+        shown = message.body.replace(f"{self._linker.console(message.incident_id)})", f"{link})")
+        return replace(message, body=shown, params={**message.params, "link": link})
+
+    def _with_reply(self, message: Message) -> Message:
+        """An alarm asks for a reply with the incident's number as the code; nothing else does."""
+        if message.params.get("template") != "alarm" or message.incident_id > 999_999:
+            return message
+        params = {**message.params, "template": REPLIED, "code": str(message.incident_id)}
+        return replace(message, params=params, body=load_templates()[REPLIED].rendered(params, self._language))
