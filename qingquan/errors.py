@@ -4,6 +4,7 @@ __all__ = [
     "BrokerLost",
     "ConfigurationError",
     "NotFound",
+    "OwnershipLost",
     "QingquanError",
     "StoreUnavailable",
     "TransitionRefused",
@@ -33,6 +34,10 @@ class NotFound(QingquanError):
 
 class TransitionRefused(QingquanError):
     """The state something is in does not allow what was asked of it (HTTP 409)."""
+
+
+class OwnershipLost(QingquanError):
+    """Another process owns the partition now: drop what is not committed, and write nothing more for it."""
 
 
 class StoreUnavailable(QingquanError):

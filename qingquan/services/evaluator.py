@@ -117,7 +117,13 @@ class Evaluator:
             await log.check_layout()
             await self._meet(log)
             reader = log.reader(self._covered + 1, partition=self._scope.partition)
-            _log.info("evaluator started", partition=self._scope.partition, covered=self._covered, applied=self._applied, works=len(self._works))
+            _log.info(
+                "evaluator started",
+                partition=self._scope.partition,
+                covered=self._covered,
+                applied=self._applied,
+                works=len(self._works),
+            )
             started = time.monotonic()
             while not stop.is_set():
                 messages = await reader.fetch(FETCH_MESSAGES, WAIT_S)

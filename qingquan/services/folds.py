@@ -11,7 +11,7 @@ from qingquan.domain.findings import Finding
 from qingquan.domain.parameters import Parameter
 from qingquan.domain.readings import ReadingBatch, SeriesCatalog, SeriesKey
 from qingquan.domain.works import Works
-from qingquan.services.snapshots import FileSnapshots, Snapshot
+from qingquan.services.snapshots import Snapshot, Snapshots
 from qingquan.store.reading_log.partition import partition_of
 from rules.engine import evaluate
 from rules.layout import NEVER
@@ -68,9 +68,11 @@ class Fold:
 
 
 class Folds:
-    """All folds of this process, and the way from a decoded batch to them."""
+    """Folds of all partitions, or of ``only`` one, and the way from a decoded batch to them."""
 
-    def __init__(self, tables: Tables, partitions: int, catalog: SeriesCatalog, language: str) -> None:
+    def __init__(
+        self, tables: Tables, partitions: int, catalog: SeriesCatalog, language: str, only: int | None = None
+    ) -> None:
         self._tables = tables
         self._partitions = partitions
         self._catalog = catalog
@@ -80,7 +82,9 @@ class Folds:
         self._slots = np.empty(0, np.int32)
         self._fold_of = np.empty(0, np.int16)
         empty = self._compile(0)
-        self.folds = [Fold(partition, empty, new_state(empty)) for partition in range(partitions)]
+        owned = range(partitions) if only is None else (only,)
+        self.folds = [Fold(partition, empty, new_state(empty)) for partition in owned]
+        self._by_partition = {fold.partition: fold for fold in self.folds}
         self.counts: dict[str, int] = {}
 
     def register(self, works: Iterable[Works]) -> None:
@@ -111,7 +115,7 @@ class Folds:
             fold.replan(plan)
         self._number(0)
 
-    def restore(self, snapshots: FileSnapshots, applied: int) -> int:
+    def restore(self, snapshots: Snapshots, applied: int) -> int:
         """Load snapshots; the sequence up to which *all* folds are covered.
 
         A snapshot that covers more than the database has applied belongs to another database: it is not used.
@@ -130,7 +134,7 @@ class Folds:
         self._number(0)
         return min(fold.covered for fold in self.folds)
 
-    def _load(self, fold: Fold, snapshot: Snapshot, snapshots: FileSnapshots) -> None:
+    def _load(self, fold: Fold, snapshot: Snapshot, snapshots: Snapshots) -> None:
         layout = snapshots.layout(snapshot.plan)
         if layout is None:
             _log.error("snapshot without its layout, rebuilding from the log", partition=fold.partition)
@@ -150,13 +154,18 @@ class Folds:
             return
         fold.resume(plan, state, snapshot.covered)
 
+    def pass_over(self, covered: int) -> None:
+        """Up to ``covered`` nothing of these partitions is left in the log."""
+        for fold in self.folds:
+            fold.covered = max(fold.covered, covered)
+
     def go_back(self, covered: int) -> int:
         """Count nothing beyond ``covered`` as judged; the sequence up to which all folds are covered."""
         for fold in self.folds:
             fold.covered = min(fold.covered, covered)
         return min(fold.covered for fold in self.folds)
 
-    def save(self, snapshots: FileSnapshots) -> None:
+    def save(self, snapshots: Snapshots) -> None:
         """Write a snapshot of every fold."""
         for fold in self.folds:
             snapshots.save(fold.partition, Snapshot(fold.plan.digest, fold.covered, pack(fold.state)), fold.plan.layout)
@@ -192,15 +201,17 @@ class Folds:
         keys = list(self._catalog)
         owners = [partition_of(key.county, key.works, self._partitions) for key in keys[first:]]
         for key, owner in zip(keys[first:], owners, strict=True):
-            if key not in self.folds[owner].plan.slot_of:
+            if key not in self._by_partition[owner].plan.slot_of:
                 self._extra[owner].add(key)
                 unknown.add(owner)
         for owner in unknown:
-            self.folds[owner].replan(self._compile(owner))
+            self._by_partition[owner].replan(self._compile(owner))
         if unknown or first == 0:
             owners = [partition_of(key.county, key.works, self._partitions) for key in keys]
             first = 0
-        fresh = [self.folds[owner].plan.slot_of.get(key, -1) for key, owner in zip(keys[first:], owners, strict=True)]
+        fresh = [
+            self._by_partition[owner].plan.slot_of.get(key, -1) for key, owner in zip(keys[first:], owners, strict=True)
+        ]
         self._slots = np.concatenate([self._slots[:first], np.array(fresh, np.int32)])
         self._fold_of = np.concatenate([self._fold_of[:first], np.array(owners, np.int16)])
 

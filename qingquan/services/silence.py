@@ -1,6 +1,6 @@
 """Silence is a state: which expected series have fallen silent, or never spoke, as findings that open and close."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,11 +46,11 @@ class Silence:
         self._arrivals: dict[int, _Arrivals] = {}
         self._by_hand: dict[int, tuple[Plan, dict[int, Works]]] = {}
 
-    def restore(self, connection: Connection) -> None:
-        """Take over what was open before a restart."""
+    def restore(self, connection: Connection, ours: Callable[[Iterable[Finding]], list[Finding]] = list) -> None:
+        """Take over what was open before a restart, as far as it is ours."""
         overdue = open_findings(connection, [FindingKind.DISINFECTION_UNKNOWN])
         held = [*open_findings(connection, KINDS), *(one for one in overdue if one.rule == HAND_LOG_OVERDUE)]
-        self._open = {_key(finding): finding for finding in held}
+        self._open = {_key(finding): finding for finding in ours(held)}
 
     def of(self, fold: Fold) -> dict[SeriesKey, Finding]:
         """Open silence findings of a partition's series."""

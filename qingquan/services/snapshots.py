@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from qingquan.domain.readings import SeriesKey
 from rules.layout import WORKS_FACTS
 from rules.plan import Layout
 
-__all__ = ["FileSnapshots", "Snapshot"]
+__all__ = ["FileSnapshots", "HeldSnapshots", "Snapshot", "Snapshots"]
 
 FORMAT = 2
 DIGEST_BYTES = 16
@@ -37,6 +37,26 @@ class Snapshot:
     packed: dict[str, Any]
 
 
+class Snapshots(Protocol):
+    """Where snapshots and the layouts they were made with are kept."""
+
+    def save(self, partition: int, snapshot: Snapshot, layout: Layout) -> None:
+        """Replace a partition's snapshot."""
+        ...
+
+    def load(self, partition: int) -> Snapshot | None:
+        """The partition's snapshot; ``None`` when there is none or it cannot be trusted (said in the log)."""
+        ...
+
+    def layout(self, plan: str) -> Layout | None:
+        """The layout of a plan a snapshot was made with."""
+        ...
+
+    def keep_layouts(self, plans: Collection[str]) -> None:
+        """Remove the layouts of all other plans."""
+        ...
+
+
 class FileSnapshots:
     """Snapshots in a folder."""
 
@@ -47,8 +67,7 @@ class FileSnapshots:
     def save(self, partition: int, snapshot: Snapshot, layout: Layout) -> None:
         """Replace a partition's snapshot; afterwards the new one is on disk, whole."""
         self._save_layout(snapshot.plan, layout)
-        body = msgspec.msgpack.encode([FORMAT, snapshot.plan, snapshot.covered, snapshot.packed])
-        _replace(self._path(partition), blake2b(body, digest_size=DIGEST_BYTES).digest() + body)
+        _replace(self._path(partition), _encoded(snapshot))
 
     def load(self, partition: int) -> Snapshot | None:
         """The partition's snapshot; ``None`` when there is none or it cannot be trusted (said in the log)."""
@@ -57,35 +76,15 @@ class FileSnapshots:
             raw = path.read_bytes()
         except FileNotFoundError:
             return None
-        body = raw[DIGEST_BYTES:]
-        if raw[:DIGEST_BYTES] != blake2b(body, digest_size=DIGEST_BYTES).digest():
-            _log.error("snapshot damaged, rebuilding from the log", file=str(path))
-            return None
-        try:
-            made_by, *rest = msgspec.msgpack.decode(body)
-            if made_by != FORMAT:
-                _log.error("snapshot of another version, rebuilding from the log", file=str(path), format=made_by)
-                return None
-            plan, covered, packed = rest
-        except (ValueError, TypeError) as error:  # msgspec's own errors are ValueErrors
-            _log.error("snapshot not understood, rebuilding from the log", file=str(path), why=str(error))
-            return None
-        return Snapshot(plan, covered, packed)
+        return _decoded(raw, str(path))
 
     def layout(self, plan: str) -> Layout | None:
         """The layout of a plan a snapshot was made with."""
         try:
-            works, series, timers, units, facts, leaves = msgspec.msgpack.decode(self._layout_path(plan).read_bytes())
-            return Layout(
-                tuple((county, name) for county, name in works),
-                tuple(SeriesKey(*key) for key in series),
-                tuple(tuple(key) for key in timers),
-                tuple(SeriesKey(*key) for key in units),
-                np.frombuffer(facts, WORKS_FACTS),
-                tuple(tuple(key) for key in leaves),
-            )
-        except (FileNotFoundError, ValueError, TypeError):
+            raw = self._layout_path(plan).read_bytes()
+        except FileNotFoundError:
             return None
+        return _decoded_layout(raw)
 
     def keep_layouts(self, plans: Collection[str]) -> None:
         """Remove the layouts of all other plans: no snapshot refers to them any more."""
@@ -97,19 +96,85 @@ class FileSnapshots:
     def _save_layout(self, plan: str, layout: Layout) -> None:
         path = self._layout_path(plan)
         if not path.exists():
-            facts = layout.works_facts.tobytes()
-            _replace(
-                path,
-                msgspec.msgpack.encode(
-                    [layout.works, layout.series, list(layout.timer_keys), layout.unit_points, facts, layout.leaf_keys]
-                ),
-            )
+            _replace(path, _encoded_layout(layout))
 
     def _path(self, partition: int) -> Path:
         return self._folder / f"partition-{partition}.snapshot"
 
     def _layout_path(self, plan: str) -> Path:
         return self._folder / f"layout-{plan}"
+
+
+class HeldSnapshots:
+    """Snapshots in memory, as parts of a value that is stored elsewhere as a whole."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, bytes] = {}
+
+    def save(self, partition: int, snapshot: Snapshot, layout: Layout) -> None:
+        """Replace a partition's snapshot."""
+        self.parts[f"snapshot-{partition}"] = _encoded(snapshot)
+        if f"layout-{snapshot.plan}" not in self.parts:
+            self.parts[f"layout-{snapshot.plan}"] = _encoded_layout(layout)
+
+    def load(self, partition: int) -> Snapshot | None:
+        """The partition's snapshot; ``None`` when there is none or it cannot be trusted (said in the log)."""
+        raw = self.parts.get(f"snapshot-{partition}")
+        return None if raw is None else _decoded(raw, f"partition {partition}")
+
+    def layout(self, plan: str) -> Layout | None:
+        """The layout of a plan a snapshot was made with."""
+        raw = self.parts.get(f"layout-{plan}")
+        return None if raw is None else _decoded_layout(raw)
+
+    def keep_layouts(self, plans: Collection[str]) -> None:
+        """Remove the layouts of all other plans."""
+        kept = {f"layout-{plan}" for plan in plans}
+        self.parts = {name: part for name, part in self.parts.items() if not name.startswith("layout-") or name in kept}
+
+
+def _encoded(snapshot: Snapshot) -> bytes:
+    body = msgspec.msgpack.encode([FORMAT, snapshot.plan, snapshot.covered, snapshot.packed])
+    return blake2b(body, digest_size=DIGEST_BYTES).digest() + body
+
+
+def _decoded(raw: bytes, where: str) -> Snapshot | None:
+    body = raw[DIGEST_BYTES:]
+    if raw[:DIGEST_BYTES] != blake2b(body, digest_size=DIGEST_BYTES).digest():
+        _log.error("snapshot damaged, rebuilding from the log", file=where)
+        return None
+    try:
+        made_by, *rest = msgspec.msgpack.decode(body)
+        if made_by != FORMAT:
+            _log.error("snapshot of another version, rebuilding from the log", file=where, format=made_by)
+            return None
+        plan, covered, packed = rest
+    except (ValueError, TypeError) as error:  # msgspec's own errors are ValueErrors
+        _log.error("snapshot not understood, rebuilding from the log", file=where, why=str(error))
+        return None
+    return Snapshot(plan, covered, packed)
+
+
+def _encoded_layout(layout: Layout) -> bytes:
+    facts = layout.works_facts.tobytes()
+    return msgspec.msgpack.encode(
+        [layout.works, layout.series, list(layout.timer_keys), layout.unit_points, facts, layout.leaf_keys]
+    )
+
+
+def _decoded_layout(raw: bytes) -> Layout | None:
+    try:
+        works, series, timers, units, facts, leaves = msgspec.msgpack.decode(raw)
+        return Layout(
+            tuple((county, name) for county, name in works),
+            tuple(SeriesKey(*key) for key in series),
+            tuple(tuple(key) for key in timers),
+            tuple(SeriesKey(*key) for key in units),
+            np.frombuffer(facts, WORKS_FACTS),
+            tuple(tuple(key) for key in leaves),
+        )
+    except (ValueError, TypeError):
+        return None
 
 
 def _replace(path: Path, content: bytes) -> None:

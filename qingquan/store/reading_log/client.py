@@ -16,7 +16,7 @@ from qingquan.store.reading_log.connection import CONNECT_WAIT_S, ApiRefused, Je
 from qingquan.store.reading_log.credentials import resolve_log_config
 from qingquan.store.reading_log.fetchers import FetcherKind, make_fetcher
 from qingquan.store.reading_log.reader import Fetcher, LogReader
-from qingquan.store.reading_log.streams import READINGS
+from qingquan.store.reading_log.streams import READINGS, check_layout
 
 __all__ = ["LogInfo", "ReadingLog"]
 
@@ -80,6 +80,13 @@ class ReadingLog:
             last=state["last_seq"],
             max_bytes=answer["config"]["max_bytes"],
         )
+
+    async def check_layout(self) -> None:
+        """Refuse a log whose streams are not those of our settings (`ConfigurationError`, one line with the remedy)."""
+        try:
+            await check_layout(self._api, self._config)
+        except BrokerLost:
+            return  # Readers wait for it; what is there then was checked by whoever started it.
 
     def reader(self, start: int, *, partition: int | None = None) -> LogReader:
         """A reader whose first message is ``start`` or the next one there is; everything unless a partition is given."""

@@ -33,8 +33,10 @@ class ApiRefused(QingquanError):
         self.description = description
 
 
-async def connect(config: Config, *, name: str, wait_s: float = CONNECT_WAIT_S) -> Client:
-    """A connection that, once made, comes back by itself for ever.
+async def connect(
+    config: Config, *, name: str, wait_s: float = CONNECT_WAIT_S, refused: list[str] | None = None
+) -> Client:
+    """A connection that, once made, comes back by itself for ever. ``refused`` collects rights that the server denies it.
 
     Raises
     ------
@@ -45,12 +47,14 @@ async def connect(config: Config, *, name: str, wait_s: float = CONNECT_WAIT_S) 
     """
     if not config.log_url:
         raise ConfigurationError(["log_url: empty: resolve_log_config() fills it for the embedded server"])
-    refused: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+    login: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     async def on_error(error: Exception) -> None:
         # The library raises a class of its own for some refusals and a bare error with the server's words for others.
-        if "authorization violation" in str(error).lower() and not refused.done():
-            refused.set_result(error)
+        if "authorization violation" in str(error).lower() and not login.done():
+            login.set_result(error)
+        if refused is not None and "permissions violation" in str(error).lower():
+            refused.append(str(error).removeprefix("nats: "))
         _log.debug("log_connection_error", name=name, error=str(error))
 
     client = Client()
@@ -66,14 +70,14 @@ async def connect(config: Config, *, name: str, wait_s: float = CONNECT_WAIT_S) 
             error_cb=on_error,
         )
     )
-    waited_for: set[asyncio.Future[Any]] = {attempt, refused}
+    waited_for: set[asyncio.Future[Any]] = {attempt, login}
     await asyncio.wait(waited_for, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
     if attempt.done() and attempt.exception() is None:
         return client
     attempt.cancel()
     await asyncio.gather(attempt, return_exceptions=True)
     await client.close()
-    if refused.done():
+    if login.done():
         raise ConfigurationError([f"log_user = {config.log_user!r}: the server at {config.log_url} refuses it"])
     raise BrokerLost(f"no NATS server answers at {config.log_url}: start it, or set log_url")
 

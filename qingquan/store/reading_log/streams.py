@@ -17,7 +17,9 @@ from qingquan.store.reading_log.connection import ApiRefused, JetStreamApi, conn
 __all__ = [
     "CAPTURE_SUBJECT",
     "DOWNLINK_STREAM",
+    "NO_JETSTREAM",
     "READINGS",
+    "STREAM_NOT_FOUND",
     "check_layout",
     "check_streams",
     "downlink_stream",

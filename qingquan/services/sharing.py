@@ -1,0 +1,115 @@
+"""Works on the partitions that this process holds: begins with what it gets, ends what it must give back, drops what it lost."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from qingquan.errors import BrokerLost, OwnershipLost, StoreUnavailable
+from qingquan.services.leasing import LeaseKeeper
+
+__all__ = ["Work", "share_partitions"]
+
+LOOK_S = 0.1
+PAUSE_S = 0.5
+
+Work = Callable[[int, int, asyncio.Event], Awaitable[None]]
+"""``work(partition, lease, stop)``: works until ``stop`` is set. ``lease`` grows from owner to owner. Raises `OwnershipLost` when
+another owner has come: then nothing was written since."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Running:
+    task: "asyncio.Future[None]"
+    stop: asyncio.Event
+
+
+async def share_partitions(
+    keeper: LeaseKeeper, service: str, work: Work, stop: asyncio.Event, facts: Callable[[], Mapping[str, str]]
+) -> None:
+    """Work on whatever partitions we hold until told to stop; then end all work in order and give everything back.
+
+    What ``work`` raises ends everything, except that ownership was lost or a store did not answer.
+    """
+    running: dict[int, _Running] = {}
+    keeper.start()
+    try:
+        while not stop.is_set():
+            keeper.alive(facts())
+            held = keeper.held()
+            await _drop(service, running, [n for n in running if n not in held])
+            await _reap(service, running, keeper)
+            offered = keeper.offered()
+            for number in offered:
+                if number in running:
+                    running[number].stop.set()
+                else:
+                    keeper.release(number)
+            for number, lease in keeper.held().items():
+                if number not in running and number not in offered:
+                    ends = asyncio.Event()
+                    running[number] = _Running(asyncio.ensure_future(work(number, lease, ends)), ends)
+                    _log.info("partition taken over", service=service, partition=number, lease=lease)
+            await _pause(running, stop)
+        await _end(keeper, running, facts)
+    finally:
+        for one in running.values():
+            one.task.cancel()
+        await asyncio.gather(*(one.task for one in running.values()), return_exceptions=True)
+        await asyncio.to_thread(keeper.stop)
+
+
+async def _pause(running: Mapping[int, _Running], stop: asyncio.Event) -> None:
+    stopping = asyncio.ensure_future(stop.wait())
+    waited_for: set[asyncio.Future[Any]] = {stopping, *(one.task for one in running.values())}
+    await asyncio.wait(waited_for, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+
+
+async def _drop(service: str, running: dict[int, _Running], lost: list[int]) -> None:
+    """End work on partitions whose lease is gone, at once and without a commit; one line for all of them."""
+    if not lost:
+        return
+    gone = [running.pop(number) for number in lost]
+    for one in gone:
+        one.task.cancel()
+    outcomes = await asyncio.gather(*(one.task for one in gone), return_exceptions=True)
+    why = next((str(one) for one in outcomes if isinstance(one, OwnershipLost)), "lease not renewed in time")
+    _log.error("ownership lost, nothing more is written", service=service, partitions=sorted(lost), why=why)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException) and not _is_expected(outcome):
+            raise outcome
+
+
+async def _reap(service: str, running: dict[int, _Running], keeper: LeaseKeeper) -> None:
+    """Work that has ended: in order, by losing its partition to another, or because a store did not answer."""
+    for number in [n for n, one in running.items() if one.task.done()]:
+        error = running.pop(number).task.exception()
+        keeper.release(number)
+        if error is None:
+            _log.info("partition given back", service=service, partition=number)
+        elif isinstance(error, OwnershipLost):
+            _log.error("ownership lost, nothing more is written", service=service, partitions=[number], why=str(error))
+        elif isinstance(error, BrokerLost | StoreUnavailable):
+            _log.warning("partition given back, a store does not answer", partition=number, why=str(error))
+            await asyncio.sleep(PAUSE_S)
+        else:
+            raise error
+
+
+async def _end(keeper: LeaseKeeper, running: dict[int, _Running], facts: Callable[[], Mapping[str, str]]) -> None:
+    for one in running.values():
+        one.stop.set()
+    while tasks := [one.task for one in running.values() if not one.task.done()]:
+        keeper.alive(facts())
+        if not keeper.held():
+            return
+        await asyncio.wait(tasks, timeout=LOOK_S)
+
+
+def _is_expected(outcome: BaseException) -> bool:
+    return isinstance(outcome, asyncio.CancelledError | OwnershipLost | BrokerLost | StoreUnavailable)
