@@ -1,0 +1,324 @@
+"""Mutation check of the engine: change one place of `rules/` at a time and see whether a test notices.
+
+    python tests/tools/mutation.py --tree FOLDER --seed 1 --per-module 8 --out mutants.json
+
+``--tree`` is a checkout of its own (`git worktree add --detach FOLDER`): source files there are overwritten and put back. A first run
+records which test enters which function; each mutant then meets only the tests that enter the mutated function, fastest first,
+in a forked process. Compiled functions are not seen by a tracer: their tests are those of the function that calls into them, and
+they are compiled anew for every mutant. Why not mutmut or cosmic-ray: docs/quality.md.
+"""
+
+import argparse
+import ast
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+COMPARISONS = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
+}  # fmt: skip
+ARITHMETIC = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult}
+# Module of compiled functions -> module whose functions the tests enter.
+ENTERED_BY = {
+    "rules/kernel.py": "rules/engine.py",
+    "rules/compound.py": "rules/engine.py",
+    "rules/layout.py": "rules/engine.py",
+    "rules/events/kernel.py": "rules/events/detector.py",
+    "rules/events/layout.py": "rules/events/detector.py",
+    "rules/quality/qartod.py": "rules/quality/assess.py",
+}
+COMPILING = {"compiled", "inlined", "njit"}
+SKIPPED = ("compiling.py", "__init__.py", "schema.py")
+QUIET = (
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+    "--hypothesis-seed=0",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+)
+HEAVY = (
+    "numpy",
+    "numba",
+    "scipy.optimize",
+    "scipy.stats",
+    "hypothesis",
+    "pytest",
+    "sqlalchemy",
+    "msgspec",
+    "structlog",
+)
+
+
+class Mutant(NamedTuple):
+    """One changed place: ``start:end`` (characters) of ``module`` becomes ``text``."""
+
+    module: str
+    function: str
+    is_compiled: bool
+    line: int
+    start: int
+    end: int
+    was: str
+    text: str
+
+
+def changes(node: ast.AST) -> Iterator[ast.AST]:
+    """What a node may be changed to."""
+    match node:
+        case ast.Compare(left=left, ops=ops, comparators=right):
+            for n, op in enumerate(ops):
+                if type(op) in COMPARISONS:
+                    yield ast.Compare(left, [*ops[:n], COMPARISONS[type(op)](), *ops[n + 1 :]], right)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in ARITHMETIC:
+            yield ast.BinOp(left, ARITHMETIC[type(op)](), right)
+        case ast.BoolOp(op=op, values=values):
+            yield ast.BoolOp(ast.Or() if isinstance(op, ast.And) else ast.And(), values)
+            yield from (ast.BoolOp(op, values[:n] + values[n + 1 :]) for n in range(len(values)) if len(values) > 2)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            yield operand
+        case ast.IfExp(test=test, body=body, orelse=other):
+            yield ast.IfExp(test, other, body)
+        case ast.Constant(value=bool(value)):
+            yield ast.Constant(not value)
+        case ast.Constant(value=int(value)):
+            yield ast.Constant(value + 1)
+        case ast.Constant(value=float(value)):
+            yield ast.Constant(value * 1.5 if value else 1.0)
+        case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Continue() | ast.Break():
+            yield ast.Pass()
+
+
+def mutants_of(module: str, source: str) -> list[Mutant]:
+    """Every mutant of a module; text, annotations, decorators and what is said in an exception are left alone."""
+    lines = source.splitlines(keepends=True)
+    begins = [0]
+    for line in lines:
+        begins.append(begins[-1] + len(line))
+    found: list[Mutant] = []
+
+    def place(line: int, column: int) -> int:
+        return begins[line - 1] + len(lines[line - 1].encode()[:column].decode())
+
+    def note(node: ast.expr | ast.stmt, function: str, is_compiled: bool) -> None:
+        start, end = (
+            place(node.lineno, node.col_offset),
+            place(node.end_lineno or node.lineno, node.end_col_offset or node.col_offset),
+        )
+        for other in changes(node):
+            text = ast.unparse(other)
+            text = text if isinstance(other, ast.Pass | ast.Constant) else f"({text})"
+            found.append(Mutant(module, function, is_compiled, node.lineno, start, end, source[start:end], text))
+
+    def walk(node: ast.AST, function: str, is_compiled: bool) -> None:
+        if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom | ast.AnnAssign):
+            value = node.value if isinstance(node, ast.AnnAssign) else None
+            if value is not None:
+                walk(value, function, is_compiled)
+            return
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            name = f"{function}.{node.name}".lstrip(".")
+            words = {word.id for one in node.decorator_list for word in ast.walk(one) if isinstance(word, ast.Name)}
+            for statement in node.body:
+                walk(statement, name, is_compiled or bool(words & COMPILING))
+            return
+        if isinstance(node, ast.expr | ast.stmt):
+            note(node, function, is_compiled)
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, ast.arguments):
+                walk(child, function, is_compiled)
+
+    walk(ast.parse(source), "", module in ENTERED_BY)
+    return found
+
+
+class Recorder:
+    """Pytest plugin: which functions of `rules/` each test enters, and how long it takes."""
+
+    def __init__(self, root: Path) -> None:
+        self.prefix = str(root) + "/"
+        self.entered: dict[str, set[str]] = {}
+        self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
+        self.now: set[str] = set()
+
+    def _trace(self, frame: Any, _event: str, _argument: Any) -> None:
+        code = frame.f_code
+        if code.co_filename.startswith(self.prefix + "rules/"):
+            function = code.co_qualname.replace(".<locals>", "").split(".<")[0]
+            self.now.add(f"{code.co_filename.removeprefix(self.prefix)}:{function}")
+
+    def pytest_runtest_setup(self, item: Any) -> None:
+        self.now = self.entered.setdefault(item.nodeid, set())
+        threading.settrace(self._trace)
+        sys.settrace(self._trace)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        sys.settrace(None)
+        threading.settrace(None)
+        if report.when == "setup":
+            threading.settrace(self._trace)
+            sys.settrace(self._trace)
+        if report.when == "call":
+            self.seconds[report.nodeid] = report.duration
+        if report.failed or report.skipped:
+            self.failed.add(report.nodeid)
+
+
+def run_tests(arguments: list[str]) -> int:
+    """Status of pytest; the first failure ends it, and Hypothesis spends no time on a smaller example."""
+    import pytest
+    from hypothesis import Phase, settings
+
+    settings.register_profile("mutants", phases=(Phase.explicit, Phase.reuse, Phase.generate), deadline=None)
+    settings.load_profile("mutants")
+    return int(pytest.main(["-x", *QUIET, *arguments]))
+
+
+def forked(work: Any, seconds: float) -> int | None:
+    """Exit status of ``work`` in a process of its own, silent; None if it takes too long."""
+    pid = os.fork()
+    if pid == 0:
+        os.setpgid(0, 0)
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in (1, 2):
+            os.dup2(null, stream)
+        status = 1
+        try:
+            status = work()
+        finally:
+            os._exit(status)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
+
+
+def record(root: Path, files: list[str], out: Path) -> dict[str, Any]:
+    """Which tests enter which function: {function: [test, fastest first]}, remembered in ``out``."""
+    if not out.exists():
+
+        def work() -> int:
+            recorder = Recorder(root)
+            import pytest
+
+            pytest.main([*QUIET, *files], [recorder])
+            by_function: dict[str, list[str]] = {}
+            for test, functions in sorted(recorder.entered.items(), key=lambda one: recorder.seconds.get(one[0], 99.0)):
+                for function in functions if test not in recorder.failed else ():
+                    by_function.setdefault(function, []).append(test)
+            out.write_text(json.dumps({"tests": by_function, "seconds": recorder.seconds}))
+            return 0
+
+        forked(work, 3600)
+        for cache in (root / "rules").rglob("__pycache__"):
+            shutil.rmtree(cache)
+    read: dict[str, Any] = json.loads(out.read_text())
+    return read
+
+
+def tests_of(mutant: Mutant, known: dict[str, list[str]]) -> list[str]:
+    """The tests to hold a mutant against, in the order of their length."""
+    own = known.get(f"{mutant.module}:{mutant.function}", [])
+    if own and not mutant.is_compiled:
+        return own
+    # Constants, nested and compiled functions: whoever enters the module.
+    module = ENTERED_BY.get(mutant.module, mutant.module)
+    return list(dict.fromkeys(test for name, tests in known.items() if name.startswith(module + ":") for test in tests))
+
+
+def judge(mutant: Mutant, root: Path, tests: list[str], limit: float) -> str:
+    """What became of one mutant: killed, survived, timeout (counts as killed) or not entered."""
+    if not tests:
+        return "not entered"
+    file = root / mutant.module
+    source = file.read_text(encoding="utf-8")
+    cache = tempfile.mkdtemp(prefix="mutant-") if mutant.is_compiled else ""
+
+    def work() -> int:
+        if cache:
+            import numba
+
+            vars(numba.config)["CACHE_DIR"] = cache
+        return run_tests(tests)
+
+    file.write_text(source[: mutant.start] + mutant.text + source[mutant.end :], encoding="utf-8")
+    try:
+        status = forked(work, limit)
+    finally:
+        file.write_text(source, encoding="utf-8")
+        if cache:
+            shutil.rmtree(cache, ignore_errors=True)
+    return "timeout" if status is None else "survived" if status == 0 else "killed"
+
+
+def sample(root: Path, seed: int, per_module: int, per_compiled: int, only: list[str]) -> list[Mutant]:
+    """A seeded sample of each module, independent of the other modules."""
+    chosen: list[Mutant] = []
+    for file in sorted((root / "rules").rglob("*.py")):
+        module = str(file.relative_to(root))
+        if file.name in SKIPPED or (only and not any(module.startswith(one) for one in only)):
+            continue
+        every = mutants_of(module, file.read_text(encoding="utf-8"))
+        count = per_compiled if module in ENTERED_BY else per_module
+        chosen += random.Random(f"{seed}:{module}").sample(every, min(count, len(every)))
+    # Mixed, so that a run that is stopped early has seen something of every module.
+    random.Random(seed).shuffle(chosen)  # noqa: S311
+    return chosen
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tree", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tests", nargs="*", default=["tests/unit", "tests/properties"])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--per-module", type=int, default=8)
+    parser.add_argument("--per-compiled", type=int, default=8)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--map", type=Path)
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds a mutant may take")
+    given = parser.parse_args()
+    root = given.tree.resolve()
+    if (root / ".git").is_dir():
+        print(f"{root} is no worktree of its own: its files would be overwritten", file=sys.stderr)
+        return 2
+    os.chdir(root)
+    os.environ["PYTHONPATH"] = str(root)
+    sys.path[:] = [str(root), *(one for one in sys.path if one not in ("", str(root)))]
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(root / ".numba"))
+    for name in HEAVY:
+        __import__(name)
+    known = record(root, given.tests, (given.map or given.out.with_suffix(".map.json")).resolve())["tests"]
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    results = []
+    out = given.out.resolve()
+    for mutant in sample(root, given.seed, given.per_module, given.per_compiled, given.only):
+        begin = time.monotonic()
+        outcome = judge(mutant, root, tests_of(mutant, known), given.limit)
+        results.append({**mutant._asdict(), "outcome": outcome, "seconds": round(time.monotonic() - begin, 1)})
+        print(f"{outcome:11} {mutant.module}:{mutant.line}  {mutant.was!r} -> {mutant.text!r}", flush=True)
+        out.write_text(json.dumps(results, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
