@@ -17,7 +17,7 @@ from alerts.muting import Mute, MuteReason, inhibiting_cause, is_flapping, silen
 from alerts.policy import SMS, VOICE, Audience
 from alerts.roster import Roster
 from alerts.routing import rungs_for
-from alerts.words_why import audience_words, mute_words, rung_words, unreached_words
+from alerts.words_why import audience_words, mute_words, not_sent_words, rung_words, unreached_words
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.disinfection import Verdict
 from qingquan.domain.duty import Silence
@@ -25,6 +25,7 @@ from qingquan.domain.findings import Finding, Severity
 from qingquan.domain.incidents import Incident, IncidentState, NewMessage, TransitionReason
 from qingquan.domain.works import Works
 from qingquan.store.sql import incident_batches as batches
+from qingquan.store.sql.delivery import undelivered
 from qingquan.store.sql.duty import load_persons, load_shifts, load_swaps, silences_between
 from qingquan.store.sql.outbox import enqueue
 from qingquan.store.sql.rungs import (
@@ -69,6 +70,7 @@ class Facts:
     silences: list[Silence]
     roster: Roster
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
+    unheard: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -172,6 +174,11 @@ def facts_of(connection: Connection, incidents: Sequence[Incident], now_ms: int,
     taken: dict[int, list[RungRow]] = {}
     for row in rungs_of(connection, [one.id for one in incidents]):
         taken.setdefault(row.incident_id, []).append(row)
+    unheard = {
+        one.id: not_sent_words(undelivered(connection, one.id), settings.style)
+        for one in incidents
+        if any(row.round == one.round and row.outcome == Outcome.NOBODY.value for row in taken.get(one.id, [])[-1:])
+    }
     persons = load_persons(connection, {one.county for one in incidents})
     week = (now_ms - DAY_MS, now_ms + 7 * DAY_MS)
     return Facts(
@@ -183,6 +190,7 @@ def facts_of(connection: Connection, incidents: Sequence[Incident], now_ms: int,
         roster=Roster(
             tuple(persons), tuple(load_shifts(connection, *week)), tuple(load_swaps(connection, *week))
         ) if persons else Roster(),
+        unheard=unheard,
     )  # fmt: skip
 
 
@@ -344,6 +352,7 @@ def _write_climb(
                 rung=name,
                 wait_ms=wait,
                 verdict=facts.verdicts.get(incident.id),
+                unheard="" if is_first else facts.unheard.get(incident.id, ""),
             )
         )
     for missing in one.unreached:

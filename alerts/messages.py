@@ -21,6 +21,9 @@ from qingquan.standards.loader import load_standards
 
 __all__ = ["AlertSettings", "drill_finding", "message", "not_sent", "notice_of", "parameter_labels", "step_name"]
 
+# Channels that carry the variables of an approved template, not a text of ours.
+BY_TEMPLATE = (SMS, VOICE, "tencent_sms")
+
 
 @dataclass(frozen=True, slots=True)
 class AlertSettings:
@@ -52,6 +55,7 @@ def notice_of(
     works: Works | None,
     now_ms: int,
     verdict: Verdict | None = None,
+    unheard: str = "",
 ) -> Notice:
     """The facts of a message about an incident; a drill speaks of a finding that is none."""
     if incident.is_drill:
@@ -66,7 +70,8 @@ def notice_of(
     others = max(0, len(active) - 1)
     # What the adviser has noted since speaks for messages that nobody brings a verdict for.
     likely = verdict or Verdict.of_notes(incident.summary)
-    return Notice(step, incident.id, spoken, works, label, now_ms, since, others, likely, incident.drill_number)
+    drill = incident.drill_number
+    return Notice(step, incident.id, spoken, works, label, now_ms, since, others, likely, drill, unheard)
 
 
 def drill_finding(incident: Incident) -> Finding:
@@ -101,11 +106,14 @@ def message(
     rung: str = "",
     wait_ms: int = 0,
     verdict: Verdict | None = None,
+    unheard: str = "",
 ) -> NewMessage:
-    """A row of the outbox for one address."""
+    """A row of the outbox for one address. ``unheard`` names those on the rung before whom nothing has reached."""
     style = settings.style
     if incident.works:
-        notice = notice_of(step, incident, findings, works, now_ms, verdict)
+        notice = notice_of(step, incident, findings, works, now_ms, verdict, unheard)
+        if step is Step.ESCALATED:
+            notice = replace(notice, help_by=incident.summary.get("help_by", ""))
         body, params = _words(notice, address.channel, style)
     else:
         body, params = _township_words(step, incident, address.channel, style, now_ms)
@@ -130,20 +138,23 @@ def not_sent(incident: Incident, step: str, receiver: str, name: str, why: str, 
 
 
 def _words(notice: Notice, channel: str, style: Style) -> tuple[str, dict[str, str]]:
-    if channel in (SMS, VOICE, "tencent_sms"):
-        templates = load_templates()
-        params = sms_params(notice, style, templates)
-        return templates[params["template"]].rendered(params, style.language), params
-    return wecom_markdown(notice, style), {"line": one_line(notice, style)}
+    # Whatever channel stands in for this one finds what it needs: variables of a template, a line of a list.
+    templates = load_templates()
+    params = sms_params(notice, style, templates)
+    said = {**params, "line": one_line(notice, style)}
+    if channel in BY_TEMPLATE:
+        return templates[params["template"]].rendered(params, style.language), said
+    return wecom_markdown(notice, style), said
 
 
 def _township_words(
     step: Step, incident: Incident, channel: str, style: Style, now_ms: int
 ) -> tuple[str, dict[str, str]]:
-    if channel in (SMS, VOICE, "tencent_sms"):
-        params = township_sms(step, incident, style, now_ms)
-        return load_templates()[params["template"]].rendered(params, style.language), params
-    return township_markdown(step, incident, style, now_ms), {"line": township_line(step, incident, style, now_ms)}
+    params = township_sms(step, incident, style, now_ms)
+    said = {**params, "line": township_line(step, incident, style, now_ms)}
+    if channel in BY_TEMPLATE:
+        return load_templates()[params["template"]].rendered(params, style.language), said
+    return township_markdown(step, incident, style, now_ms), said
 
 
 def _name(address: Address, style: Style) -> str:

@@ -110,7 +110,7 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
         K.OPERATIONS: Phrase("{title}", "{title}", "", "see docs/operations.md", "platform has recovered"),
         K.WATER_EVENT: Phrase(
             "{point}: sudden change of water quality", "{point}: sudden change", "advisory, no limit exceeded",
-            "see whether a backwash or a change of source explains it", "{point}: water quality is steady again"),
+            "look for backwash, change of source", "{point}: water quality is steady again"),
         K.RESIDUAL_FALLING: Phrase(
             "{point} {name} down to {value}, heading below {limit}", "{point} {name} keeps falling", "forecast",
             "check stock and dose in time", "{point} {name} no longer falls"),
@@ -202,7 +202,7 @@ SEVERITY_WORDS: dict[str, dict[Severity, str]] = {
 LABELS: dict[str, dict[str, str]] = {
     "zh": {
         "simulated": "【模拟】", "simulated_sms": "模拟演示", "recovered": "告警解除", "withdrawn": "告警撤回",
-        "raised": "（升级）", "escalated": "（无人确认，逐级上报）", "flapping": "（反复，近期多次出现）",
+        "raised": "（升级）", "escalated": "（无人确认，逐级上报）", "unheard": "（上一级未送达，转报）", "unheard_row": "未送达", "unheard_sms": "前级未送达", "help": "（现场请求支援）", "help_row": "求助人", "help_sms": "{name}请求支援", "flapping": "（反复，近期多次出现）",
         "drill": "【演练{number}号】", "drill_sms": "演练", "problem": "问题", "since": "开始", "lasted": "已持续", "over": "持续", "action": "处置",
         "contact": "管水员", "worst": "最不利值", "more": "另有{count}项", "open": "查看详情", "digest": "水质告警汇总",
         "count": "{count}条", "above": "高于", "below": "低于", "withdrawn_fact": "后续数据表明此前告警不成立，已撤回",
@@ -210,7 +210,7 @@ LABELS: dict[str, dict[str, str]] = {
     },
     "en": {
         "simulated": "[SIMULATED] ", "simulated_sms": "SIMULATED", "recovered": "Recovered", "withdrawn": "Withdrawn",
-        "raised": " (raised)", "escalated": " (unacknowledged, passed on)", "flapping": " (comes and goes)",
+        "raised": " (raised)", "escalated": " (unacknowledged, passed on)", "unheard": " (did not reach those before, passed on)", "unheard_row": "Not reached", "unheard_sms": "others not reached", "help": " (help wanted on site)", "help_row": "Asked by", "help_sms": "{name} asks for help", "flapping": " (comes and goes)",
         "drill": "[DRILL {number}] ", "drill_sms": "DRILL", "problem": "Problem", "since": "Since", "lasted": "for", "over": "Lasted", "action": "Do",
         "contact": "Caretaker", "worst": "Worst", "more": "{count} more", "open": "Open", "digest": "Water alarms",
         "count": "{count} messages", "above": "above", "below": "below",

@@ -11,6 +11,8 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from alerts.delivery import budget_class
+from alerts.messages import BY_TEMPLATE
+from alerts.templates import load_templates
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.delivery import TRY_ANOTHER_WAY
 from qingquan.domain.incidents import Message, MessageState, NewMessage
@@ -25,13 +27,13 @@ LOOKED_AT = 500
 STOOD_IN = "stands_in"
 
 
-def stand_in(connection: Connection, now_ms: int, scale: float = 1.0) -> int:
+def stand_in(connection: Connection, now_ms: int, scale: float = 1.0, language: str = "zh") -> int:
     """Queue a stand-in for every message that needs one; how many."""
     count = 0
     for message in stranded(connection, LOOKED_AT):
         if not needs_another_way(message, now_ms, scale):
             continue
-        count += enqueue(connection, [next_way(message, now_ms)])
+        count += enqueue(connection, [next_way(message, now_ms, language)])
         mark_stood_in(connection, message.id, now_ms)
     return count
 
@@ -51,7 +53,7 @@ def needs_another_way(message: Message, now_ms: int, scale: float = 1.0) -> bool
     return now_ms - since >= RECEIPT_S * 1000 * scale
 
 
-def next_way(message: Message, now_ms: int) -> NewMessage:
+def next_way(message: Message, now_ms: int, language: str = "zh") -> NewMessage:
     """The same words over the next channel; what is left of the ways goes with it."""
     channel, receiver = message.fallback[0]
     params: Mapping[str, str] = {
@@ -59,8 +61,11 @@ def next_way(message: Message, now_ms: int) -> NewMessage:
         "fallback": "",
         STOOD_IN: f"{message.channel}: {message.why or message.state}",
     }
+    body = message.body
+    if channel in BY_TEMPLATE and (template := load_templates().get(params.get("template", ""))) is not None:
+        body = template.rendered(params, language)
     new = NewMessage(
         incident_id=message.incident_id, step=message.step, channel=channel, receiver=receiver,
-        receiver_name=message.receiver_name, body=message.body, created_at=from_ms(now_ms), params=dict(params),
+        receiver_name=message.receiver_name, body=body, created_at=from_ms(now_ms), params=dict(params),
     )  # fmt: skip
     return replace(new, fallback=message.fallback[1:], stands_in_for=message.id)

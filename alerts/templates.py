@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -24,7 +25,7 @@ class SmsTemplate:
     text_en: str
     lengths: dict[str, int]
 
-    def rendered(self, params: dict[str, str], language: str = "zh") -> str:
+    def rendered(self, params: Mapping[str, str], language: str = "zh") -> str:
         """The text as the phone shows it, without signature; a variable not given stays visible as ``${name}``."""
         text = self.text_en if language == "en" else self.text
         for name, value in params.items():

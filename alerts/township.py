@@ -14,6 +14,7 @@ from alerts.lifecycle import Step
 from alerts.messages import AlertSettings
 from alerts.policy import TownshipPolicy
 from qingquan.clock import from_ms, to_ms
+from qingquan.domain.delivery import NotSent
 from qingquan.domain.findings import Severity
 from qingquan.domain.incidents import Incident, IncidentState, TransitionReason
 from qingquan.domain.works import Works
@@ -119,7 +120,7 @@ def _grown(
 def _join(connection: Connection, group: Incident, new: list[Incident], now_ms: int) -> None:
     ids = [one.id for one in new]
     set_parent(connection, ids, group.id, None)
-    batches.call_off(connection, ids, f"told together with its township as incident {group.id}")
+    batches.call_off(connection, ids, f"told together with its township as incident {group.id}", NotSent.TOGETHER)
     batches.add_events(connection, now_ms, ((id_, TransitionReason.TOWNSHIP_GROUPED, str(group.id)) for id_ in ids))
 
 

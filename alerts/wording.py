@@ -81,7 +81,8 @@ class Notice:
     """The facts of one message: why it goes out, about what, and when that is written [ms since epoch, UTC].
 
     ``finding`` is the one to speak about, ``others`` how many more the incident has; ``since`` is when it all began;
-    ``verdict`` what probably stands behind it, where something is known of that.
+    ``verdict`` what probably stands behind it, where something is known of that; ``unheard`` who was to be told before and was not
+    reached, empty where they were; ``help_by`` who asks for help on site.
     """
 
     step: Step
@@ -94,6 +95,8 @@ class Notice:
     others: int = 0
     verdict: Verdict | None = None
     drill: int | None = None
+    unheard: str = ""
+    help_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,8 @@ def _alarm_rows(notice: Notice, style: Style) -> list[tuple[str, str]]:
         (words["action"], _full_action(notice, style)),
         (words["clause"], _clause(notice, style).translate(_MARKDOWN)),
         (words["contact"], _caretaker(notice, style)),
+        (words["unheard_row"], notice.unheard.translate(_MARKDOWN)),
+        (words["help_row"], notice.help_by.translate(_MARKDOWN)),
     ]
 
 
@@ -231,7 +236,9 @@ def _heading(notice: Notice, style: Style) -> str:
     if _is_over(notice.step):
         return words["recovered" if notice.step is Step.RECOVERED else "withdrawn"]
     severity = SEVERITY_WORDS[style.language][notice.finding.severity]
-    return severity + words.get(str(notice.step), "")
+    if notice.help_by:
+        return severity + words["help"]
+    return severity + (words["unheard"] if notice.unheard else words.get(str(notice.step), ""))
 
 
 def _fact(notice: Notice, style: Style, *, with_point: bool = True) -> str:
@@ -289,6 +296,12 @@ def _sms_problem(notice: Notice, style: Style, length: int) -> str:
         return LABELS[style.language]["withdrawn_sms"]
     verdict = (notice.verdict.short if notice.verdict else "") or _phrase(notice, style).verdict
     wordings = []
+    if notice.help_by:
+        fact = _fact(notice, style, with_point=False)
+        wordings.append(f"{fact}{_comma(style)}{LABELS[style.language]['help_sms'].format(name=notice.help_by)}")
+    if notice.unheard:
+        fact = _fact(notice, style, with_point=False)
+        wordings.append(f"{fact}{_comma(style)}{LABELS[style.language]['unheard_sms']}")
     for with_point in (True, False):
         fact = (_over if notice.step is Step.RECOVERED else _fact)(notice, style, with_point=with_point)
         if verdict and notice.step is not Step.RECOVERED:

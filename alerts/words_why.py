@@ -1,5 +1,6 @@
 """Why somebody is not told, in words. Pure."""
 
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from alerts.escalation import Unreached
@@ -7,8 +8,10 @@ from alerts.muting import Mute, MuteReason
 from alerts.policy import Audience
 from alerts.wording import Style
 from qingquan.clock import from_ms
+from qingquan.domain.delivery import NotSent
+from qingquan.domain.incidents import Message
 
-__all__ = ["audience_words", "mute_words", "rung_words", "unreached_words"]
+__all__ = ["audience_words", "mute_words", "not_sent_words", "rung_words", "unreached_words"]
 
 _AUDIENCES = {
     "zh": {
@@ -48,6 +51,24 @@ _MUTES = {
     },
 }  # fmt: skip
 
+_NOT_SENT = {
+    "zh": {
+        NotSent.BUDGET: "超出发送额度", NotSent.CHANNEL_OFF: "渠道未开通", NotSent.GIVEN_UP: "多次重试未成功",
+        NotSent.PROVIDER_LIMIT: "服务商限流", NotSent.ACCOUNT: "服务商账户异常", NotSent.CONTENT: "内容被服务商拒绝",
+        NotSent.NUMBER: "号码或账号无效", NotSent.NO_ANSWER: "无人接听", NotSent.REFUSED: "被服务商拒绝",
+        NotSent.UNCERTAIN: "结果不明",
+    },
+    "en": {
+        NotSent.BUDGET: "over the budget", NotSent.CHANNEL_OFF: "channel not set up", NotSent.GIVEN_UP: "given up after retries",
+        NotSent.PROVIDER_LIMIT: "provider's limit", NotSent.ACCOUNT: "provider's account", NotSent.CONTENT: "content refused",
+        NotSent.NUMBER: "no such number", NotSent.NO_ANSWER: "call not answered", NotSent.REFUSED: "refused by the provider",
+        NotSent.UNCERTAIN: "uncertain whether it arrived",
+    },
+}  # fmt: skip
+
+# So many are named; the rest are counted.
+NAMED = 3
+
 _CAUSES = {"power": "停电", "silent": "数据中断", "instrument": "仪表异常", "maintenance": "检修"}
 
 
@@ -71,6 +92,20 @@ def rung_words(rung: str, style: Style) -> str:
 def unreached_words(missing: Unreached, style: Style) -> str:
     """Why an audience cannot be told."""
     return _WHY[style.language][missing.why]
+
+
+def not_sent_words(messages: Sequence[Message], style: Style) -> str:
+    """Whom nothing has reached, each once, and why; empty for no messages."""
+    zh = style.language != "en"
+    last = {one.receiver_name or one.receiver: one for one in messages}
+    why = {
+        name: _NOT_SENT[style.language].get(NotSent(one.why), one.error) if one.why else one.error
+        for name, one in last.items()
+    }
+    parts = [f"{name}（{text}）" if zh else f"{name} ({text})" for name, text in list(why.items())[:NAMED]]
+    if len(why) > NAMED:
+        parts.append(f"等{len(why)}人" if zh else f"{len(why) - NAMED} more")
+    return ("、" if zh else ", ").join(parts)
 
 
 def mute_words(mute: Mute, style: Style, time_zone: str) -> str:

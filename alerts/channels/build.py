@@ -23,7 +23,7 @@ from alerts.quotas import quota_faults
 from alerts.templates import template_faults
 from qingquan.config import Config
 
-__all__ = ["CHANNELS", "build_channels", "check_channels", "missing", "sms_codes"]
+__all__ = ["CHANNELS", "build_channels", "check_channels", "missing", "secret_file_faults", "sms_codes"]
 
 # The settings each channel needs to be on: the first is its switch, the others are missed once it is set.
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -124,7 +124,9 @@ def check_channels(config: Config, config_file: Path | None = None) -> list[str]
         faults += apprise_faults(config.apprise_url)
     faults += public_url_faults(config.public_url)
     if config.aliyun_template_alarm_reply and not config.receipts_token:
-        faults.append("receipts_token is empty: aliyun_template_alarm_reply asks for replies, which come in at its path")
+        faults.append(
+            "receipts_token is empty: aliyun_template_alarm_reply asks for replies, which come in at its path"
+        )
     if config.receipts_token and len(config.receipts_token) < 16:
         faults.append("receipts_token = ***: allowed: 16 characters or more")
     faults += template_faults()

@@ -21,6 +21,7 @@ from dashboards.web.words import (
     unit_name,
 )  # fmt: skip
 from qingquan.clock import to_ms
+from qingquan.domain.delivery import NotSent
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentEvent, Message, MessageState, TransitionReason
 from qingquan.domain.parameters import plain_number
@@ -83,6 +84,9 @@ def place_words(incident: Incident, t: Texts) -> str:
 def facts(incident: Incident, works: Works | None, findings: Sequence[Finding], t: Texts) -> str:
     """What is known, each with where it comes from."""
     worst = max(findings, key=lambda f: (f.severity, -f.start), default=None)
+    if incident.kind is FindingKind.OPERATIONS:
+        what = incident.summary.get(f"text_{t.language}", "")
+        return f'<dl class="fact-grid"><div><dt>{escape(t("incident.what"))}</dt><dd>{escape(what)}</dd></div></dl>'
     tz = works.time_zone if works else "Asia/Shanghai"
     rows = [("incident.since", clock_time(worst.start if worst else incident.opened_at, tz))]
     if worst is not None:
@@ -130,13 +134,19 @@ def message_rows(messages: Sequence[Message], tz: str, t: Texts) -> str:
 
 def message_state(message: Message, t: Texts) -> str:
     """Delivery state in words, with the reason where it was not sent."""
+    reason = _not_sent_reason(message, t)
     failed = message.state in (MessageState.REFUSED, MessageState.NOT_SENT)
-    why = (
-        f'<small class="why">{escape(t("message.not_sent_because", reason=message.error))}</small>'
-        if failed and message.error
-        else ""
-    )
+    told = t("message.not_sent_because", reason=reason) if failed else reason
+    why = f'<small class="why" title="{escape(message.error)}">{escape(told)}</small>' if reason else ""
     return f'<span class="delivery d-{message.state}"><i aria-hidden="true"></i>{escape(t(f"message_state.{message.state}"))}{why}</span>'
+
+
+def _not_sent_reason(message: Message, t: Texts) -> str:
+    """Why it did not go or is not known to have, in words; what a rule or a person has said stands as it was said."""
+    if message.state not in (MessageState.REFUSED, MessageState.NOT_SENT, MessageState.UNKNOWN):
+        return ""
+    said = message.error if message.why in ("", NotSent.NOT_TOLD) else ""
+    return said or (t(f"not_sent.{message.why}") if message.why else "")
 
 
 def channel_name(channel: str, t: Texts) -> str:

@@ -74,6 +74,7 @@ _SHOWN = (
     MessageState.ACCEPTED,
     MessageState.REFUSED,
     MessageState.NOT_SENT,
+    MessageState.UNKNOWN,
 )
 
 

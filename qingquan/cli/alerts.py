@@ -28,7 +28,7 @@ def alerts_check(
     from qingquan.services.alert_checks import check_alerts
 
     config = settings(config_file)
-    faults = check_alerts(replace(config, alerts_file=str(file)) if file else config)
+    faults = check_alerts(replace(config, alerts_file=str(file)) if file else config, config_file)
     if as_json:
         print(json.dumps([asdict(fault) for fault in faults], ensure_ascii=False))
     else:

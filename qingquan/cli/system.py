@@ -12,7 +12,9 @@ from qingquan.errors import WrongUse
 
 __all__: list[str] = []
 
-SERVICE_NAMES = "log-server, evaluator, recorder, detector, alerter, adviser, compliance, watchdog, web, bridge, gateway-double"
+SERVICE_NAMES = (
+    "log-server, evaluator, recorder, detector, alerter, adviser, compliance, watchdog, web, bridge, gateway-double"
+)
 
 
 @app.command()
@@ -28,6 +30,10 @@ def up(
 
     require_own_names()
     data = data or (".demo" if demo else None)
+    if config_file is not None:
+        from qingquan.services.alerter import refuse_open_secrets
+
+        refuse_open_secrets(config_file)
     raise typer.Exit(run(settings(config_file, data_dir=data, web_port=port), demo=demo, as_json=as_json))
 
 
@@ -42,7 +48,12 @@ def run_service(
     if name not in SERVICES:
         raise WrongUse(f"run {name}: allowed: {', '.join(SERVICES)}")
     require_own_names()
-    raise typer.Exit(service(name)(settings(config_file)))
+    config = settings(config_file)
+    if name == "alerter":
+        from qingquan.services.alerter import refuse_open_secrets
+
+        refuse_open_secrets(config_file)
+    raise typer.Exit(service(name)(config))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-__all__ = ["TRY_ANOTHER_WAY", "NotSent"]
+__all__ = ["MEANT", "TRY_ANOTHER_WAY", "NotSent"]
 
 
 class NotSent(StrEnum):
@@ -19,7 +19,12 @@ class NotSent(StrEnum):
     REFUSED = "refused"
     LATE_FINDING = "late_finding"
     UNCERTAIN = "uncertain"
+    OVER = "over"
+    TOGETHER = "together"
+    NOT_TOLD = "not_told"
 
 
+# Meant so: over before it was sent, told with its township, muted, or nobody there to be told.
+MEANT = frozenset({NotSent.LATE_FINDING, NotSent.OVER, NotSent.TOGETHER, NotSent.NOT_TOLD})
 # What another channel may still mend.
-TRY_ANOTHER_WAY = frozenset(NotSent) - {NotSent.LATE_FINDING, NotSent.UNCERTAIN}
+TRY_ANOTHER_WAY = frozenset(NotSent) - MEANT - {NotSent.UNCERTAIN}

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from alerts.calendar import HolidayCalendar, default_calendar
+from alerts.channels.build import check_channels, missing
 from alerts.explain import Explained, explain, explained_words
 from alerts.ladder import facts_of
 from alerts.messages import AlertSettings
-from alerts.policy import Audience, Policy
+from alerts.policy import WECOM_ROBOT, Audience, Policy
 from alerts.roster import Roster, holes
 from qingquan.clock import from_ms
 from qingquan.config import Config
@@ -36,8 +38,10 @@ class Fault:
     en: str
 
 
-def check_alerts(config: Config) -> list[Fault]:
-    """What is wrong with policy, rosters and contacts as they stand, all at once.
+def check_alerts(config: Config, config_file: Path | None = None) -> list[Fault]:
+    """What is wrong with policy, channels, rosters and contacts as they stand, all at once.
+
+    ``config_file`` is the settings file, held to mode 0600 where it holds secrets.
 
     Raises
     ------
@@ -45,6 +49,8 @@ def check_alerts(config: Config) -> list[Fault]:
         If the policy itself is faulty: every fault with file, key, value found and values allowed.
     """
     settings = AlertSettings.from_config(config)
+    channels = [Fault("channels", text, text) for text in check_channels(config, config_file)]
+    channels += _of_channels(config, settings.policy)
     engine = open_database(config.sql_url)
     try:
         check_schema(engine)
@@ -58,7 +64,7 @@ def check_alerts(config: Config) -> list[Fault]:
             works = load_works(connection)
     finally:
         engine.dispose()
-    return faults_of(works, roster, settings.policy, default_calendar(), now, until, config.time_zone)
+    return [*channels, *faults_of(works, roster, settings.policy, default_calendar(), now, until, config.time_zone)]
 
 
 def faults_of(
@@ -72,6 +78,18 @@ def faults_of(
         *_of_persons(roster),
         *_of_holes(roster, start, end, zone),
         *_of_years(roster, calendar, start, end, zone),
+    ]
+
+
+def _of_channels(config: Config, policy: Policy) -> list[Fault]:
+    """Channels the policy sends over and the settings leave off."""
+    used = {*policy.channels_day, *policy.channels_night, *policy.channels_ring}
+    if any(Audience.COUNTY_GROUP in rung.tell for rungs in policy.ladders.values() for rung in rungs):
+        used.add(WECOM_ROBOT)
+    return [
+        Fault("channels", f"{name} 未开通：请设置 {lacking}", f"{name} is off: set {lacking}")
+        for name in sorted(used)
+        if (lacking := ", ".join(missing(config, name)))
     ]
 
 

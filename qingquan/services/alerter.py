@@ -10,15 +10,20 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import TypeVar
 
 import structlog
 from sqlalchemy import Engine
 
+from alerts.answerable import with_answers
 from alerts.channels.base import Channel
-from alerts.channels.build import build_channels, check_channels, missing, sms_codes
+from alerts.channels.build import build_channels, check_channels, missing, secret_file_faults, sms_codes
+from alerts.messages import AlertSettings
 from alerts.outbox import Relay, decline
+from alerts.passing_on import pass_on
+from alerts.policy import WECOM_ROBOT
 from alerts.quotas import load_quotas
 from alerts.stand_in import stand_in
 from qingquan.config import Config
@@ -27,10 +32,10 @@ from qingquan.services.alive import beat
 from qingquan.services.escalating import Escalator
 from qingquan.services.restart_hold import RestartHold
 from qingquan.store.sql.budgets import SqlTokens
-from qingquan.store.sql.delivery import has_stranded
+from qingquan.store.sql.delivery import has_stranded, unheard_rungs
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 
-__all__ = ["channels_of", "run", "serve"]
+__all__ = ["channels_of", "refuse_open_secrets", "run", "serve"]
 
 PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
@@ -101,7 +106,13 @@ def channels_of(config: Config, engine: Engine) -> dict[str, Channel | None]:
     faults = check_channels(config)
     if faults:
         raise ConfigurationError(faults)
-    return build_channels(config, SqlTokens(engine))
+    return with_answers(build_channels(config, SqlTokens(engine)), engine, config)
+
+
+def refuse_open_secrets(config_file: Path | None) -> None:
+    """Raise `ConfigurationError` where the settings file holds secrets and others may read it."""
+    if config_file is not None and (faults := secret_file_faults(config_file)):
+        raise ConfigurationError(faults)
 
 
 def _steps(config: Config, engine: Engine, channels: dict[str, Channel | None]) -> dict[str, Callable[[], int]]:
@@ -120,6 +131,7 @@ def _steps(config: Config, engine: Engine, channels: dict[str, Channel | None]) 
             limits=quotas.get(name, ()), can_merge=can_merge,
         )  # fmt: skip
         steps[name] = partial(_total, relay)
+    style = AlertSettings.from_config(config).style
     off = [name for name, channel in channels.items() if channel is None]
 
     def decline_all() -> int:
@@ -135,9 +147,17 @@ def _steps(config: Config, engine: Engine, channels: dict[str, Channel | None]) 
             if not has_stranded(connection):
                 return 0
         with writing(engine) as connection:
-            return stand_in(connection, clock.now_ms(), clock.speed)
+            return stand_in(connection, clock.now_ms(), clock.speed, config.language)
 
-    return {**steps, "off": decline_all, "other-ways": other_ways}
+    def passed_on() -> int:
+        with reading(engine) as connection:
+            if not unheard_rungs(connection, clock.now_ms(), WECOM_ROBOT):
+                return 0
+        with writing(engine) as connection:
+            now = clock.now_ms()
+            return stand_in(connection, now, clock.speed, config.language) + pass_on(connection, now, style)
+
+    return {**steps, "off": decline_all, "other-ways": other_ways, "passing-on": passed_on}
 
 
 def _total(relay: Relay) -> int:

@@ -10,6 +10,7 @@ import pytest
 import dashboards.web
 from dashboards.web.chart import WINDOWS
 from dashboards.web.texts import LANGUAGES, load_texts, texts_in
+from qingquan.domain.delivery import NotSent
 from qingquan.domain.findings import DisinfectionState, FindingKind, Severity
 from qingquan.domain.incidents import IncidentState, MessageState, TransitionReason
 from qingquan.domain.lab import LabVerdict
@@ -20,7 +21,7 @@ FOLDER = Path(dashboards.web.__file__).parent
 VOCABULARIES: dict[str, type[StrEnum]] = {
     "state": DisinfectionState, "state_long": DisinfectionState, "kind": FindingKind, "incident.state": IncidentState,
     "message_state": MessageState, "reason": TransitionReason, "verdict": LabVerdict, "quarantine": QuarantineReason,
-    "disinfectant": Disinfectant, "equipment": Equipment, "point": PointKind, "role": Role,
+    "not_sent": NotSent, "disinfectant": Disinfectant, "equipment": Equipment, "point": PointKind, "role": Role,
 }  # fmt: skip
 
 

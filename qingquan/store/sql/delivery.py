@@ -1,12 +1,15 @@
 """What the alerter asks of the outbox beyond `outbox`: rows of one channel, attempts on hold, receipts, ways left."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
-from qingquan.domain.delivery import NotSent
+from qingquan.domain.delivery import MEANT, TRY_ANOTHER_WAY, NotSent
+from qingquan.domain.findings import Severity
 from qingquan.domain.incidents import IncidentState, Message, MessageState
 from qingquan.store.sql.outbox import _message
+from qingquan.store.sql.routing_schema import incident_rung
 from qingquan.store.sql.schema import incident
 from qingquan.store.sql.schema import outbox as table
 
@@ -24,6 +27,7 @@ __all__ = [
     "settle",
     "stranded",
     "undelivered",
+    "unheard_rungs",
     "with_provider_id",
 ]
 
@@ -31,6 +35,10 @@ __all__ = [
 # a message written in the future is due at once.
 FURTHEST_MS = 3_600_000
 SKEW_MS = 2_000
+# No rung waits longer for the next one.
+LOOKED_BACK_MS = 2 * 86_400_000
+
+_LOST = (MessageState.REFUSED.value, MessageState.NOT_SENT.value, MessageState.UNKNOWN.value)
 
 
 def due_messages(
@@ -247,11 +255,61 @@ def mark_stood_in(connection: Connection, message_id: int, now_ms: int) -> None:
 
 
 def undelivered(connection: Connection, incident_id: int) -> list[Message]:
-    """Messages of an incident that are refused, not sent or unknown and had no stand-in: what the next rung is told."""
-    lost = (MessageState.REFUSED.value, MessageState.NOT_SENT.value, MessageState.UNKNOWN.value)
+    """Messages of an incident that should have gone and are refused, not sent or unknown, without a stand-in; oldest first."""
     query = (
         select(table)
-        .where(table.c.incident_id == incident_id, table.c.state.in_(lost), table.c.stood_in_at.is_(None))
+        .where(
+            table.c.incident_id == incident_id, table.c.state.in_(_LOST), table.c.stood_in_at.is_(None),
+            table.c.why.not_in([why.value for why in MEANT]), table.c.channel != "",
+        )
         .order_by(table.c.id)
-    )
+    )  # fmt: skip
     return [_message(row) for row in connection.execute(query)]
+
+
+def unheard_rungs(connection: Connection, now_ms: int, group_channel: str) -> list[tuple[int, int, str]]:
+    """Rungs last climbed of open incidents whose messages are all lost, as (incident, round, rung), where a next look is planned.
+
+    What may still arrive, and what has a way left, is not lost; an uncertain one only counts as lost where it is critical. A post
+    to the group of a county stands for nobody in particular, and counts only where nobody else was told.
+    """
+    last, lost = incident_rung.alias("last"), table.alias("lost")
+    latest = select(func.max(last.c.at)).where(
+        last.c.incident_id == incident_rung.c.incident_id, last.c.round == incident_rung.c.round
+    )
+    query = (
+        select(incident_rung.c.incident_id, incident_rung.c.round, incident_rung.c.rung, table.c.channel, table.c.state,
+               table.c.why, table.c.fallback, table.c.stood_in_at, incident.c.severity)
+        .join(incident, incident.c.id == incident_rung.c.incident_id)
+        .join(table, and_(table.c.incident_id == incident.c.id, table.c.created_at >= incident_rung.c.at))
+        .where(
+            incident.c.state == IncidentState.OPEN.value, incident.c.next_at > now_ms,
+            incident_rung.c.round == incident.c.round, incident_rung.c.outcome == "told",
+            incident_rung.c.at == latest.scalar_subquery(), table.c.channel != "",
+            incident.c.id.in_(
+                select(lost.c.incident_id).where(
+                    lost.c.state.in_(_LOST), lost.c.stood_in_at.is_(None), lost.c.channel != "",
+                    lost.c.created_at >= now_ms - LOOKED_BACK_MS,
+                )
+            ),
+        )
+        .order_by(incident_rung.c.incident_id, table.c.id)
+    )  # fmt: skip
+    rungs: dict[tuple[int, int, str], list[Row[Any]]] = {}
+    for row in connection.execute(query):
+        rungs.setdefault((row.incident_id, row.round, row.rung), []).append(row)
+    return [key for key, rows in rungs.items() if _is_unheard(rows, group_channel)]
+
+
+def _is_unheard(rows: Sequence[Row[Any]], group_channel: str) -> bool:
+    people = [row for row in rows if row.channel != group_channel]
+    # A message that another stands in for is judged by the other.
+    counted = [row for row in people or rows if row.stood_in_at is None or row.state not in _LOST]
+    counted = [row for row in counted if row.why not in MEANT]
+    return bool(counted) and all(_is_lost(row) for row in counted)
+
+
+def _is_lost(row: Row[Any]) -> bool:
+    if row.state == MessageState.UNKNOWN.value:
+        return bool(row.severity == int(Severity.CRITICAL)) and not row.fallback
+    return row.state in _LOST and not (row.fallback and row.why in TRY_ANOTHER_WAY)

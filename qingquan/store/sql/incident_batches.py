@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
+from qingquan.domain.delivery import NotSent
 from qingquan.domain.findings import Finding
 from qingquan.domain.incidents import Incident, MessageState, TransitionReason
 from qingquan.store.sql.findings import get_findings
@@ -144,12 +145,16 @@ def add_events(connection: Connection, at_ms: int, events: Iterable[tuple[int, T
         connection.execute(insert(incident_event), rows)
 
 
-def call_off(connection: Connection, incident_ids: Collection[int], why: str) -> int:
+def call_off(
+    connection: Connection, incident_ids: Collection[int], error: str, why: NotSent = NotSent.OVER
+) -> int:
     """Withdraw the messages of these incidents that wait and were never handed to a provider; how many there were."""
     count = 0
     for chunk in _chunks(incident_ids):
         waiting = (outbox.c.state == MessageState.QUEUED.value) & outbox.c.incident_id.in_(chunk)
-        changed = update(outbox).where(waiting).values(state=MessageState.NOT_SENT.value, error=why)
+        changed = (
+            update(outbox).where(waiting).values(state=MessageState.NOT_SENT.value, error=error, why=why.value)
+        )
         count += connection.execute(changed).rowcount
     return count
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 
 from qingquan.clock import from_ms, to_ms
+from qingquan.domain.delivery import NotSent
 from qingquan.domain.incidents import Message, MessageState, NewMessage
 from qingquan.store.sql.columns import as_time
 from qingquan.store.sql.schema import incident
@@ -145,6 +146,7 @@ def _row(message: NewMessage) -> dict[str, Any]:
         "leased_by": "",
         "provider_id": "",
         "error": message.not_sent_because,
+        "why": NotSent.NOT_TOLD.value if message.not_sent_because else "",
         "fallback": "\n".join(":".join(way) for way in message.fallback or _listed(message.params)),
         "stands_in_for": message.stands_in_for,
     }

@@ -16,6 +16,7 @@ __all__ = [
     "RungRow",
     "children_of",
     "due_incidents",
+    "give_up_rung",
     "incidents_by_id",
     "is_any_due",
     "next_drill_number",
@@ -89,6 +90,19 @@ def take_rung(connection: Connection, rows: Sequence[RungRow]) -> None:
                 for r in rows
             ],
         )
+
+
+def give_up_rung(connection: Connection, incident_id: int, round_: int, rung: str, now_ms: int) -> bool:
+    """Note that a rung reached nobody after all, and have its incident looked at now; ``False`` if that is noted already."""
+    row = (
+        incident_rung.c.incident_id == incident_id, incident_rung.c.round == round_, incident_rung.c.rung == rung,
+        incident_rung.c.outcome == "told",
+    )  # fmt: skip
+    if not connection.execute(update(incident_rung).where(*row).values(outcome="nobody")).rowcount:
+        return False
+    later = table.c.id == incident_id, table.c.next_at > now_ms
+    connection.execute(update(table).where(*later).values(next_at=now_ms))
+    return True
 
 
 def open_causes(connection: Connection, keys: Collection[WorksKey]) -> dict[WorksKey, set[str]]:
