@@ -54,7 +54,7 @@ PHRASES: dict[str, dict[str, OperationsPhrase]] = {
         "evaluator_stuck": P("evaluator stands still for {value}", "see its log, restart it", "evaluator moves on"),
         "evaluator_lag": P("evaluator is {value} messages behind", "check load and evaluator", "evaluator has caught up"),
         "recorder_stuck": P("recorder stands still for {value}", "check store, disk, recorder", "recorder moves on"),
-        "recorder_lag": P("recorder is {value} messages behind", "check the store's speed", "recorder has caught up"),
+        "recorder_lag": P("recorder is {value} messages behind", "check how fast the store is", "recorder has caught up"),
         "detector_stuck": P("event detector stands still for {value}", "see its log, restart it", "detector moves on"),
         "compliance_behind": P("compliance is {value} behind", "see the log of compliance", "compliance has caught up"),
         "outbox_stuck": P("messages wait {value} unsent", "check alerter; ring duty officer", "messages go out again"),

@@ -30,6 +30,8 @@ __all__ = ["Ages", "ClockWatch", "LogReaders", "Watched", "Watching", "steady_s"
 DAY_MS = 86_400_000
 # A process not seen for so long was replaced or taken out of service.
 FORGOTTEN_MS = 7 * DAY_MS
+# It cannot tell of its own silence: that is what the watcher outside is for.
+WATCHDOG = "watchdog"
 READERS = {"recorder": RECORDER_PARTITION, "detector": DETECTOR_PARTITION}
 
 
@@ -161,7 +163,8 @@ class Watching:
     def _services(self, signs: Sequence[ServiceSign], now_ms: int) -> list[Measure]:
         newest: dict[str, int] = dict.fromkeys(self._plan.services, self._begun_ms)
         for sign in signs:
-            newest[sign.service] = max(sign.seen_at, newest.get(sign.service, 0))
+            if sign.service != WATCHDOG:
+                newest[sign.service] = max(sign.seen_at, newest.get(sign.service, 0))
         return [Measure("service_age_seconds", max(0, now_ms - at) / 1000, name) for name, at in sorted(newest.items())]
 
     def _heartbeats_in(self, connection: Connection, now_ms: int) -> list[Measure]:
