@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from dashboards.web.api_compliance import compliance_router
 from dashboards.web.api_disinfection import disinfection_router
 from dashboards.web.api_duty import duty_router
+from dashboards.web.api_events import events_router
 from dashboards.web.api_models import (
     AcknowledgeIn,
     CountsOut,
@@ -80,6 +81,7 @@ def build_api(console: Console) -> FastAPI:
         disinfection_router(console),
         duty_router(console),
         quality_router(console),
+        events_router(console),
         rules_router(console),
         _works(console),
         _incidents(console),

@@ -18,6 +18,7 @@ from dashboards.web.page_county import county_page, home_page
 from dashboards.web.page_duty import duty_page, silences_page
 from dashboards.web.page_errors import add_error_pages
 from dashboards.web.page_forms import add_forms
+from dashboards.web.page_events import events_page
 from dashboards.web.page_incidents import incident_page, incidents_page
 from dashboards.web.page_lab import lab_page
 from dashboards.web.page_messages import messages_page
@@ -100,6 +101,10 @@ def _add_pages(console: Console) -> None:
     @ui.page("/incidents/{incident_id}")
     async def incident(request: Request, incident_id: str) -> None:
         await incident_page(console, request, incident_id)
+
+    @ui.page("/events")
+    async def events(request: Request) -> None:
+        await events_page(console, request)
 
     @ui.page("/duty")
     async def duty(request: Request) -> None:

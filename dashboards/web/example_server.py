@@ -14,6 +14,7 @@ from dashboards.web.app import build_app
 from dashboards.web.example import ExampleData
 from dashboards.web.example_compliance import ExampleCompliance
 from dashboards.web.example_county import make_county
+from dashboards.web.example_events import ExampleEvents
 from dashboards.web.feed import CountyFeed
 from dashboards.web.layout import Console
 from dashboards.web.ports import ConsoleActions, QuarantineQuery
@@ -40,6 +41,7 @@ def main() -> None:
             redrive=data.redrive,
             phone_messages=data.phone_messages,
             compliance=ExampleCompliance(data),
+            events=ExampleEvents(data),
         ),
         clock,
         CountyFeed(data, clock),

@@ -22,6 +22,7 @@ _ICONS = {
     "drop": '<path d="M12 2.5c3.6 4.3 6.4 7.7 6.4 11.4a6.4 6.4 0 0 1-12.8 0C5.600 10.200 8.400 6.800 12 2.500z" fill="currentColor"/><path d="M8.700 14.200a3.400 3.400 0 0 0 3 3.500" fill="none" stroke="#12323f" stroke-width="1.600" stroke-linecap="round"/>',
     "county": '<path d="M4 6h16M4 12h16M4 18h10" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round"/>',
     "incidents": '<path d="M12 4l9 16H3z" fill="none" stroke="currentColor" stroke-width="2" stroke-linejoin="round"/><path d="M12 10v4" stroke="currentColor" stroke-width="2" stroke-linecap="round"/><circle cx="12" cy="17" r="1.200" fill="currentColor"/>',
+    "events": '<path d="M3 17h6.500V7H15v10h6M3 21h18" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round"/>',
     "messages": '<path d="M4 5h16v11H10l-4 4v-4H4z" fill="none" stroke="currentColor" stroke-width="2" stroke-linejoin="round"/>',
     "lab": '<path d="M9 3h6M10 3v6l-5 9.500A1.700 1.700 0 0 0 6.500 21h11a1.700 1.700 0 0 0 1.500-2.500L14 9V3M7.500 15h9" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round"/>',
     "compliance": '<path d="M4 5h16v15H4zM4 9.500h16M8 3v4M16 3v4M8 14.500l2.700 2.700 5-5" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round"/>',

@@ -169,7 +169,8 @@ async def _fill_side(console: Console, works: Works, now_box: ui.html, incident_
     except StoreUnavailable:
         now_box.set_content(store_lost(t))
         return
-    now_box.set_content(_open_findings(open_now, t))
+    told = [one for one in open_now if "silent" not in one.evidence]
+    now_box.set_content(_open_findings(told, t) + _events_link(console, works, t))
     incident_box.set_content(_incidents(incidents, works, t))
 
 
@@ -225,6 +226,13 @@ def _open_findings(findings: list[Finding], t: Texts) -> str:
         for f in sorted(findings, key=lambda f: (-f.severity, f.start))
     )
     return head + rows
+
+
+def _events_link(console: Console, works: Works, t: Texts) -> str:
+    if console.actions.events is None:
+        return ""
+    where = f"/events?region={works.county}&works={works.id}"
+    return f'<p class="quiet"><a href="{escape(where)}">{escape(t("event.of_works"))} →</a></p>'
 
 
 def _incidents(incidents: list[Incident], works: Works, t: Texts) -> str:

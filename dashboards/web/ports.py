@@ -8,6 +8,7 @@ from dashboards.web.compliance_port import ComplianceDesk
 from dashboards.web.disinfection_port import DisinfectionDesk
 from dashboards.web.duty_port import DutyDesk
 from dashboards.web.quality_port import MaintenancePort, QualityPort
+from dashboards.web.events_port import EventDesk
 from dashboards.web.rules_port import RulesDesk
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState
@@ -199,7 +200,7 @@ class ConsoleActions:
     ``phone_messages()`` lists what the gateway double has accepted, newest first: ``id, channel, to, text, at`` [ms].
     ``disinfection`` keeps facts, measurements by hand and advice. ``compliance`` reads figures by day and month.
     ``quality`` flags readings and scores sensors; ``maintenance`` begins and ends work on them. ``rules`` tries rules.
-    ``duty`` keeps rosters, silences and drills.
+    ``duty`` keeps rosters, silences and drills.. ``events`` keeps what people say of sudden changes.
     """
 
     upload: Callable[[str, bytes, str], LabReport] | None = None
@@ -212,3 +213,4 @@ class ConsoleActions:
     maintenance: MaintenancePort | None = None
     rules: RulesDesk | None = None
     duty: DutyDesk | None = None
+    events: EventDesk | None = None

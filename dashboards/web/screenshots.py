@@ -37,7 +37,11 @@ def pages_of(url: str) -> dict[str, str]:
         "lab": "/lab",
         "quarantine": "/quarantine",
         "compliance": "/compliance",
+        "events": "/events",
     }
+    events = _asked(url, "/api/v1/events?limit=1")["items"]
+    if events:
+        pages["events-works"] = f"/events?region={events[0]['county']}&works={events[0]['works']}"
     incidents = _asked(url, "/api/v1/incidents?limit=1")["items"]
     if incidents:
         worst = incidents[0]

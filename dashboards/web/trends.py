@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 
 from dashboards.web.chart import Span, chart_options, doubtful_spans, step_for
+from dashboards.web.event_words import events_of, with_events
 from dashboards.web.layout import Console
 from dashboards.web.texts import Texts
 from dashboards.web.words import legal_limit, limit_words, number, parameter_name, unit_name, zone
@@ -33,7 +34,7 @@ class ChartView:
     heading: str
     is_empty: bool
     is_switch: bool
-    digest: tuple[int, int, float]
+    digest: tuple[object, ...]
 
 
 def is_drawable(parameter: str) -> bool:
@@ -58,12 +59,14 @@ def load_chart(
     gap = max(3 * works.cadence_s * 1000, (step or 0) * 2)
     doubtful = doubtful_spans(trend if flagged is None else flagged[0], findings, span.end, works.cadence_s)
     options = chart_options(trend, row, limit, doubtful, span, t, tz=works.time_zone, gap_ms=gap, flagged=flagged)
+    events = events_of(findings, point.id, parameter)
+    options = with_events(options, events, span, works.time_zone, t)
     values = trend.columns["value" if "value" in trend.columns else "mean"]
     good = values[~np.isnan(values)]
     latest = float(good[-1]) if len(good) else None
     return ChartView(
         options, _heading(row, limit, latest, t), len(good) == 0, row.kind is ParameterKind.STATE,
-        (len(values), int(trend.observed_at[-1]) if len(values) else 0, latest or 0.0),
+        (len(values), int(trend.observed_at[-1]) if len(values) else 0, latest or 0.0, *((one.start, one.end or 0) for one in events)),
     )  # fmt: skip
 
 

@@ -16,13 +16,16 @@ from qingquan.standards.loader import load_standards
 from qingquan.standards.profiles import load_profiles
 
 __all__ = [
+    "CONTRIBUTORS",
     "cause_parameter",
-    "clause_words", "clock_time", "county_name", "day_time", "duration", "finding_title", "finding_words", "incident_title",
+    "clause_words", "clock_time", "contributor_words", "county_name", "day_time", "duration", "finding_title", "finding_words", "incident_title",
     "is_doser_stopped", "legal_limit", "limit_words", "masked_phone", "number", "parameter_name", "point_name", "unit_name", "zone",
 ]  # fmt: skip
 
 _UNITS = {"pH unit": "", "degC": "°C", "uS/cm": "µS/cm", "m3/h": "m³/h", "bool": ""}
 _LOWER = (FindingKind.DISINFECTION_LOW, FindingKind.DISINFECTION_MISSING)
+CONTRIBUTORS = "contributors"
+"""Key of a sudden change's evidence: codes of the parameters that changed, with ``;`` between them, most telling first."""
 _RESIDUAL_KINDS = (*_LOWER, FindingKind.DISINFECTION_HIGH)
 
 
@@ -135,6 +138,8 @@ def finding_title(kind: FindingKind, parameter: str, t: Texts) -> str:
 def finding_words(finding: Finding, t: Texts) -> str:
     """What is wrong, with value and bound: ``消毒缺失 余氯 0.02（≥ 0.3 mg/L）``."""
     title = finding_title(finding.kind, finding.parameter, t)
+    if finding.kind is FindingKind.WATER_EVENT:
+        return f"{title} · {contributor_words(finding, t)}"
     if finding.extreme is None or not finding.parameter:
         return title
     if is_doser_stopped(finding):
@@ -154,6 +159,14 @@ def finding_words(finding: Finding, t: Texts) -> str:
     return (
         f"{value}（{bound} {unit}".rstrip() + "）" if t.language == "zh" else f"{value} ({bound} {unit}".rstrip() + ")"
     )
+
+
+def contributor_words(event: Finding, t: Texts) -> str:
+    """Parameters that a sudden change shows in, most telling first."""
+    codes = [code for code in str(event.evidence.get(CONTRIBUTORS, "")).split(";") if code]
+    if not codes:
+        return t("kind.any_parameter")
+    return ("、" if t.language == "zh" else ", ").join(parameter_name(code, t) for code in codes)
 
 
 def lab_finding_words(finding: Finding, title: str, t: Texts) -> str:

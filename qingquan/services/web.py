@@ -31,6 +31,7 @@ from qingquan.services.duty_desk import RosterDesk
 from qingquan.services.lab_upload import make_uploader
 from qingquan.services.maintenance import MaintenanceDesk
 from qingquan.services.receipts import receipts_router
+from qingquan.services.event_desk import StoreEventDesk
 from qingquan.services.redrive import Redriver, redrive_entries
 from qingquan.services.rule_orders import make_rules_desk
 from qingquan.services.rulesets import load_ruleset
@@ -85,6 +86,7 @@ def run(config: Config) -> int:
         redrive=redrive, phone_messages=_phones(config), disinfection=desk,
         compliance=StoreCompliance(engine), quality=SensorDesk(engine, series, config.clock, most_ms), maintenance=maintenance,
         rules=make_rules_desk(config, engine, series), duty=RosterDesk(engine, config),
+        events=StoreEventDesk(engine, series, config.clock),
     )  # fmt: skip
     console = Console(data, actions, config.clock, CountyFeed(data, config.clock), config.language, config.time_zone)
     app = build_app(console, link.lifespan)

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
+from qingquan.domain.findings import Finding, FindingKind
 from qingquan.store.sql.events_schema import event_history, event_mark, event_pattern, event_switch
-from qingquan.store.sql.statements import insert_or_update, region
+from qingquan.store.sql.findings import get_findings
+from qingquan.store.sql.schema import finding
+from qingquan.store.sql.statements import Page, insert_or_update, page_of, region
 
 __all__ = [
-    "EventMark", "EventSwitch", "KnownEvent", "delete_pattern", "history_of", "list_marks", "list_patterns", "marks_of_events",
-    "save_mark", "save_pattern", "set_switch", "switches",
+    "UNMARKED", "EventMark", "EventQuery", "EventSwitch", "KnownEvent", "delete_pattern", "get_pattern", "history_of", "list_events", "list_marks",
+    "list_patterns", "marks_of_events", "save_mark", "save_pattern", "set_switch", "switches",
 ]  # fmt: skip
 
 
@@ -50,6 +53,51 @@ class EventSwitch:
     is_silent: bool | None
     since: int
     by: str
+
+
+UNMARKED = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Events, newest start first. ``region`` is a prefix of the county code; ``verdict``: real, false, none = not marked yet.
+
+    Empty or ``None`` = any. ``from_ms`` <= start < ``to_ms``.
+    """
+
+    region: str = ""
+    works: str = ""
+    verdict: str = ""
+    is_open: bool | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+    limit: int = 100
+    offset: int = 0
+
+
+def list_events(connection: Connection, query: EventQuery) -> Page[tuple[Finding, EventMark | None]]:
+    """Events that fit, with the marks on them; withdrawn ones are left out."""
+    table = finding.c
+    rows = select(table.id).outerjoin(event_mark, event_mark.c.event == table.id)
+    rows = rows.where(table.kind == str(FindingKind.WATER_EVENT), ~table.withdrawn)
+    if query.region:
+        rows = rows.where(region(table.county, query.region))
+    if query.works:
+        rows = rows.where(table.works == query.works)
+    if query.verdict:
+        verdict = event_mark.c.verdict
+        rows = rows.where(verdict.is_(None) if query.verdict == UNMARKED else verdict == query.verdict)
+    if query.is_open is not None:
+        rows = rows.where(table.ended_at.is_(None) if query.is_open else table.ended_at.is_not(None))
+    if query.from_ms is not None:
+        rows = rows.where(table.started_at >= query.from_ms)
+    if query.to_ms is not None:
+        rows = rows.where(table.started_at < query.to_ms)
+    page = page_of(connection, rows, (table.started_at.desc(), table.id.desc()), query.limit, query.offset)
+    ids = [row.id for row in page.items]
+    events = {one.id: one for one in get_findings(connection, ids)}
+    marks = marks_of_events(connection, ids)
+    return Page([(events[id], marks.get(id)) for id in ids], page.total)
 
 
 def save_mark(connection: Connection, mark: EventMark) -> None:
@@ -108,6 +156,12 @@ def list_patterns(connection: Connection, counties: str = "", works: str = "") -
     if works:
         query = query.where(event_pattern.c.works == works)
     return [KnownEvent(*row) for row in connection.execute(query)]
+
+
+def get_pattern(connection: Connection, pattern_id: int) -> KnownEvent | None:
+    """One pattern; ``None`` if there is none."""
+    row = connection.execute(select(event_pattern).where(event_pattern.c.id == pattern_id)).one_or_none()
+    return None if row is None else KnownEvent(*row)
 
 
 def delete_pattern(connection: Connection, pattern_id: int, at: int, by: str) -> bool:
