@@ -63,21 +63,23 @@ async def _taken_over(
     config: Config, engine: Engine, state: KeptState, holder: str, partition: int, lease: int
 ) -> OnePartition:
     """First the fence in the database, then the one on the snapshot; from then on the previous owner can change nothing."""
-    epoch = await asyncio.to_thread(_claim, config, engine, holder, partition, lease)
-    parts = await state.take_over(OnePartition.state_name(partition), epoch)
+    name = OnePartition.state_name(partition)
+    at_least = max(lease, await state.epoch_of(name) + 1)
+    epoch = await asyncio.to_thread(_claim, config, engine, holder, partition, at_least)
+    parts = await state.take_over(name, epoch)
     if not parts:
         parts = await asyncio.to_thread(_from_files, config, partition)
     return OnePartition(config, partition, epoch, state, parts)
 
 
-def _claim(config: Config, engine: Engine, holder: str, partition: int, lease: int) -> int:
+def _claim(config: Config, engine: Engine, holder: str, partition: int, at_least: int) -> int:
     with writing(engine) as connection:
         begun, saved = applied_sequence(connection, 0), applied_sequence(connection, SNAPSHOT_PARTITION)
         if not ownership.is_shared(connection, EVALUATOR):
             # Whoever read the whole log until now is fenced off, and every partition begins where that one stood.
             ownership.claim(connection, EVALUATOR, ownership.WHOLE_LOG, holder)
             ownership.list_partitions(connection, EVALUATOR, config.log_partitions, begun, saved)
-        return ownership.claim(connection, EVALUATOR, partition, holder, lease)
+        return ownership.claim(connection, EVALUATOR, partition, holder, at_least)
 
 
 def _from_files(config: Config, partition: int) -> dict[str, bytes]:

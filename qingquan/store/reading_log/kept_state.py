@@ -64,6 +64,11 @@ class KeptState:
         """Open the bucket of states; errors as `open_bucket`."""
         return cls(await open_bucket(config, STATE_BUCKET, name, wait_s=wait_s))
 
+    async def epoch_of(self, name: str) -> int:
+        """Epoch of a state's last owner, 0 when there was none: a database made anew or restored may know less."""
+        found = await stored(self._bucket, name)
+        return 0 if found is None else self._head(name, found[1], 0).epoch
+
     async def take_over(self, name: str, epoch: int) -> dict[str, bytes]:
         """Own a state from now on; its parts as last committed, empty where there is none or it is damaged (said in the log).
 

@@ -49,13 +49,13 @@ def is_shared(connection: Connection, service: str) -> bool:
     return bool(connection.scalar(query))
 
 
-def claim(connection: Connection, service: str, partition: int, holder: str, lease: int = 0) -> int:
-    """Become the owner, whoever was it before; the new epoch: greater than any before, and not less than ``lease``."""
+def claim(connection: Connection, service: str, partition: int, holder: str, at_least: int = 0) -> int:
+    """Become the owner, whoever was it before; the new epoch: greater than any before, and not less than ``at_least``."""
     row = {"service": service, "partition": partition, "epoch": 0, "holder": "", "applied": 0, "snapshot": 0}
     insert_ignoring(connection, _t, [row], key=["service", "partition"])
     ours = (_t.c.service == service) & (_t.c.partition == partition)
     before = int(connection.execute(select(_t.c.epoch).where(ours).with_for_update()).scalar_one())
-    epoch = max(before + 1, lease)
+    epoch = max(before + 1, at_least)
     connection.execute(update(_t).where(ours).values(epoch=epoch, holder=holder))
     return epoch
 
