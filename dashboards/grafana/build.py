@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboards.grafana.county import county_dashboard
+from dashboards.grafana.operations import operations_dashboard, prometheus_yaml
 from dashboards.grafana.provisioning import dashboards_yaml, datasource_yaml
 from dashboards.grafana.text import LANGUAGES
 from dashboards.grafana.works import works_dashboard
@@ -26,10 +27,13 @@ def rendered() -> dict[str, str]:
     """Text of every file by its path below the output folder."""
     files = {
         "provisioning/datasources/qingquan.yaml": datasource_yaml(),
+        "provisioning/datasources/prometheus.yaml": prometheus_yaml(),
         "provisioning/dashboards/qingquan.yaml": dashboards_yaml(),
     }
     for language in LANGUAGES:
-        for name, dashboard in dashboards(language).items():
+        # Figures of operations come from Prometheus; the others, also pushed over the API, from the series store.
+        operations = {"operations": operations_dashboard(language).as_json()}
+        for name, dashboard in {**dashboards(language), **operations}.items():
             files[f"dashboards/{language}/{name}.json"] = json.dumps(dashboard, ensure_ascii=False, indent=2) + "\n"
     return files
 

@@ -5,7 +5,7 @@ The classic schema is written because every Grafana from 10 to 13 loads it. Defa
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 __all__ = ["DATASOURCE_UID", "Column", "Dashboard", "Panel", "Query", "Row", "Step", "Variable"]
 
@@ -17,6 +17,19 @@ GRID_WIDTH = 24
 Json = dict[str, Any]
 
 
+class Asked(Protocol):
+    """A query of whatever data source."""
+
+    @property
+    def datasource(self) -> Json:
+        """Type and uid of the source asked."""
+        ...
+
+    def as_json(self, number: int) -> Json:
+        """The target as Grafana stores it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """An InfluxQL query. ``alias`` names the series, with ``$tag_<tag>`` and ``$col`` filled in by Grafana."""
@@ -24,6 +37,8 @@ class Query:
     influxql: str
     table: bool = False
     alias: str = ""
+
+    datasource = DATASOURCE
 
     def as_json(self, number: int) -> Json:
         """The target as Grafana stores it; queries of a panel are lettered A, B, C, ..."""
@@ -70,7 +85,7 @@ class Panel:
 
     kind: str
     title: str
-    queries: Sequence[Query]
+    queries: Sequence[Asked]
     width: int = 12
     height: int = 8
     description: str = ""
@@ -93,7 +108,7 @@ class Panel:
             "type": self.kind,
             "title": self.title,
             "description": self.description,
-            "datasource": DATASOURCE,
+            "datasource": self.queries[0].datasource if self.queries else DATASOURCE,
             "gridPos": {"x": x, "y": y, "w": self.width, "h": self.height},
             "targets": [query.as_json(n) for n, query in enumerate(self.queries)],
             "fieldConfig": {"defaults": self._field_defaults(), "overrides": [c.as_json() for c in self.columns]},
