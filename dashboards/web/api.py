@@ -26,6 +26,7 @@ from dashboards.web.api_models import (
     SeriesOut,
     WorksOut,
 )  # fmt: skip
+from dashboards.web.api_operations import operations_router, watches_of
 from dashboards.web.api_quality import quality_router
 from dashboards.web.api_requests import (
     COUNTY,
@@ -80,8 +81,9 @@ def build_api(console: Console) -> FastAPI:
         compliance_router(console),
         disinfection_router(console),
         duty_router(console),
-        quality_router(console),
         events_router(console),
+        operations_router(console),
+        quality_router(console),
         rules_router(console),
         _works(console),
         _incidents(console),
@@ -266,9 +268,10 @@ def _system(console: Console) -> APIRouter:
 
     @router.get("/health", responses={503: {"model": HealthOut}})
     def health(response: Response) -> HealthOut:
-        """Whether console and stores answer; status 503 when one does not."""
-        found = HealthOut.of(list(console.data.health()), console.clock.now_ms())
-        response.status_code = 200 if found.status == "up" else 503
+        """Whether console and stores answer (status 503 when one does not), and what the watchdog sees."""
+        parts = list(console.data.health())
+        found = HealthOut.of(parts, console.clock.now_ms(), watches_of(console))
+        response.status_code = 200 if all(part.is_up for part in parts) else 503
         return found
 
     return router

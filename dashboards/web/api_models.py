@@ -1,10 +1,12 @@
 """What the API hands out, and how domain values become it. Times are RFC 3339, UTC."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from dashboards.web.api_operations import WatchOut
 from dashboards.web.ports import Counts, PartHealth
 from dashboards.web.words import masked_phone
 from qingquan.clock import from_ms
@@ -212,6 +214,7 @@ class MessageOut(BaseModel):
     created_at: datetime
     sent_at: datetime | None
     error: str
+    why: str = ""
 
 
 class IncidentDetailOut(IncidentOut):
@@ -233,7 +236,7 @@ class IncidentDetailOut(IncidentOut):
             messages=[
                 MessageOut(
                     id=m.id, step=m.step, channel=m.channel, receiver_name=m.receiver_name, body=m.body, state=m.state,
-                    attempts=m.attempts, created_at=m.created_at, sent_at=m.sent_at, error=m.error,
+                    attempts=m.attempts, created_at=m.created_at, sent_at=m.sent_at, error=m.error, why=m.why,
                 )
                 for m in messages
             ],
@@ -424,16 +427,18 @@ class PartOut(BaseModel):
 
 
 class HealthOut(BaseModel):
-    """``status`` is ``up`` when every part answers, else ``degraded``."""
+    """``status`` is ``up`` when every part answers and nothing watched fires, else ``degraded``."""
 
     status: str
     now: datetime
     parts: list[PartOut]
+    watches: list[WatchOut] = []
 
     @classmethod
-    def of(cls, parts: list[PartHealth], now: int) -> "HealthOut":
+    def of(cls, parts: list[PartHealth], now: int, watches: Sequence[WatchOut] = ()) -> "HealthOut":
         """From the port."""
+        is_fine = all(part.is_up for part in parts) and not any(one.condition == "firing" for one in watches)
         return cls(
-            status="up" if all(part.is_up for part in parts) else "degraded", now=from_ms(now),
-            parts=[PartOut(name=p.name, is_up=p.is_up, detail=p.detail) for p in parts],
+            status="up" if is_fine else "degraded", now=from_ms(now),
+            parts=[PartOut(name=p.name, is_up=p.is_up, detail=p.detail) for p in parts], watches=list(watches),
         )  # fmt: skip

@@ -33,7 +33,7 @@ __all__ = [
 STATIC = Path(__file__).parent / "static"
 LANGUAGE_COOKIE = "qingquan_language"
 _PAGES = (
-    ("county", "/"), ("incidents", "/incidents"), ("events", "/events"), ("messages", "/messages"), ("lab", "/lab"), ("compliance", "/compliance"), ("quarantine", "/quarantine"),
+    ("county", "/"), ("incidents", "/incidents"), ("events", "/events"), ("messages", "/messages"), ("lab", "/lab"), ("compliance", "/compliance"), ("quarantine", "/quarantine"), ("operations", "/operations"),
 )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ def pages_of(url: str) -> dict[str, str]:
         "lab": "/lab",
         "quarantine": "/quarantine",
         "compliance": "/compliance",
+        "operations": "/operations",
         "events": "/events",
     }
     events = _asked(url, "/api/v1/events?limit=1")["items"]
