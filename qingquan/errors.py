@@ -1,5 +1,7 @@
 """The exceptions that may cross a boundary of ours. Bad data is never one of them: it is a value."""
 
+from collections.abc import Callable
+
 __all__ = [
     "BrokerLost",
     "ConfigurationError",
@@ -9,6 +11,7 @@ __all__ = [
     "StoreUnavailable",
     "TransitionRefused",
     "WrongUse",
+    "all_faults",
 ]
 
 
@@ -22,6 +25,18 @@ class ConfigurationError(QingquanError):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+def all_faults(*checks: Callable[[], object]) -> None:
+    """Run every check and refuse with the faults of all of them: a person should not have to come back for the next file."""
+    faults: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigurationError as refused:
+            faults += refused.faults
+    if faults:
+        raise ConfigurationError(faults)
 
 
 class WrongUse(QingquanError):

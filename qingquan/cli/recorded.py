@@ -12,7 +12,7 @@ from qingquan.cli.application import PROBLEMS, app
 from qingquan.cli.options import AsJson, ConfigFile, DataFolder, running, settings
 from qingquan.cli.progress import Progress
 from qingquan.config import Config
-from qingquan.errors import WrongUse
+from qingquan.errors import WrongUse, all_faults
 
 __all__: list[str] = []
 
@@ -93,11 +93,13 @@ def evaluate(
     """评判一个数据文件 · Judge any CSV with a mapping by the same engine; no servers."""
     from ingest.mapping import load_mapping
     from qingquan.services.file_evaluation import evaluate_file
+    from qingquan.services.rulesets import load_ruleset
 
     config = settings(config_file)
     if ruleset is not None:
         config = replace(config, rules_file=str(ruleset))
     until = _moment(as_of, config)
+    all_faults(lambda: load_mapping(mapping), lambda: load_ruleset(config))
     with Progress[int](lambda rows: f"{rows} 行 rows") as progress:
         done = evaluate_file(
             file, load_mapping(mapping), config, findings_out=out, flags_out=flags, as_of_ms=until, progress=progress
