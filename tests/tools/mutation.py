@@ -13,13 +13,15 @@ import ast
 import json
 import os
 import random
+import re
+import resource
 import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -187,11 +189,14 @@ def run_tests(arguments: list[str]) -> int:
     return int(pytest.main(["-x", *QUIET, *arguments]))
 
 
-def forked(work: Any, seconds: float) -> int | None:
-    """Exit status of ``work`` in a process of its own, silent; None if it takes too long."""
+def forked(work: Callable[[], int], seconds: int) -> int | None:
+    """Exit status of ``work`` in a process of its own, silent; None if it takes more than ``seconds`` of processor time.
+
+    Not of the clock: a mutant must not count as killed because the machine is busy.
+    """
     pid = os.fork()
     if pid == 0:
-        os.setpgid(0, 0)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         null = os.open(os.devnull, os.O_RDWR)
         for stream in (1, 2):
             os.dup2(null, stream)
@@ -200,15 +205,9 @@ def forked(work: Any, seconds: float) -> int | None:
             status = work()
         finally:
             os._exit(status)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return None
+    _, ended = os.waitpid(pid, 0)
+    status = os.waitstatus_to_exitcode(ended)
+    return None if status in (-signal.SIGXCPU, -signal.SIGKILL) else status
 
 
 def record(root: Path, files: list[str], out: Path) -> dict[str, Any]:
@@ -234,17 +233,24 @@ def record(root: Path, files: list[str], out: Path) -> dict[str, Any]:
     return read
 
 
-def tests_of(mutant: Mutant, known: dict[str, list[str]]) -> list[str]:
-    """The tests to hold a mutant against, in the order of their length."""
+def tests_of(mutant: Mutant, root: Path, known: dict[str, list[str]], seconds: dict[str, float]) -> list[str]:
+    """The tests to hold a mutant against: of a compiled function those whose file names its module, then in order of length."""
     own = known.get(f"{mutant.module}:{mutant.function}", [])
     if own and not mutant.is_compiled:
         return own
-    # Constants, nested and compiled functions: whoever enters the module.
+    # Constants, nested and compiled functions: whoever enters the module, or the one that calls into it.
+    dotted = mutant.module.removesuffix(".py").replace("/", ".")
+    spoken = re.compile(rf"{dotted}\b|from {dotted.rpartition('.')[0]} import [^\n]*\b{dotted.rpartition('.')[2]}\b")
+    naming = {
+        str(file.relative_to(root)) for file in (root / "tests").rglob("test_*.py") if spoken.search(file.read_text())
+    }
+    direct = [test for test in seconds if mutant.is_compiled and test.partition("::")[0] in naming]
     module = ENTERED_BY.get(mutant.module, mutant.module)
-    return list(dict.fromkeys(test for name, tests in known.items() if name.startswith(module + ":") for test in tests))
+    entering = [test for name, tests in known.items() if name.startswith(module + ":") for test in tests]
+    return list(dict.fromkeys(direct + sorted(entering, key=lambda test: seconds.get(test, 99.0))))
 
 
-def judge(mutant: Mutant, root: Path, tests: list[str], limit: float) -> str:
+def judge(mutant: Mutant, root: Path, tests: list[str], limit: int) -> str:
     """What became of one mutant: killed, survived, timeout (counts as killed) or not entered."""
     if not tests:
         return "not entered"
@@ -280,7 +286,7 @@ def sample(root: Path, seed: int, per_module: int, per_compiled: int, only: list
         count = per_compiled if module in ENTERED_BY else per_module
         chosen += random.Random(f"{seed}:{module}").sample(every, min(count, len(every)))
     # Mixed, so that a run that is stopped early has seen something of every module.
-    random.Random(seed).shuffle(chosen)  # noqa: S311
+    random.Random(seed).shuffle(chosen)
     return chosen
 
 
@@ -294,7 +300,7 @@ def main() -> int:
     parser.add_argument("--per-compiled", type=int, default=8)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--map", type=Path)
-    parser.add_argument("--limit", type=float, default=300.0, help="seconds a mutant may take")
+    parser.add_argument("--limit", type=int, default=200, help="seconds of processor time a mutant may take")
     given = parser.parse_args()
     root = given.tree.resolve()
     if (root / ".git").is_dir():
@@ -306,14 +312,14 @@ def main() -> int:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(root / ".numba"))
     for name in HEAVY:
         __import__(name)
-    known = record(root, given.tests, (given.map or given.out.with_suffix(".map.json")).resolve())["tests"]
+    known = record(root, given.tests, (given.map or given.out.with_suffix(".map.json")).resolve())
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     results = []
     out = given.out.resolve()
     for mutant in sample(root, given.seed, given.per_module, given.per_compiled, given.only):
         begin = time.monotonic()
-        outcome = judge(mutant, root, tests_of(mutant, known), given.limit)
+        outcome = judge(mutant, root, tests_of(mutant, root, known["tests"], known["seconds"]), given.limit)
         results.append({**mutant._asdict(), "outcome": outcome, "seconds": round(time.monotonic() - begin, 1)})
         print(f"{outcome:11} {mutant.module}:{mutant.line}  {mutant.was!r} -> {mutant.text!r}", flush=True)
         out.write_text(json.dumps(results, indent=1))
