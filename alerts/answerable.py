@@ -1,13 +1,19 @@
 """A channel whose messages can be answered: its link, or the words that ask for a reply, are put in as a message goes out."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+
+from sqlalchemy import Engine
 
 from alerts.channels.base import Channel, Outcome
 from alerts.links import Linker
+from alerts.messages import BY_TEMPLATE
+from alerts.policy import load_policy
 from alerts.templates import load_templates
+from qingquan.config import Config
 from qingquan.domain.incidents import Message
 
-__all__ = ["REPLIED", "Answerable"]
+__all__ = ["REPLIED", "Answerable", "with_answers"]
 
 REPLIED = "alarm_reply"
 
@@ -55,3 +61,15 @@ class Answerable:
             return message
         params = {**message.params, "template": REPLIED, "code": str(message.incident_id)}
         return replace(message, params=params, body=load_templates()[REPLIED].rendered(params, self._language))
+
+
+def with_answers(channels: Mapping[str, Channel | None], engine: Engine, config: Config) -> dict[str, Channel | None]:
+    """The channels of the settings, each with the way back it can carry: links where people reach us, replies where they come in."""
+    linker = Linker(engine, config.public_url, load_policy(config.alerts_file).link_lasts_ms)
+    takes_replies = {"aliyun_sms"} if config.aliyun_template_alarm_reply and config.receipts_token else set()
+    return {
+        name: channel
+        if channel is None or (channel.reaches == "person" and name in BY_TEMPLATE and name not in takes_replies)
+        else Answerable(channel, linker, takes_replies=name in takes_replies, language=config.language)
+        for name, channel in channels.items()
+    }

@@ -120,7 +120,7 @@ class GatewayDouble:
         self._nonces: dict[str, int] = {}
         self._robot_calls: dict[str, deque[int]] = {}
         self._sms_calls: dict[tuple[str, str], deque[int]] = {}
-        self._others = OtherDoors(self)
+        self.doors = OtherDoors(self)
         self.app = Starlette(
             routes=[
                 Route("/cgi-bin/webhook/send", self._robot, methods=["POST"]),
@@ -129,7 +129,7 @@ class GatewayDouble:
                 Route("/double/faults", self._script, methods=["POST"]),
                 Route("/double/settings", self._set, methods=["POST"]),
                 Route("/double/phones", self._phones, methods=["GET"]),
-                *self._others.routes,
+                *self.doors.routes,
             ],
             middleware=[Middleware(Marked)],
         )
@@ -221,7 +221,7 @@ class GatewayDouble:
     async def _aliyun(self, request: Request) -> Response:
         raw = await request.body()
         if "x-tc-action" in request.headers:
-            return await self._others.tencent(request, raw)
+            return await self.doors.tencent(request, raw)
         refusal = self._signature_fault(request, raw)
         if refusal is not None:
             status, code = refusal
@@ -231,9 +231,9 @@ class GatewayDouble:
         if request.headers["x-acs-action"] == "QuerySendDetails":
             return JSONResponse(self._send_details(params))
         if request.headers["x-acs-action"] == "QueryCallDetailByCallId":
-            return JSONResponse(self._others.call_details(params))
+            return JSONResponse(self.doors.call_details(params))
         if request.headers["x-acs-action"] == "SingleCallByTts":
-            return await self._with_fault("aliyun_voice", lambda forced: self._others.call_answer(params, forced))
+            return await self._with_fault("aliyun_voice", lambda forced: self.doors.call_answer(params, forced))
         return await self._with_fault("aliyun_sms", lambda forced: self._sms_answer(params, forced))
 
     def _signature_fault(self, request: Request, raw: bytes) -> tuple[int, str] | None:

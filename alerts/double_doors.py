@@ -43,10 +43,15 @@ class OtherDoors:
         self._double = double
         self.tokens: dict[str, int] = {}
         self._task_ids: set[str] = set()
+        self.response_codes: set[str] = set()
+        """Codes that serve for one change of a card; a click brings another."""
+        self.changed_cards: list[tuple[str, str]] = []
+        """User and words in the place of the buttons, in order."""
         self._calls: dict[str, deque[int]] = {}
         self.routes = [
             Route("/cgi-bin/gettoken", self._wecom_token, methods=["GET"]),
             Route("/cgi-bin/message/send", self._wecom_app, methods=["POST"]),
+            Route("/cgi-bin/message/update_template_card", self._wecom_update, methods=["POST"]),
             Route("/cgi-bin/token", self._wechat_token, methods=["GET"]),
             Route("/cgi-bin/message/template/send", self._wechat, methods=["POST"]),
             Route("/robot/send", self._dingtalk, methods=["POST"]),
@@ -92,7 +97,24 @@ class OtherDoors:
             return JSONResponse({"errcode": code, "errmsg": "refused", **({} if code else {"invaliduser": user})})
         self._limited(f"app:{user}", APP_PER_MINUTE, 60_000, count=True)
         kept = self._double._keep("wecom_app", user, _card_text(body))
-        return JSONResponse({"errcode": 0, "errmsg": "ok", "msgid": kept.id, "response_code": secrets.token_hex(8)})
+        code_for_change = secrets.token_hex(8)
+        self.response_codes.add(code_for_change)
+        return JSONResponse({"errcode": 0, "errmsg": "ok", "msgid": kept.id, "response_code": code_for_change})
+
+    async def _wecom_update(self, request: Request) -> Response:
+        body, token = _object(await request.body()), request.query_params.get("access_token", "")
+        code, given = str(body.get("response_code") or ""), body.get("userids")
+        users = given if isinstance(given, list) else []
+        fault = self._token_fault(token)
+        if not fault and (code not in self.response_codes or not users):
+            fault = 40058
+        if fault:
+            self._double.rejected[str(fault)] += 1
+            return JSONResponse({"errcode": fault, "errmsg": "refused"})
+        self.response_codes.discard(code)
+        words = str((body.get("button") or {}).get("replace_name") or "")
+        self.changed_cards += [(str(user), words) for user in users]
+        return JSONResponse({"errcode": 0, "errmsg": "ok", "invaliduser": []})
 
     def _wecom_app_verdict(self, token: str, body: Mapping[str, Any]) -> int:
         if code := self._token_fault(token):

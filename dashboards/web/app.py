@@ -2,26 +2,29 @@
 
 import asyncio
 import mimetypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import quote, urlsplit
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from nicegui import ui
 
 from dashboards.web.api import build_api
+from dashboards.web.api_operations import add_operations
 from dashboards.web.layout import LANGUAGE_COOKIE, STATIC, Console
+from dashboards.web.page_answer import add_answer_pages
 from dashboards.web.page_compliance import compliance_page, works_compliance_page
 from dashboards.web.page_county import county_page, home_page
 from dashboards.web.page_duty import duty_page, silences_page
 from dashboards.web.page_errors import add_error_pages
-from dashboards.web.page_forms import add_forms
 from dashboards.web.page_events import events_page
+from dashboards.web.page_forms import add_forms
 from dashboards.web.page_incidents import incident_page, incidents_page
 from dashboards.web.page_lab import lab_page
 from dashboards.web.page_messages import messages_page
+from dashboards.web.page_operations import operations_page
 from dashboards.web.page_quarantine import quarantine_page
 from dashboards.web.page_sensors import sensors_page
 from dashboards.web.page_works import works_page
@@ -35,8 +38,11 @@ YEAR_S = 365 * 24 * 3600
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def build_app(console: Console, lifespan: Lifespan | None = None) -> FastAPI:
-    """The console. Call once per process: NiceGUI keeps its pages in the module."""
+def build_app(console: Console, lifespan: Lifespan | None = None, doors: Sequence[APIRouter] = ()) -> FastAPI:
+    """The console. Call once per process: NiceGUI keeps its pages in the module.
+
+    ``doors`` are further routes: what is added to the application afterwards, the pages' own mount would hide.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.mount("/api", build_api(console))
     app.mount("/static", StaticFiles(directory=STATIC))
@@ -67,7 +73,11 @@ def build_app(console: Console, lifespan: Lifespan | None = None) -> FastAPI:
             content, media_type=kind, headers={"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
         )
 
+    add_operations(app, console)
     add_forms(app, console)
+    add_answer_pages(app, console)
+    for door in doors:
+        app.include_router(door)
     _add_pages(console)
     add_error_pages(console)
     ui.run_with(
@@ -117,6 +127,10 @@ def _add_pages(console: Console) -> None:
     @ui.page("/messages")
     async def messages(request: Request) -> None:
         await messages_page(console, request)
+
+    @ui.page("/operations")
+    async def operations(request: Request) -> None:
+        await operations_page(console, request)
 
     @ui.page("/lab")
     async def lab(request: Request) -> None:

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dashboards.web.answer_port import AnswerDesk
 from dashboards.web.compliance_port import ComplianceDesk
 from dashboards.web.disinfection_port import DisinfectionDesk
 from dashboards.web.duty_port import DutyDesk
-from dashboards.web.quality_port import MaintenancePort, QualityPort
 from dashboards.web.events_port import EventDesk
+from dashboards.web.operations_port import OperationsPort
+from dashboards.web.quality_port import MaintenancePort, QualityPort
 from dashboards.web.rules_port import RulesDesk
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState
@@ -200,7 +202,7 @@ class ConsoleActions:
     ``phone_messages()`` lists what the gateway double has accepted, newest first: ``id, channel, to, text, at`` [ms].
     ``disinfection`` keeps facts, measurements by hand and advice. ``compliance`` reads figures by day and month.
     ``quality`` flags readings and scores sensors; ``maintenance`` begins and ends work on them. ``rules`` tries rules.
-    ``duty`` keeps rosters, silences and drills.. ``events`` keeps what people say of sudden changes.
+    ``duty`` keeps rosters, silences and drills. ``answers`` follows links in messages, and keeps notes and photos. ``operations`` shows the platform itself. ``events`` keeps what people say of sudden changes.
     """
 
     upload: Callable[[str, bytes, str], LabReport] | None = None
@@ -213,4 +215,6 @@ class ConsoleActions:
     maintenance: MaintenancePort | None = None
     rules: RulesDesk | None = None
     duty: DutyDesk | None = None
+    answers: AnswerDesk | None = None
+    operations: OperationsPort | None = None
     events: EventDesk | None = None

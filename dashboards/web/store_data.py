@@ -1,6 +1,6 @@
 """`ConsoleData` over the relational store and the series store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Engine
 
@@ -13,7 +13,7 @@ from dashboards.web.ports import (
     PartHealth,
     QuarantineQuery,
 )
-from qingquan.domain.findings import Finding
+from qingquan.domain.findings import Finding, Severity
 from qingquan.domain.incidents import Incident, IncidentEvent, Message
 from qingquan.domain.lab import LabSample
 from qingquan.domain.readings import SeriesKey
@@ -23,7 +23,7 @@ from qingquan.errors import QingquanError, StoreUnavailable
 from qingquan.store.ports import SeriesReader, Trend
 from qingquan.store.sql.engine import reading, writing
 from qingquan.store.sql.findings import get_findings, list_findings
-from qingquan.store.sql.incidents import acknowledge, events_of, get_incident, list_incidents
+from qingquan.store.sql.incidents import LEASE_MS, acknowledge, events_of, get_incident, list_incidents
 from qingquan.store.sql.lab import list_samples
 from qingquan.store.sql.outbox import list_messages
 from qingquan.store.sql.progress import counts
@@ -46,13 +46,20 @@ class StoreData:
     """The console's view of the stores. Safe to use from several threads.
 
     ``logged`` asks how many messages the reading log has taken so far, ``None`` while it does not answer. It is asked last,
-    so that what came of the messages is never more than came in.
+    so that what came of the messages is never more than came in. ``lease_ms`` is how long an acknowledgement holds, by severity.
     """
 
-    def __init__(self, engine: Engine, series: SeriesReader, logged: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        series: SeriesReader,
+        logged: Callable[[], int | None],
+        lease_ms: Mapping[Severity, int] | None = None,
+    ) -> None:
         self._engine = engine
         self._series = series
         self._logged = logged
+        self._lease_ms = lease_ms or LEASE_MS
 
     def register_version(self) -> int:
         with reading(self._engine) as connection:
@@ -100,7 +107,9 @@ class StoreData:
 
     def acknowledge(self, incident_id: int, by: str, at_ms: int) -> Incident:
         with writing(self._engine) as connection:
-            return acknowledge(connection, incident_id, by, at_ms)
+            incident = get_incident(connection, incident_id)
+            lease_ms = None if incident is None else self._lease_ms[incident.severity]
+            return acknowledge(connection, incident_id, by, at_ms, lease_ms)
 
     def messages(self, query: MessageQuery) -> Page[Message]:
         with reading(self._engine) as connection:
@@ -159,7 +168,8 @@ class StoreData:
 def _rules_health(statuses: Sequence[RulesetStatus]) -> PartHealth:
     """Refused rules do not stop anything: the old ones judge on, so the part is up and its detail tells of it."""
     told = [
-        f"{one.service}: {one.version}" + (f" stays in force; refused: {one.error}" if one.error else "") for one in statuses
+        f"{one.service}: {one.version}" + (f" stays in force; refused: {one.error}" if one.error else "")
+        for one in statuses
     ]
     return PartHealth("ruleset", True, "; ".join(told) or "no evaluator has reported yet")
 

@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from alerts.policy import load_policy
 from dashboards.web.app import build_app
 from dashboards.web.compliance_port import StoreCompliance
 from dashboards.web.feed import CountyFeed
@@ -26,12 +27,15 @@ from qingquan.config import Config
 from qingquan.domain.readings import Topic
 from qingquan.errors import BrokerLost, ConfigurationError, QingquanError, StoreUnavailable
 from qingquan.services.alive import beat
+from qingquan.services.answer_desk import PhoneDesk
+from qingquan.services.answers import answer_doors
 from qingquan.services.disinfection_desk import Desk
 from qingquan.services.duty_desk import RosterDesk
+from qingquan.services.event_desk import StoreEventDesk
 from qingquan.services.lab_upload import make_uploader
 from qingquan.services.maintenance import MaintenanceDesk
+from qingquan.services.operations_desk import OperationsDesk
 from qingquan.services.receipts import receipts_router
-from qingquan.services.event_desk import StoreEventDesk
 from qingquan.services.redrive import Redriver, redrive_entries
 from qingquan.services.rule_orders import make_rules_desk
 from qingquan.services.rulesets import load_ruleset
@@ -67,7 +71,7 @@ def run(config: Config) -> int:
         check_schema(engine)
     series = open_series_reader(config)
     link = LogLink(config)
-    data = StoreData(engine, series, link.logged)
+    data = StoreData(engine, series, link.logged, load_policy(config.alerts_file).lease_ms)
 
     def redrive(ids: Sequence[int]) -> int:
         return redrive_entries(engine, link.publish, config.clock.now_ms, ids)
@@ -85,12 +89,12 @@ def run(config: Config) -> int:
         upload=make_uploader(engine, config), lab_template=lambda: ("lab-template.xlsx", template_workbook(config.language)),
         redrive=redrive, phone_messages=_phones(config), disinfection=desk,
         compliance=StoreCompliance(engine), quality=SensorDesk(engine, series, config.clock, most_ms), maintenance=maintenance,
-        rules=make_rules_desk(config, engine, series), duty=RosterDesk(engine, config),
+        rules=make_rules_desk(config, engine, series), duty=RosterDesk(engine, config), answers=PhoneDesk(engine, config),
+        operations=OperationsDesk(config, engine),
         events=StoreEventDesk(engine, series, config.clock),
     )  # fmt: skip
     console = Console(data, actions, config.clock, CountyFeed(data, config.clock), config.language, config.time_zone)
-    app = build_app(console, link.lifespan)
-    app.include_router(receipts_router(engine, config))
+    app = build_app(console, link.lifespan, [receipts_router(engine, config), answer_doors(engine, config)])
     listening = _listening(config)
     # uvicorn raises the signal that ended it once more: it has been obeyed by then.
     for number in (signal.SIGTERM, signal.SIGINT):
