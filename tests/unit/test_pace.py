@@ -68,11 +68,10 @@ def test_lost_chlorine_in_a_slow_file_is_missing_and_nothing_is_silent(tmp_path:
     assert FindingKind.STALE not in kinds
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="recorded data of CANARY Station B is not here")
-@pytest.mark.parametrize("point", ["outlet", "network"])
-def test_a_month_without_chlorine_at_station_b_is_said_and_stays_said(tmp_path: Path, point: str) -> None:
-    mapping = parse_mapping(
+def station_b(point: str, more: str = "") -> Mapping:
+    return parse_mapping(
         f"""
+        {more}
         time = "TimeStep"
         tz = "-05:00"
         county = "990002"
@@ -87,9 +86,32 @@ def test_a_month_without_chlorine_at_station_b_is_said_and_stays_said(tmp_path: 
         """,
         "mapping.toml",
     )
-    done = evaluate_file(DATA, mapping, Config(), findings_out=tmp_path / "out.csv")
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="recorded data of CANARY Station B is not here")
+@pytest.mark.parametrize("point", ["outlet", "network"])
+def test_a_month_without_chlorine_at_station_b_is_said_and_stays_said(tmp_path: Path, point: str) -> None:
+    done = evaluate_file(DATA, station_b(point), Config(), findings_out=tmp_path / "out.csv")
     (lost,) = [one for one in done.findings if one.kind is FindingKind.DISINFECTION_MISSING]
     begin, end = 1_140_955_200_000, 1_143_558_000_000  # 2006-02-26 07:00 to 2006-03-28 10:00, local
     assert lost.start == begin
     assert lost.end is not None
     assert lost.end >= end
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="recorded data of CANARY Station B is not here")
+@pytest.mark.parametrize("point", ["outlet", "network"])
+def test_the_loss_at_station_b_is_said_with_the_row_that_makes_half_an_hour_of_evidence(
+    tmp_path: Path, point: str
+) -> None:
+    """Rows of 20 min: 07:00 is the first at the floor, 07:20 makes 20 min of evidence, 07:40 more than 30."""
+    rows = DATA.read_text(encoding="utf-8").splitlines()
+    at = next(n for n, row in enumerate(rows) if row.startswith("02/26/2006 07:00"))
+    said = {}
+    for more in range(-1, 5):
+        cut = tmp_path / "cut.csv"
+        cut.write_text("\n".join(rows[: at + more + 1]), encoding="utf-8")
+        done = evaluate_file(cut, station_b(point, "cadence_s = 1200"), Config(), findings_out=tmp_path / "out.csv")
+        said[20 * more] = [one.start for one in done.findings if one.kind is FindingKind.DISINFECTION_MISSING]
+    begin = [1_140_955_200_000]
+    assert said == {-20: [], 0: [], 20: [], 40: begin, 60: begin, 80: begin}
