@@ -91,7 +91,7 @@ def value_words(measure: str, value: float, language: str) -> str:
     if measure.endswith("_bytes"):
         return f"{value / 2**30:.1f} GiB"
     if measure.endswith("_up"):
-        return {"zh": ("否", "是"), "en": ("no", "yes")}[language][value >= 1]
+        return {"zh": ("无应答", "有应答"), "en": ("no answer", "answers")}[language][value >= 1]
     if not measure.endswith("_seconds"):
         return f"{value:,.0f}"
     units = {"zh": ("秒", "分钟", "小时"), "en": (" s", " min", " h")}[language]

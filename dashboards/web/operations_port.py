@@ -20,6 +20,7 @@ class WatchView:
     text: Mapping[str, str]
     action: Mapping[str, str]
     value_text: Mapping[str, str]
+    bound_text: Mapping[str, str]
     incident_id: int | None = None
 
 

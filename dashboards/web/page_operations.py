@@ -46,7 +46,7 @@ async def operations_page(console: Console, request: Request) -> None:
             "list-head",
             "section",
         )
-        boxes = [html(content, "panel", "section") for content in await read()]
+        boxes = [html(content, "panel ops-panel", "section") for content in await read()]
         for box in boxes:
             box.set_visibility(bool(box.content))
 
@@ -93,7 +93,7 @@ def _watches(view: OperationsView, t: Texts) -> str:
 
 def _watch_row(one: WatchView, is_stale: bool, t: Texts) -> str:
     condition = "unknown" if is_stale else one.condition
-    bound = f"{'>' if one.watch.side == 'above' else '<'} {one.watch.bound:g}"
+    bound = one.bound_text[t.language]
     name, _, label = one.cause.partition(":")
     title = t(f"operations.cause.{name}") + (f" · {label}" if label else "")
     said = (
@@ -109,7 +109,7 @@ def _watch_row(one: WatchView, is_stale: bool, t: Texts) -> str:
         f'<div class="card ops-row ops-{condition}"><span class="card-top">{chip}<b>{escape(title)}</b>'
         f'<span class="pill ops-pill-{condition}">{escape(t(f"operations.condition.{condition}"))}</span></span>{said}'
         f'<span class="card-end"><span class="num">{escape(one.value_text[t.language] or "–")}</span>'
-        f'<small class="muted">{escape(t("operations.bound", bound=bound))}</small>{link}</span></div>'
+        f'<small class="muted">{escape(t("operations.bound", bound=bound) if bound else "")}</small>{link}</span></div>'
     )
 
 

@@ -12,7 +12,7 @@ from alerts.operations import load_operations
 from alerts.operations_words import PHRASES, cause_words, value_words
 from dashboards.web.operations_port import HeartbeatAnswer, OperationsView, WatchView
 from qingquan.config import Config
-from qingquan.domain.operations import Measure, Watch
+from qingquan.domain.operations import Measure, Side, Watch
 from qingquan.errors import ConfigurationError, StoreUnavailable
 from qingquan.services.metrics import exposition
 from qingquan.services.watchdog import CONDITION
@@ -123,5 +123,13 @@ def _watch_view(cause: str, watch: Watch, condition: str, value: float | None, i
         {language: cause_words(cause, value, watch.measure, language) for language in LANGUAGES},
         {language: PHRASES[language][name].action for language in LANGUAGES},
         {language: "" if value is None else value_words(watch.measure, value, language) for language in LANGUAGES},
+        {language: _bound_words(watch, language) for language in LANGUAGES},
         incident_id,
     )  # fmt: skip
+
+
+def _bound_words(watch: Watch, language: str) -> str:
+    if watch.measure.endswith("_up"):
+        return ""
+    sign = ">" if watch.side is Side.ABOVE else "<"
+    return f"{sign} {value_words(watch.measure, watch.bound, language)}"

@@ -73,6 +73,13 @@ class Watchdog:
 
     def __init__(self, config: Config, engine: Engine, plan: OperationsPlan, round_s: float = ROUND_S) -> None:
         self._config, self._engine, self._plan, self._round_s = config, engine, plan, round_s
+        # What is switched off is not "unknown".
+        self._watches = tuple(
+            one
+            for one in plan.watches
+            if (plan.senders or one.measure != "heartbeat_overdue_ratio")
+            and (config.heartbeat_url or one.measure != "heartbeat_failures")
+        )
         self._series = open_series_reader(config)
         self._watching = Watching(config, engine, self._series, plan)
         self._style = OperationsStyle(config.language, config.time_zone, config.public_url)
@@ -87,7 +94,7 @@ class Watchdog:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until told to stop."""
-        _log.info("watchdog_started", watches=len(self._plan.watches), contacts=len(self._plan.contacts))
+        _log.info("watchdog_started", watches=len(self._watches), contacts=len(self._plan.contacts))
         try:
             while not stop.is_set():
                 log = await self._ask_log()
@@ -138,8 +145,8 @@ class Watchdog:
                 firing = open_operations(connection)
         except StoreUnavailable:
             # Nothing may be judged twice: until the database answers, a judge that forgets is used for the heartbeat alone.
-            return Judge(self._plan.watches)
-        self._judge = Judge(self._plan.watches, firing)
+            return Judge(self._watches)
+        self._judge = Judge(self._watches, firing)
         return self._judge
 
     def _write(self, now_ms: int) -> None:

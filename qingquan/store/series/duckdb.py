@@ -20,6 +20,7 @@ from qingquan.errors import StoreUnavailable
 from qingquan.store.ports import AppendResult, LatestReading, Readings, RecordedCounts, Retention, SeriesRows, Trend
 from qingquan.store.series.buckets import check_aggregation
 from qingquan.store.series.duckdb_bulk import readings_of
+from qingquan.store.series.duckdb_copy import copy_database
 from qingquan.store.series.duckdb_rollups import (
     SCHEMA,
     build_missing,
@@ -171,6 +172,12 @@ class DuckdbSeriesStore:
         """See `SeriesStore.counts`."""
         with self._access():
             return RecordedCounts(series=len(self._index), **self._totals)
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy as of now to the new file ``path``, while appends go on. Raises `StoreUnavailable` where it cannot."""
+        with self._access() as connection:
+            cursor = connection.cursor()
+        copy_database(cursor, path)
 
     def close(self) -> None:
         """See `SeriesStore.close`."""

@@ -81,6 +81,10 @@ class RemoteSeriesStore:
         """See `SeriesReader.counts`."""
         return RecordedCounts(**self._asked("counts", {}))
 
+    def copy_to(self, path: Path) -> None:
+        """Have the recorder write a copy of its store to the new file ``path``, which it must be able to reach."""
+        self._asked("copy", {"path": str(path)})
+
     def close(self) -> None:
         """See `SeriesReader.close`."""
         self._is_closed = True
@@ -182,6 +186,7 @@ def _app(store: SeriesReader) -> Starlette:
         "range": lambda asked: _columns(store.range(_key(asked), *_span(asked), *_how(asked))),
         "conflicts": lambda asked: _columns(store.conflicts(_key(asked), *_span(asked))),
         "counts": lambda _: asdict(store.counts()),
+        "copy": lambda asked: _copied(store, Path(asked["path"])),
     }
 
     def endpoint(answer: Callable[[Mapping[str, str]], Any]) -> Callable[[Request], Response]:
@@ -213,6 +218,14 @@ def _app(store: SeriesReader) -> Starlette:
 
     routes = [Route(f"/series/{name}", endpoint(answer)) for name, answer in answers.items()]
     return Starlette(routes=[*routes, Route("/series/readings", readings, methods=["POST"])])
+
+
+def _copied(store: SeriesReader, path: Path) -> bool:
+    copy = getattr(store, "copy_to", None)
+    if copy is None:
+        raise ValueError("this store cannot be copied")
+    copy(path)
+    return True
 
 
 def _key(asked: Mapping[str, str]) -> SeriesKey:

@@ -1,0 +1,57 @@
+"""Backup of the embedded default while it runs, and the way back."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qingquan.cli.application import app
+from qingquan.cli.options import AsJson, ConfigFile, DataFolder, settings
+
+__all__: list[str] = []
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="new folder for the copy")],
+    as_json: AsJson = False,
+    data: DataFolder = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """备份 · Copy everything the embedded default keeps, while it runs."""
+    from qingquan.services.backup import back_up
+
+    made = back_up(settings(config_file, data_dir=data), target, _say)
+    _report(asdict(made), as_json)
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="folder of a backup")],
+    as_json: AsJson = False,
+    data: DataFolder = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """恢复 · Bring a backup into a new data folder (--data) and compare its figures."""
+    from qingquan.services.backup import restore as bring_back
+
+    made = bring_back(source, settings(config_file, data_dir=data), _say)
+    _report(asdict(made), as_json)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _report(made: dict[str, object], as_json: bool) -> None:
+    made.pop("digests")
+    if as_json:
+        print(json.dumps(made, ensure_ascii=False))
+        return
+    print(
+        f"日志 log {made['log_messages']} ({made['log_first']}–{made['log_last']})，读数 readings {made['readings']}，"
+        f"结构 schema {made['schema']}，时间 taken at {made['taken_at']}"
+    )
