@@ -53,6 +53,36 @@ def bench_evaluate(as_json: AsJson = False, config_file: ConfigFile = None) -> N
     print(shown(run_evaluate(settings(config_file), say=_said), as_json))
 
 
+@bench.command("scale")
+def bench_scale(
+    most: Annotated[int, typer.Option("--most", min=660, help="largest number of works")] = 584_000,
+    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """规模 · Cost of a reading in the compiled loop, from a county to a country."""
+    from qingquan.services.bench.scale import SCALES, run_scale
+    from qingquan.services.bench.short import shown
+
+    sizes = [size for size in SCALES if size <= most]
+    print(shown(run_scale(settings(config_file), sizes, repeats=repeats, say=_said), as_json))
+
+
+@bench.command("replay")
+def bench_replay(
+    works: Annotated[int, typer.Option("--works", min=2, max=10_000)] = 660,
+    days: Annotated[int, typer.Option("--days", min=1, max=366)] = 30,
+    processes: Annotated[int, typer.Option("--processes", min=1, max=64)] = 2,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """重判 · A county's readings by the minute judged again, works shared out among processes."""
+    from qingquan.services.bench.scale import run_replay
+    from qingquan.services.bench.short import shown
+
+    print(shown(run_replay(settings(config_file), works, days, processes, say=_said), as_json))
+
+
 @bench.command("ingest")
 def bench_ingest(
     works: Annotated[int, typer.Option("--works", min=1, max=100_000)] = 58_400,
@@ -115,13 +145,46 @@ def bench_compliance(
     print(shown(run_compliance(works, min(gateways, works), _said), as_json))
 
 
+@bench.command("storm")
+def bench_storm(
+    works: Annotated[int, typer.Option("--works", min=1, max=600)] = 500,
+    within_s: Annotated[float, typer.Option("--within", min=1, help="seconds in which they all alarm")] = 300.0,
+    as_json: AsJson = False,
+) -> None:
+    """告警风暴 · Many works alarm within minutes: real alerters, real time, doubles of the providers with their limits."""
+    from qingquan.config import Config
+    from qingquan.services.bench.short import shown
+    from qingquan.services.bench.storm import run_storm
+
+    result = run_storm(Config(), works, within_s, say=_said)
+    print(shown(result, as_json))
+    is_kept = not (result["quota_exceeded"] or result["waiting"] or result["not_in_group"] or result["digest_s"] > 300)
+    raise typer.Exit(0 if is_kept else PROBLEMS)
+
+
+@bench.command("province")
+def bench_province(
+    works: Annotated[int, typer.Option("--works", min=60, max=58_400)] = 58_400,
+    hours: Annotated[float, typer.Option("--hours", min=0.1, max=24)] = 24.0,
+    seed: Annotated[int, typer.Option("--seed")] = 1,
+) -> None:
+    """全省一天 · A simulated day of a province: messages per person, false criticals, time to the message; as JSON."""
+    from qingquan.config import Config
+    from qingquan.services.bench.province import run_province
+
+    result = run_province(Config(), works, hours, seed, _said)
+    print(json.dumps(result, ensure_ascii=False, indent=1))
+    is_kept = result["false_criticals_per_1000_works_day"] <= 1 and result["detect_to_message_s"].get("p50", 0) <= 20
+    raise typer.Exit(0 if is_kept else PROBLEMS)
+
+
 @bench.command("events")
 def bench_events(
     works: Annotated[int, typer.Option("--works", min=1, max=600_000)] = 5_840,
     rounds: Annotated[int, typer.Option("--rounds", min=3, help="readings of each series")] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """突变检测速度 · Event detection alone: readings a second on one core, bytes of state."""
+    """突变检测速度 · Rows put together and events detected: readings and rows a second on one core, bytes of state."""
     from qingquan.services.bench.events import run_events
 
     facts = run_events(works, rounds)

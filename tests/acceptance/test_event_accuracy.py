@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from qingquan.packages import TREE
-from qingquan.services.bench.accuracy.labelled import GECCO_YEARS, gecco, mapping_of, missing_data
+from qingquan.services.bench.accuracy.labelled import GECCO_YEARS, gecco, mapping_of, missing_data, station_b, thinned
+from qingquan.services.bench.accuracy.live_part import named, scored_live, told
 from qingquan.services.bench.accuracy.scoring import Scores, scored
 from qingquan.services.event_detection import detect_file
 
@@ -54,3 +55,36 @@ def test_station_b_with_a_month_of_lost_chlorine_is_judged_row_by_row(tmp_path: 
     named = [row["contributors"] for row in rows[lost : lost + 6] if row["event"] == "1"]
     assert any("network/free_chlorine" in text for text in named)
     assert sum(row["event"] == "1" for row in rows) < 0.2 * len(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("year", "minutes", "least_found"), [(2017, 15, 30), (2017, 20, 20), (2018, 15, 12), (2018, 20, 9)]
+)
+def test_slow_instruments_tell_few_false_events_live_and_still_find_what_they_can_see(
+    year: int, minutes: int, least_found: int
+) -> None:
+    slow = thinned(gecco(DATA, year), minutes)
+    one = scored_live(slow, told(slow))
+    assert one.false_per_week <= 1.0
+    assert one.found >= least_found
+    assert one.delay_min <= 2 * minutes
+    assert one.longest_h <= 12
+
+
+@pytest.mark.slow
+def test_a_month_of_lost_chlorine_stays_an_event_where_nothing_is_learnt_while_it_is_lost() -> None:
+    recording = station_b(DATA)
+    plain, kept = told(recording), told(recording, "network/free_chlorine")
+    assert scored_live(recording, plain).per_week <= 4.0
+    assert scored_live(recording, plain).longest_h < 24
+    assert scored_live(recording, kept).longest_h > 25 * 24
+    assert scored_live(recording, kept).events < len(plain)
+
+
+@pytest.mark.slow
+def test_known_shapes_are_found_again_and_unlike_ones_are_not_called_like() -> None:
+    recording = thinned(gecco(DATA, 2017), 5)
+    known = named(recording, told(recording))
+    assert known.named > known.shapes
+    assert known.crossed <= 0.1 * known.named

@@ -9,6 +9,7 @@ from typing import Any
 
 from qingquan.config import Config
 from qingquan.services.bench.evaluate import SIZES, run_evaluate
+from qingquan.services.bench.events import run_events
 from qingquan.services.bench.ingest import run_ingest
 from qingquan.services.bench.latency import run_latency
 from qingquan.services.bench.machine import describe
@@ -32,13 +33,15 @@ class Sizes:
     alarms: int = 120
     seconds: float = 30.0
     quality_readings: int = 60_000
+    events_works: int = 5_840
+    events_rounds: int = 30
 
 
 SHORT = Sizes()
 
 
 def measure(config: Config, sizes: Sizes = SHORT, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Everything, as one value: `machine`, `evaluate`, `ingest`, `latency`, `quality`, `ratios`, `budgets`."""
+    """Everything, as one value: `machine`, `evaluate`, `ingest`, `latency`, `quality`, `events`, `ratios`, `budgets`."""
     began = time.monotonic()
     machine = describe()
     judged = run_evaluate(
@@ -47,6 +50,7 @@ def measure(config: Config, sizes: Sizes = SHORT, say: Callable[[str], None] = l
     taken = run_ingest(config, sizes.ingest_works, sizes.ingest_rounds, step_ms=sizes.step_ms, say=say)
     told = run_latency(config, sizes.latency_works, sizes.alarms, sizes.seconds, say=say)
     flagged = run_quality(sizes.quality_readings, say)
+    watched = run_events(sizes.events_works, sizes.events_rounds)
     alone: Any = judged["readings_per_s"]
     chain: Any = taken["readings_per_s"]
     return {
@@ -55,6 +59,7 @@ def measure(config: Config, sizes: Sizes = SHORT, say: Callable[[str], None] = l
         "ingest": taken,
         "latency": told,
         "quality": flagged,
+        "events": watched,
         "ratios": {
             "evaluator_alone_to_end_to_end": round(alone / chain, 2),
             "rule_loop_largest_to_smallest": judged["ratio"],
@@ -63,12 +68,14 @@ def measure(config: Config, sizes: Sizes = SHORT, say: Callable[[str], None] = l
             "quality_to_ioos_qc": flagged["ratio"],
             "quality_to_pecos": flagged["ratio_pecos"],
         },
-        "budgets": _budgets(judged, taken, told),
+        "budgets": _budgets(judged, taken, told, watched),
         "seconds": round(time.monotonic() - began, 1),
     }
 
 
-def _budgets(judged: Mapping[str, Any], taken: Mapping[str, Any], told: Mapping[str, Any]) -> list[dict[str, object]]:
+def _budgets(
+    judged: Mapping[str, Any], taken: Mapping[str, Any], told: Mapping[str, Any], watched: Mapping[str, Any]
+) -> list[dict[str, object]]:
     """Each budget with what was measured; ``share`` above 1 is better than asked."""
     loop = judged["rule_loop"][0]["readings_per_s"]
     memory = judged["rss_mb"]
@@ -78,6 +85,7 @@ def _budgets(judged: Mapping[str, Any], taken: Mapping[str, Any], told: Mapping[
         ("evaluator alone, readings/s", 500_000, judged["from_messages"][-1]["readings_per_s"], True),
         ("rule loop, readings/s", 20_000_000, loop, True),
         ("rule loop, cost at most works to least", 1.3, judged["ratio"], False),
+        ("event detection live, readings/s", 1_000_000, watched["readings_per_s"], True),
         ("publish to outbox, p50 ms", 300, told["p50_ms"], False),
         ("publish to outbox, p99 ms", 1000, told["p99_ms"], False),
         *([("evaluator memory, MB", 700, memory, False)] if memory is not None else []),
@@ -115,7 +123,7 @@ def text_of(result: Mapping[str, Any]) -> str:
         lines.append(f"{row['what']:<44}{_number(row['budget']):>14}{_number(row['measured']):>16}  {mark}")
     lines += ["", "比值 ratios, in this run"]
     lines += [f"  {name.replace('_', ' '):<44}{_number(value):>14}" for name, value in result["ratios"].items()]
-    for name in ("evaluate", "ingest", "latency", "quality"):
+    for name in ("evaluate", "ingest", "latency", "quality", "events"):
         if name not in result:
             continue
         lines += ["", name, *_lines(result[name], "  ")]

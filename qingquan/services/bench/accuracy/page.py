@@ -15,6 +15,7 @@ from qingquan.services.bench.accuracy.labelled import (
     station_b,
     thinned,
 )
+from qingquan.services.bench.accuracy.live_part import live_text
 from qingquan.services.bench.accuracy.rivals import RULES
 from qingquan.services.bench.accuracy.scoring import Scores, alerts, f1_interval, scored
 from qingquan.services.bench.accuracy.searches import (
@@ -68,6 +69,7 @@ def run_accuracy(data: Path = DATA, out: Path = PAGE, say: Callable[[str], None]
         _cross_part(vote_crossed(years, say), rivals_crossed(years, say)),
         _floor_part(years),
         _slow_part(years, station_b(data)),
+        live_text(years, station_b(data)),
         _TRUST,
     ]
     if missing_fault_data(data):
@@ -105,7 +107,8 @@ _TRUST = f"""
   dioxide most: the shortest events here are of the size of a few of its steps. The value in the table was known to suit these years.
 * Two seasons of one works, with groups of nearly identical events, are not many independent cases. Expect 0.65 to 0.85 on an unseen year.
 * Starts of the flow after a standstill excuse changes for 30 min in `detect`; in these files that happens once,
-  inside an event, so nothing here tests it. There is no library of known benign patterns yet. Marks of users raise a works' threshold from the 30th verdict on; that part has unit tests only, no data.
+  inside an event, so nothing here tests it. Marks of users raise a works' threshold from the 30th verdict on; that part has unit tests only, no data.
+* The live fold takes its settings and floors from the vote above; only its hold and its merging of runs are its own, and neither was chosen by these scores.
 """
 
 
