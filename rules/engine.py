@@ -6,6 +6,7 @@ findings with deterministic ids and takes back what a roll-back has shown to be 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,8 @@ UNIT_STATES = {
     kernel.IDLE: DisinfectionState.IDLE,
 }
 SILENCE_RULE = "silence"
+# From here on the state of all works is larger than a processor's cache.
+MANY_WORKS = 4096
 Key = tuple[int, int]
 
 
@@ -115,24 +118,39 @@ def _run(
     older = (state.series[1], state.timers[1], state.units[1], state.leaves[1])
     newer = (state.series[2], state.timers[2], state.units[2], state.leaves[2])
     facts = (
-        plan.series_facts, plan.timer_facts, plan.unit_facts, plan.unit_limits,
-        state.units[0], state.series[0], state.timers[0],
+        plan.series_facts, plan.timer_kinds, plan.unit_facts, plan.unit_limits,
+        state.units[0], state.series[0], state.timers[0], plan.series_kinds, plan.timer_kind,
     )  # fmt: skip
     tables = plan.compounds
     compounds = (tables.compounds, tables.leaves, tables.nodes, tables.zones, state.leaves[0])
-    ring = (state.ring_keys, state.ring_values, state.ring_flags)
+    ring = state.ring
     order = np.empty(len(slots), np.int32)
+    columns: tuple[npt.NDArray[Any], ...] = (
+        slots, plan.works_of(slots), batch.observed_at, batch.value, batch.flag,
+    )  # fmt: skip
     if len(slots):
         order[0] = 0
-        kernel.by_rank(plan.series_facts, slots, batch.observed_at, order)
+        kernel.by_rank(columns[1], slots, batch.observed_at, order)
+    is_moved = len(works) >= MANY_WORKS and len(slots) >= len(works)
+    said, late_rows = flags, late
+    if is_moved:
+        # The state is larger than the processor's caches: walk it from one end to the other rather than as devices report.
+        moved = np.empty_like(order)
+        kernel.by_works(columns[1], order, np.zeros(len(works) + 1, np.int32), moved)
+        given, columns = columns, tuple(np.empty_like(column) for column in columns)
+        kernel.gather(moved, given, columns)
+        order = np.arange(len(slots), dtype=np.int32)
+        said, late_rows = np.full(len(slots), kernel.NOT_EVALUATED, np.uint8), np.zeros(len(slots), np.uint8)
     row, done = 0, False
     while not done:
         row, n, done = kernel.fold_batch(
             facts, compounds, plan.works_facts, state.works, live, older, newer, ring,
-            slots, batch.observed_at, batch.value, batch.flag, order, row, events, flags, late, counts,
+            *columns, order, row, events, said, late_rows, counts,
         )  # fmt: skip
         if n:
             yield events[:n]
+    if is_moved:
+        flags[moved], late[moved] = said, late_rows
 
 
 class _Told:
@@ -340,7 +358,7 @@ def maintained_series(state: State, plan: Plan, now: int) -> npt.NDArray[np.bool
     """(series,) Whether people work on the instruments of the series' point as of ``now``: nobody misses its readings then."""
     slots = plan.series_facts["maintenance_slot"]
     said = state.series[0][np.maximum(slots, 0)] if len(slots) else state.series[0]
-    lasts = now - said["last_t"] <= plan.series_facts["maintenance_most_ms"]
+    lasts = now - said["last_t"] <= plan.series_kinds["maintenance_most_ms"][plan.series_facts["kind"]]
     return np.asarray((slots >= 0) & (said["last_value"] >= 0.5) & lasts)
 
 

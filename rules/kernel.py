@@ -22,10 +22,10 @@ Functions here change the arrays they are given: the state is owned by the fold 
 import numpy as np
 
 from rules import compound
-from rules.compiling import compiled, inlined
-from rules.layout import LOCAL_BITS, NEVER, UnitTimer
+from rules.compiling import compiled, inlined, prefetch
+from rules.layout import LOCAL_BITS, NEVER, UNSET, UnitTimer
 
-__all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "by_rank", "fold_batch"]
+__all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "by_rank", "by_works", "fold_batch", "gather"]
 
 OPENED, CLOSED, GAP, REFOLDED, CARRIED = 1, 2, 3, 4, 5
 ABOVE, BELOW, OUTSIDE, FLAT, UNIT = 1, 2, 3, 4, 5
@@ -43,6 +43,10 @@ UNIT_TIMERS = UnitTimer.COUNT
 # Shares of the difference by which each reading moves the usual level of a residual, and how near counts as at it.
 LEVEL_RISES, LEVEL_FALLS, NEAR_LEVEL = 0.2, 0.02, 0.8
 RANK_MASK = (1 << LOCAL_BITS) - 1
+# Of a device's flag only "not said", suspect and fail count: two bits.
+FLAG_BITS = 2
+# So many rows ahead the memory of a works is fetched, first what is found by number, then what that leads to.
+FAR, NEAR = 48, 24
 
 
 @compiled
@@ -60,51 +64,51 @@ def _emit(events, n, what, target, works, start, end, evidence, extreme):
 
 @compiled
 def _reset(s):
-    s.pending = NEVER
+    s.pending = UNSET
     s.held = 0
-    s.firing = NEVER
-    s.clear_since = NEVER
+    s.firing = UNSET
+    s.clear_since = UNSET
     s.clear_count = 0
 
 
 @compiled
 def _note(s, gap_ms, condition, t, value, direction):
     """Carry a timer's condition to time t: since when it holds, how much of that is unknown, its extreme."""
-    if s.pending != NEVER and (condition == HELD or t - s.seen > gap_ms):
+    if s.pending != UNSET and (condition == HELD or t - s.seen > gap_ms):
         s.held += t - s.seen
     s.seen = t
     if condition == TRUE:
-        if s.pending == NEVER:
+        if s.pending == UNSET:
             s.pending = t
             s.held = 0
             s.extreme = value
         elif (direction > 0 and value > s.extreme) or (direction < 0 and value < s.extreme) or direction == 0:
             s.extreme = value
         s.evidence = t
-        s.clear_since = NEVER
-    elif condition == FALSE and s.firing == NEVER:
-        s.pending = NEVER
+        s.clear_since = UNSET
+    elif condition == FALSE and s.firing == UNSET:
+        s.pending = UNSET
 
 
 @compiled
 def _is_due(s, t, for_ms):
-    return s.pending != NEVER and t - s.pending - s.held >= for_ms
+    return s.pending != UNSET and t - s.pending - s.held >= for_ms
 
 
 @compiled
 def _break_clear(s, t, gap_ms):
     """Silence proves nothing: what was clear before a gap has to be shown again."""
-    if s.seen != NEVER and t - s.seen > gap_ms:
-        s.clear_since = NEVER
+    if s.seen != UNSET and t - s.seen > gap_ms:
+        s.clear_since = UNSET
 
 
 @compiled
 def _try_clear(s, is_clear, is_sample, t, clear_ms, clear_samples):
     """Whether a firing timer is over: clear for ``clear_ms`` and at least ``clear_samples`` fresh readings."""
     if not is_clear:
-        s.clear_since = NEVER
+        s.clear_since = UNSET
         return False
-    if s.clear_since == NEVER:
+    if s.clear_since == UNSET:
         s.clear_since = t
         s.clear_count = 0
     if is_sample:
@@ -113,23 +117,23 @@ def _try_clear(s, is_clear, is_sample, t, clear_ms, clear_samples):
 
 
 @compiled
-def _step(facts, states, k, condition, is_clear, is_sample, t, value, direction, works, events, n):
-    f = facts[k]
+def _step(facts, kinds, states, k, condition, is_clear, is_sample, t, value, direction, works, events, n):
+    f = facts[kinds[k]]
     s = states[k]
     if t < f.valid_from or t >= f.valid_to:
-        if s.firing != NEVER:
+        if s.firing != UNSET:
             n = _emit(events, n, CLOSED, k, works, s.firing, f.valid_to, s.evidence, s.extreme)
-        if s.pending != NEVER:
+        if s.pending != UNSET:
             _reset(s)
         return n
     _break_clear(s, t, f.gap_ms)
     _note(s, f.gap_ms, condition, t, value, direction)
-    if s.firing == NEVER:
+    if s.firing == UNSET:
         if condition == TRUE and _is_due(s, t, f.for_ms):
             s.firing = s.pending
             n = _emit(events, n, OPENED, k, works, s.firing, NEVER, t, s.extreme)
     elif condition == HELD:
-        s.clear_since = NEVER
+        s.clear_since = UNSET
     elif condition == FALSE and _try_clear(s, is_clear, is_sample, t, f.clear_ms, f.clear_samples):
         n = _emit(events, n, CLOSED, k, works, s.firing, s.clear_since, s.evidence, s.extreme)
         _reset(s)
@@ -148,32 +152,32 @@ def _is_trusted(series_facts, series, slot, t):
 
 
 @compiled
-def _is_maintained(f, series, t):
+def _is_maintained(f, kind, series, t):
     """Whether people work on the instruments of the series' point: said so, and not longer ago than that may last."""
     slot = f.maintenance_slot
-    return slot >= 0 and series[slot].last_value >= 0.5 and t - series[slot].last_t <= f.maintenance_most_ms
+    return slot >= 0 and series[slot].last_value >= 0.5 and t - series[slot].last_t <= kind.maintenance_most_ms
 
 
 @inlined
-def _flag(f, s, series_facts, series, t, value, device_flag):
+def _flag(f, kind, s, series_facts, series, t, value, device_flag):
     """QARTOD flag of a reading: device's own verdict, instrument range, flat line (gap-aware, only while water flows)."""
-    is_outside = value < f.range_min or value > f.range_max
-    if _is_maintained(f, series, t):
+    is_outside = value < kind.range_min or value > kind.range_max
+    if _is_maintained(f, kind, series, t):
         s.flat_since = t
         s.flat_value = value
         return FAIL if is_outside or device_flag == FAIL else SUSPECT
     flat = PASS
-    if f.flat_suspect_ms > 0:
-        moved = s.last_t == NEVER or abs(value - s.flat_value) > f.flat_tolerance or t - s.last_t > f.stale_ms
+    if kind.flat_suspect_ms > 0:
+        moved = s.last_t == NEVER or abs(value - s.flat_value) > kind.flat_tolerance or t - s.last_t > f.stale_ms
         if not moved and f.flow_slot >= 0:
             moved = _is_trusted(series_facts, series, f.flow_slot, t) and series[f.flow_slot].last_value <= 0
         if moved:
             s.flat_since = t
             s.flat_value = value
-        elif value > f.flat_floor:
-            if f.flat_fail_ms > 0 and t - s.flat_since >= f.flat_fail_ms:
+        elif value > kind.flat_floor:
+            if kind.flat_fail_ms > 0 and t - s.flat_since >= kind.flat_fail_ms:
                 flat = FAIL
-            elif t - s.flat_since >= f.flat_suspect_ms:
+            elif t - s.flat_since >= kind.flat_suspect_ms:
                 flat = SUSPECT
     if is_outside or device_flag == FAIL or flat == FAIL:
         return FAIL
@@ -184,19 +188,20 @@ def _flag(f, s, series_facts, series, t, value, device_flag):
 
 @inlined
 def _judge_series(p, works, ws, i, t, value, device_flag, events, n):
-    series_facts, series = p[0], p[5]
+    series_facts, series, series_kinds = p[0], p[5], p[7]
     f = series_facts[i]
+    kind = series_kinds[f.kind]
     s = series[i]
     if s.last_t != NEVER and t - s.last_t > f.stale_ms:
         n = _emit(events, n, GAP, i, works, s.last_t, t, t, value)
-    flag = _flag(f, s, series_facts, series, t, value, device_flag)
-    maintained = _is_maintained(f, series, t)
+    flag = _flag(f, kind, s, series_facts, series, t, value, device_flag)
+    maintained = _is_maintained(f, kind, series, t)
     s.last_t = t
     s.last_value = value
     s.last_flag = flag
     # The usual reading: nothing holds, nothing begins to. Its timers need not be fetched from memory.
-    may_be_stuck = f.flat_suspect_ms > 0 and t - s.flat_since >= f.flat_suspect_ms
-    if s.is_active == 0 and (maintained or (f.quiet_min <= value <= f.quiet_max and not may_be_stuck)):
+    may_be_stuck = kind.flat_suspect_ms > 0 and t - s.flat_since >= kind.flat_suspect_ms
+    if s.is_active == 0 and (maintained or (kind.quiet_min <= value <= kind.quiet_max and not may_be_stuck)):
         return n
     return _judge_timers(p, works, ws, i, t, value, flag, maintained, events, n)
 
@@ -204,34 +209,63 @@ def _judge_series(p, works, ws, i, t, value, device_flag, events, n):
 @compiled
 def _judge_timers(p, works, ws, i, t, value, flag, maintained, events, n):
     """The unusual reading of a series: something holds, or begins to."""
-    (series_facts, timer_facts, _, _, _, series, timers) = p
+    (series_facts, timer_facts, _, _, _, series, timers, series_kinds, timer_kinds) = p
     f = series_facts[i]
+    kind = series_kinds[f.kind]
     s = series[i]
     ws.stirred = 1
     s.is_active = 0
-    for k in range(f.timer_first, f.timer_first + f.timer_count):
-        r = timer_facts[k]
+    for k in range(f.timer_first, f.timer_first + kind.timer_count):
+        r = timer_facts[timer_kinds[k]]
         if r.operation == ABOVE:
             condition = HELD if flag != PASS else (TRUE if value > r.bound else FALSE)
-            condition = FALSE if maintained and timers[k].firing == NEVER else condition
-            n = _step(timer_facts, timers, k, condition, value <= r.clear_bound, True, t, value, 1, works, events, n)
+            condition = FALSE if maintained and timers[k].firing == UNSET else condition
+            n = _step(
+                timer_facts,
+                timer_kinds,
+                timers,
+                k,
+                condition,
+                value <= r.clear_bound,
+                True,
+                t,
+                value,
+                1,
+                works,
+                events,
+                n,
+            )
         elif r.operation == BELOW:
             condition = HELD if flag != PASS else (TRUE if value < r.bound else FALSE)
-            condition = FALSE if maintained and timers[k].firing == NEVER else condition
-            n = _step(timer_facts, timers, k, condition, value >= r.clear_bound, True, t, value, -1, works, events, n)
+            condition = FALSE if maintained and timers[k].firing == UNSET else condition
+            n = _step(
+                timer_facts,
+                timer_kinds,
+                timers,
+                k,
+                condition,
+                value >= r.clear_bound,
+                True,
+                t,
+                value,
+                -1,
+                works,
+                events,
+                n,
+            )
         elif r.operation == OUTSIDE:
-            outside = value < f.range_min or value > f.range_max
+            outside = value < kind.range_min or value > kind.range_max
             condition = TRUE if outside else FALSE
             if maintained:
-                condition = FALSE if timers[k].firing == NEVER else HELD
-            n = _step(timer_facts, timers, k, condition, True, True, t, value, 0, works, events, n)
+                condition = FALSE if timers[k].firing == UNSET else HELD
+            n = _step(timer_facts, timer_kinds, timers, k, condition, True, True, t, value, 0, works, events, n)
         else:
             # Beyond the instrument's range it is out of range, whether it moves or not.
-            inside = value >= f.range_min and value <= f.range_max
-            same = inside and abs(value - s.flat_value) <= f.flat_tolerance and value > f.flat_floor
-            stuck = f.flat_suspect_ms > 0 and same and t - s.flat_since >= f.flat_suspect_ms
+            inside = value >= kind.range_min and value <= kind.range_max
+            same = inside and abs(value - s.flat_value) <= kind.flat_tolerance and value > kind.flat_floor
+            stuck = kind.flat_suspect_ms > 0 and same and t - s.flat_since >= kind.flat_suspect_ms
             n = _step_flat(timers, k, stuck, s.flat_since, t, value, works, events, n)
-        if timers[k].pending != NEVER:
+        if timers[k].pending != UNSET:
             s.is_active = 1
     return n
 
@@ -241,13 +275,13 @@ def _step_flat(states, k, stuck, since, t, value, works, events, n):
     """A flat line opens with its own beginning, not with the moment it was called one."""
     s = states[k]
     if stuck:
-        if s.firing == NEVER:
+        if s.firing == UNSET:
             s.pending = since
             s.firing = since
             s.extreme = value
             n = _emit(events, n, OPENED, k, works, since, NEVER, t, value)
         s.evidence = t
-    elif s.firing != NEVER:
+    elif s.firing != UNSET:
         n = _emit(events, n, CLOSED, k, works, s.firing, t, s.evidence, s.extreme)
         _reset(s)
     s.seen = t
@@ -323,7 +357,7 @@ def _is_usual(p, unit, i, t):
 
     Says of a few conditions what `_judge_unit` says of all, and stands in the loop itself: nearly every reading ends here.
     """
-    (series_facts, _, unit_facts, unit_limits, units, series, _) = p
+    (series_facts, _, unit_facts, unit_limits, units, series, _, _, _) = p
     u = unit_facts[unit]
     state = units[unit]
     residual = series[u.residual_slot]
@@ -361,7 +395,7 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
     A generator of chlorine dioxide with chlorine has a unit for each of its residuals, partners of each other: each must stay
     below its own limit, and one of them suffices as a residual (GB 5749-2022 Table 2).
     """
-    (series_facts, timer_facts, unit_facts, unit_limits, units, series, timers) = p
+    (series_facts, timer_facts, unit_facts, unit_limits, units, series, timers, series_kinds, timer_kinds) = p
     u = unit_facts[unit]
     residual = series[u.residual_slot]
     k = u.timer_first
@@ -370,7 +404,8 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
     if row >= 0:
         low_bound, low_clear, high_bound = unit_limits[row].low, unit_limits[row].low_clear, unit_limits[row].high
     value = residual.last_value
-    maintained = _is_maintained(series_facts[u.residual_slot], series, t)
+    f = series_facts[u.residual_slot]
+    maintained = _is_maintained(f, series_kinds[f.kind], series, t)
     has_sample = (
         not _is_trusted(series_facts, series, u.sample_flow_slot, t) or series[u.sample_flow_slot].last_value >= 0.5
     )
@@ -393,7 +428,7 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
 
     # A stretch at the floor begins within the instrument's accuracy of it and is left only well above; it speaks once a
     # reading in it lay at the floor. After a step the instrument itself is in doubt: then only what lies at the floor counts.
-    is_begun = timers[k + T_FLOOR].pending != NEVER
+    is_begun = timers[k + T_FLOOR].pending != UNSET
     is_low_enough = value <= u.floor
     if not units[unit].has_stepped:
         is_low_enough = value <= u.floor_begin or (is_begun and value < u.floor_clear)
@@ -436,40 +471,68 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
     if maintained:
         # What had begun before has to begin again after it.
         at_floor, off, both = FALSE, FALSE, FALSE
-        low = HELD if timers[k + T_LOW].firing != NEVER else FALSE
-        high = HELD if timers[k + T_HIGH].firing != NEVER else FALSE
-        very_high = HELD if timers[k + T_VERY_HIGH].firing != NEVER else FALSE
-        blind = HELD if timers[k + T_UNKNOWN].firing != NEVER else FALSE
-        standing = HELD if timers[k + T_STANDING].firing != NEVER else FALSE
+        low = HELD if timers[k + T_LOW].firing != UNSET else FALSE
+        high = HELD if timers[k + T_HIGH].firing != UNSET else FALSE
+        very_high = HELD if timers[k + T_VERY_HIGH].firing != UNSET else FALSE
+        blind = HELD if timers[k + T_UNKNOWN].firing != UNSET else FALSE
+        standing = HELD if timers[k + T_STANDING].firing != UNSET else FALSE
     # Dosing may be off without a residual to believe; then none is kept as the lowest.
     believed = value if is_evidence else np.inf
-    _note(timers[k + T_FLOOR], timer_facts[k + T_FLOOR].gap_ms, at_floor, t, value, -1)
-    _note(timers[k + T_EQUIPMENT], timer_facts[k + T_EQUIPMENT].gap_ms, off, t, believed, -1)
-    _note(timers[k + T_BOTH], timer_facts[k + T_BOTH].gap_ms, both, t, value, -1)
+    _note(timers[k + T_FLOOR], timer_facts[timer_kinds[k + T_FLOOR]].gap_ms, at_floor, t, value, -1)
+    _note(timers[k + T_EQUIPMENT], timer_facts[timer_kinds[k + T_EQUIPMENT]].gap_ms, off, t, believed, -1)
+    _note(timers[k + T_BOTH], timer_facts[timer_kinds[k + T_BOTH]].gap_ms, both, t, value, -1)
     n = _judge_missing(
         p, works, k, at_floor, off, is_evidence, is_flowing and is_back, value, is_sample, u.floor, t, events, n
     )
 
-    n = _step(timer_facts, timers, k + T_LOW, low, is_enough, is_sample, t, value, -1, works, events, n)
-    n = _step(timer_facts, timers, k + T_HIGH, high, value <= high_bound, is_sample, t, value, 1, works, events, n)
+    n = _step(timer_facts, timer_kinds, timers, k + T_LOW, low, is_enough, is_sample, t, value, -1, works, events, n)
     n = _step(
-        timer_facts, timers, k + T_VERY_HIGH, very_high, value <= u.very_high, is_sample, t, value, 1, works, events, n
+        timer_facts,
+        timer_kinds,
+        timers,
+        k + T_HIGH,
+        high,
+        value <= high_bound,
+        is_sample,
+        t,
+        value,
+        1,
+        works,
+        events,
+        n,
     )
-    n = _step(timer_facts, timers, k + T_UNKNOWN, blind, True, is_sample, t, value, 0, works, events, n)
-    n = _step(timer_facts, timers, k + T_STANDING, standing, True, is_sample, t, value, -1, works, events, n)
+    n = _step(
+        timer_facts,
+        timer_kinds,
+        timers,
+        k + T_VERY_HIGH,
+        very_high,
+        value <= u.very_high,
+        is_sample,
+        t,
+        value,
+        1,
+        works,
+        events,
+        n,
+    )
+    n = _step(timer_facts, timer_kinds, timers, k + T_UNKNOWN, blind, True, is_sample, t, value, 0, works, events, n)
+    n = _step(
+        timer_facts, timer_kinds, timers, k + T_STANDING, standing, True, is_sample, t, value, -1, works, events, n
+    )
     idle = timers[k + T_IDLE]
-    _note(idle, timer_facts[k + T_IDLE].gap_ms, FALSE if is_flowing else TRUE, t, 0.0, 0)
+    _note(idle, timer_facts[timer_kinds[k + T_IDLE]].gap_ms, FALSE if is_flowing else TRUE, t, 0.0, 0)
 
     was = units[unit].state
-    if timers[k + T_MISSING].firing != NEVER:
+    if timers[k + T_MISSING].firing != UNSET:
         now = LOST
-    elif _is_due(idle, t, timer_facts[k + T_IDLE].for_ms):
+    elif _is_due(idle, t, timer_facts[timer_kinds[k + T_IDLE]].for_ms):
         now = IDLE
-    elif timers[k + T_HIGH].firing != NEVER or timers[k + T_VERY_HIGH].firing != NEVER:
+    elif timers[k + T_HIGH].firing != UNSET or timers[k + T_VERY_HIGH].firing != UNSET:
         now = HIGH
-    elif timers[k + T_UNKNOWN].firing != NEVER or timers[k + T_STANDING].firing != NEVER or maintained:
+    elif timers[k + T_UNKNOWN].firing != UNSET or timers[k + T_STANDING].firing != UNSET or maintained:
         now = UNKNOWN
-    elif timers[k + T_LOW].firing != NEVER:
+    elif timers[k + T_LOW].firing != UNSET:
         now = LOW
     elif is_proven:
         now = OK
@@ -478,7 +541,7 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
     _enter(units[unit], now, t)
     units[unit].is_active = 0
     for place in range(UNIT_TIMERS):
-        if timers[k + place].pending != NEVER:
+        if timers[k + place].pending != UNSET:
             units[unit].is_active = 1
     return n
 
@@ -493,31 +556,31 @@ def _enter(state, now, t):
 @compiled
 def _judge_missing(p, works, k, at_floor, off, is_evidence, is_back, value, is_sample, floor, t, events, n):
     """MISSING by any of: residual at the floor, dosing off, both together (sooner), each with its own `for`."""
-    (_, timer_facts, _, _, _, _, timers) = p
+    (_, timer_facts, _, _, _, _, timers, _, timer_kinds) = p
     s = timers[k + T_MISSING]
-    f = timer_facts[k + T_MISSING]
+    f = timer_facts[timer_kinds[k + T_MISSING]]
     _break_clear(s, t, f.gap_ms)
     s.seen = t
     if at_floor == TRUE or off == TRUE:
         s.evidence = t
         if is_evidence and (np.isnan(s.extreme) or value < s.extreme):
             s.extreme = value
-    if s.firing == NEVER:
-        start = NEVER
+    if s.firing == UNSET:
+        start = UNSET
         lowest = np.inf
         for part in (T_FLOOR, T_EQUIPMENT, T_BOTH):
             due = timers[k + part]
-            if due.pending != NEVER:
+            if due.pending != UNSET:
                 lowest = min(lowest, due.extreme)
             if part != T_EQUIPMENT and not (at_floor == TRUE and due.extreme <= floor):
                 continue
-            if _is_due(due, t, timer_facts[k + part].for_ms) and (start == NEVER or due.pending < start):
+            if _is_due(due, t, timer_facts[timer_kinds[k + part]].for_ms) and (start == UNSET or due.pending < start):
                 start = due.pending
-        if start != NEVER:
+        if start != UNSET:
             s.pending = start
             s.firing = start
             s.evidence = t
-            s.clear_since = NEVER
+            s.clear_since = UNSET
             s.extreme = lowest if lowest < np.inf else np.nan
             n = _emit(events, n, OPENED, k + T_MISSING, works, start, NEVER, t, s.extreme)
     else:
@@ -534,7 +597,7 @@ def _judge_missing(p, works, k, at_floor, off, is_evidence, is_back, value, is_s
 @compiled
 def _judge_compounds(p, c, works, w, ws, i, t, events, n):
     """Compound conditions that read series ``i``: true or false as far as known, else on the way to "not evaluated"."""
-    series_facts, timer_facts, series, timers = p[0], p[1], p[5], p[6]
+    series_facts, timer_facts, series, timers, timer_kinds = p[0], p[1], p[5], p[6], p[8]
     (compounds, leaf_facts, nodes, zones, leaves) = c
     for number in range(w.compound_first, w.compound_first + w.compound_count):
         f = compounds[number]
@@ -546,11 +609,11 @@ def _judge_compounds(p, c, works, w, ws, i, t, events, n):
         )
         k = f.timer
         # The usual reading: nothing holds, nothing begins to.
-        if condition == FALSE and timers[k].pending == NEVER and timers[k + 1].pending == NEVER:
+        if condition == FALSE and timers[k].pending == UNSET and timers[k + 1].pending == UNSET:
             continue
         ws.stirred = 1
         is_clear = False
-        if timers[k].firing != NEVER and condition == FALSE:
+        if timers[k].firing != UNSET and condition == FALSE:
             has_own = f.clear_count > 0
             first, count = (f.clear_first, f.clear_count) if has_own else (f.node_first, f.node_count)
             cleared, _ = compound.weigh(
@@ -561,11 +624,13 @@ def _judge_compounds(p, c, works, w, ws, i, t, events, n):
         value = compound.value_of(leaf_facts[lead], leaves[lead])
         direction = 1 if leaf_facts[lead].is_above else -1
         is_sample = f.sample_slot < 0 or f.sample_slot == i
-        n = _step(timer_facts, timers, k, condition, is_clear, is_sample, t, value, direction, works, events, n)
+        n = _step(
+            timer_facts, timer_kinds, timers, k, condition, is_clear, is_sample, t, value, direction, works, events, n
+        )
         unknown = TRUE if condition == HELD and cause != compound.CAUSE_NONE else FALSE
         # What made it unknown first is told, not what followed from it.
-        why = float(cause) if timers[k + 1].pending == NEVER else -1.0
-        n = _step(timer_facts, timers, k + 1, unknown, True, True, t, why, 1, works, events, n)
+        why = float(cause) if timers[k + 1].pending == UNSET else -1.0
+        n = _step(timer_facts, timer_kinds, timers, k + 1, unknown, True, True, t, why, 1, works, events, n)
     return n
 
 
@@ -575,7 +640,7 @@ def _judge(p, c, works, w, ws, key, value, device_flag, events, n):
     t = key >> LOCAL_BITS
     i = w.series_first + (key & RANK_MASK)
     n = _judge_series(p, works, ws, i, t, value, device_flag, events, n)
-    if p[0][i].feeds_unit:
+    if p[7][p[0][i].kind].feeds_unit:
         for unit in range(w.unit_first, w.unit_first + w.unit_count):
             if not _is_usual(p, unit, i, t):
                 n = _judge_unit(p, works, ws, unit, i, t, events, n)
@@ -592,7 +657,9 @@ def _copy_works(w, to, source, with_timers):
         to[0][j] = source[0][j]
     if with_timers:
         for j in range(w.timer_first, w.timer_first + w.timer_count):
-            to[1][j] = source[1][j]
+            # What was never touched on either side stays so.
+            if source[1][j].seen != UNSET or to[1][j].seen != UNSET:
+                to[1][j] = source[1][j]
     for j in range(w.unit_first, w.unit_first + w.unit_count):
         to[2][j] = source[2][j]
     for j in range(w.leaf_first, w.leaf_first + w.leaf_count):
@@ -600,11 +667,11 @@ def _copy_works(w, to, source, with_timers):
 
 
 @compiled
-def _place_of(keys, first, last, key):
-    """First place in keys[first:last], which ascend, whose key is not below ``key``."""
+def _place_of(ring, first, last, key):
+    """First place in ring[first:last], whose keys ascend, with a key not below ``key``."""
     while first < last:
         middle = (first + last) >> 1
-        if keys[middle] < key:
+        if ring[middle].key >> FLAG_BITS < key:
             first = middle + 1
         else:
             last = middle
@@ -625,14 +692,11 @@ def _advance_marks(w, ws, live, older, newer, mark):
 @compiled
 def _forget(w, ws, ring):
     """Drop what lies before the older checkpoint."""
-    keys, values, flags = ring
     first, last = w.ring_first, w.ring_first + ws.ring_count
-    keep = _place_of(keys, first, last, ws.older_mark + 1)
+    keep = _place_of(ring, first, last, ws.older_mark + 1)
     count = last - keep
     for j in range(count):
-        keys[first + j] = keys[keep + j]
-        values[first + j] = values[keep + j]
-        flags[first + j] = flags[keep + j]
+        ring[first + j] = ring[keep + j]
     ws.ring_count = count
 
 
@@ -645,8 +709,7 @@ def _is_mark_due(w, ws, key):
 @compiled
 def _refold(p, c, works, w, ws, live, older, newer, ring, events, n):
     """Roll a works back to its older checkpoint and judge the ring again, in order, moving the checkpoints along."""
-    (_, _, _, _, _, _, timers) = p
-    keys, values, flags = ring
+    timers = p[6]
     _copy_works(w, live, older, True)
     ws.stirred = 1
     ws.stirred_before = 1
@@ -654,19 +717,19 @@ def _refold(p, c, works, w, ws, live, older, newer, ring, events, n):
     events[n - 1].at = ws.older_mark
     for k in range(w.timer_first, w.timer_first + w.timer_count):
         s = timers[k]
-        if s.firing != NEVER:
+        if s.firing != UNSET:
             n = _emit(events, n, CARRIED, k, works, s.firing, NEVER, s.evidence, s.extreme)
             events[n - 1].at = ws.older_mark
     passed = False
     before = ws.older_mark
     for j in range(w.ring_first, w.ring_first + ws.ring_count):
-        key = keys[j]
+        key = ring[j].key >> FLAG_BITS
         if not passed and key > ws.newer_mark:
             _copy_works(w, newer, live, True)
             passed = True
         if passed and before != NEVER and _is_mark_due(w, ws, before):
             _advance_marks(w, ws, live, older, newer, before)
-        n = _judge(p, c, works, w, ws, key, values[j], flags[j], events, n)
+        n = _judge(p, c, works, w, ws, key, ring[j].value, _flag_of(ring[j]), events, n)
         before = key
     if not passed:
         _copy_works(w, newer, live, True)
@@ -676,16 +739,17 @@ def _refold(p, c, works, w, ws, live, older, newer, ring, events, n):
 
 
 @compiled
+def _flag_of(one):
+    """What counts of the device's flag of a reading in the ring."""
+    return np.uint8((one.key & ((1 << FLAG_BITS) - 1)) + NOT_EVALUATED)
+
+
+@compiled
 def _put(w, ws, ring, at, key, value, flag):
-    keys, values, flags = ring
-    last = w.ring_first + ws.ring_count
-    for j in range(last, at, -1):
-        keys[j] = keys[j - 1]
-        values[j] = values[j - 1]
-        flags[j] = flags[j - 1]
-    keys[at] = key
-    values[at] = value
-    flags[at] = flag
+    for j in range(w.ring_first + ws.ring_count, at, -1):
+        ring[j] = ring[j - 1]
+    ring[at].key = (key << FLAG_BITS) | (_verdict(flag) - NOT_EVALUATED)
+    ring[at].value = value
     ws.ring_count += 1
 
 
@@ -696,7 +760,7 @@ def _verdict(device_flag):
 
 
 @compiled
-def by_rank(series_facts, slots, observed_at, order):
+def by_rank(owners, slots, observed_at, order):
     """Sort ``order``, the row numbers, so that neighbours of one works and one time stand in the order of their ranks.
 
     A device puts the parameters of one message in an order of its own. Judged in that order each message would be out of
@@ -706,14 +770,92 @@ def by_rank(series_facts, slots, observed_at, order):
         mine = slots[row]
         at = row
         while at > 0:
-            before = slots[order[at - 1]]
-            if before <= mine or mine < 0 or observed_at[order[at - 1]] != observed_at[row]:
-                break
-            if series_facts[before].works != series_facts[mine].works:
+            last = order[at - 1]
+            if slots[last] <= mine or mine < 0 or observed_at[last] != observed_at[row] or owners[last] != owners[row]:
                 break
             order[at] = order[at - 1]
             at -= 1
         order[at] = row
+
+
+@compiled
+def by_works(owners, given, starts, order):
+    """Sort row numbers by works, each works' own in the order ``given``. ``starts``: works + 1 zeros.
+
+    Works do not know of each other, so it changes no verdict; their memory is then walked from one end to the other.
+    """
+    for row in range(len(owners)):
+        starts[owners[row] + 1] += 1
+    for works in range(1, len(starts)):
+        starts[works] += starts[works - 1]
+    for n in range(len(given)):
+        row = given[n]
+        works = owners[row]
+        order[starts[works]] = row
+        starts[works] += 1
+
+
+@compiled
+def gather(order, source, target):
+    """Copy columns (slots, owners, observed_at, values, flags) in another order."""
+    (slots, owners, observed_at, values, flags) = source
+    for n in range(len(order)):
+        ahead = n + FAR
+        if ahead < len(order):
+            row = order[ahead]
+            prefetch(slots, row, 0)
+            prefetch(owners, row, 0)
+            prefetch(observed_at, row, 0)
+            prefetch(values, row, 0)
+            prefetch(flags, row, 0)
+        row = order[n]
+        target[0][n] = slots[row]
+        target[1][n] = owners[row]
+        target[2][n] = observed_at[row]
+        target[3][n] = values[row]
+        target[4][n] = flags[row]
+
+
+@compiled
+def _fetch_checkpoints(w, older, newer):
+    """Both checkpoints of a works are about to be moved up."""
+    for j in range(w.series_first, w.series_first + w.series_count):
+        prefetch(older[0], j, 0)
+        prefetch(newer[0], j, 0)
+    for j in range(w.unit_first, w.unit_first + w.unit_count):
+        prefetch(older[2], j, 0)
+        prefetch(newer[2], j, 0)
+
+
+@inlined
+def _fetch_ahead(p, older, newer, works_facts, works_states, ring, slots, owners, observed_at, order, next_row):
+    """Ask for the memory of works that come soon: devices report in an order of their own, and the loop would wait for each."""
+    (series_facts, _, unit_facts, _, units, series, _, _, _) = p
+    far = next_row + FAR
+    if far < len(order):
+        i = slots[order[far]]
+        works = owners[order[far]]
+        prefetch(series, i, 0)
+        prefetch(series_facts, i, 0)
+        prefetch(works_facts, works, 0)
+        prefetch(works_facts, works, 64)
+        prefetch(works_states, works, 0)
+    near = next_row + NEAR
+    if near < len(order):
+        works = owners[order[near]]
+        if works != owners[order[near - 1]]:
+            w = works_facts[works]
+            last = w.ring_first + works_states[works].ring_count
+            prefetch(ring, last, 0)
+            prefetch(ring, last, 64)
+            prefetch(unit_facts, w.unit_first, 0)
+            prefetch(unit_facts, w.unit_first, 64)
+            prefetch(unit_facts, w.unit_first, 128)
+            prefetch(units, w.unit_first, 0)
+            prefetch(units, w.unit_first, 48)
+            mark = works_states[works].newer_mark
+            if mark != NEVER and observed_at[order[near]] - (mark >> LOCAL_BITS) >= w.window_ms:
+                _fetch_checkpoints(w, older, newer)
 
 
 @compiled
@@ -727,6 +869,7 @@ def fold_batch(
     newer,
     ring,
     slots,
+    owners,
     observed_at,
     values,
     flags,
@@ -742,14 +885,17 @@ def fold_batch(
     Parameters
     ----------
     p : tuple of arrays
-        (series_facts, timer_facts, unit_facts, unit_limits, unit_states, series_states, timer_states), live.
+        (series_facts, timer_facts, unit_facts, unit_limits, unit_states, series_states, timer_states, series_kinds,
+        timer_kinds), live.
     c : tuple of arrays
         (compounds, leaf_facts, nodes, zones, leaf_states), live.
     live, older, newer : tuples (series, timers, units, leaves)
         The live state and its two checkpoints.
-    ring : tuple (keys int64, values float64, flags uint8)
+    ring : (size,) RING
     slots : (n,) int32
         Series slot of each row; negative = not of this fold, skipped.
+    owners : (n,) int32
+        Works of each row's series.
     order : (n,) int32
         Row numbers in the order in which to judge, see `by_rank`.
     out_flags : (n,) uint8
@@ -768,12 +914,13 @@ def fold_batch(
     size = len(slots)
     capacity = len(events)
     while next_row < size:
+        _fetch_ahead(p, older, newer, works_facts, works_states, ring, slots, owners, observed_at, order, next_row)
         row = order[next_row]
         i = slots[row]
         if i < 0:
             next_row += 1
             continue
-        works = p[0][i].works
+        works = owners[row]
         w = works_facts[works]
         ws = works_states[works]
         if n + w.room > capacity:
@@ -811,20 +958,21 @@ def fold_batch(
             late[row] = 1
             counts[3] += 1
         else:
-            keys, ring_values, ring_flags = ring
             first, last = w.ring_first, w.ring_first + ws.ring_count
-            at = _place_of(keys, first, last, key)
-            if at < last and keys[at] == key:
+            at = _place_of(ring, first, last, key)
+            one = ring[at]
+            if at < last and one.key >> FLAG_BITS == key:
                 # The lower value and the worst verdict, whichever came first; two values are suspect in themselves.
-                verdict = max(_verdict(ring_flags[at]), _verdict(flags[row]))
-                if ring_values[at] == value:
+                before = _flag_of(one)
+                verdict = max(before, _verdict(flags[row]))
+                if one.value == value:
                     counts[1] += 1
                 else:
                     counts[2] += 1
                     verdict = max(verdict, SUSPECT)
-                if verdict > _verdict(ring_flags[at]) or value < ring_values[at]:
-                    ring_flags[at] = verdict
-                    ring_values[at] = min(value, ring_values[at])
+                if verdict > before or value < one.value:
+                    one.key = (key << FLAG_BITS) | (verdict - NOT_EVALUATED)
+                    one.value = min(value, one.value)
                     ws.dirty = 1
             else:
                 _put(w, ws, ring, at, key, value, flags[row])

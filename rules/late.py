@@ -33,9 +33,10 @@ def late_findings(
     units = {int(facts["residual_slot"]): facts for facts in plan.unit_facts}
     for slot in np.unique(slots):
         facts = plan.series_facts[slot]
+        kind = plan.series_kinds[facts["kind"]]
         mine = slots == slot
-        good = mine & (values >= facts["range_min"]) & (values <= facts["range_max"]) & (flags != 3) & (flags != 4)
-        for timer in range(int(facts["timer_first"]), int(facts["timer_first"] + facts["timer_count"])):
+        good = mine & (values >= kind["range_min"]) & (values <= kind["range_max"]) & (flags != 3) & (flags != 4)
+        for timer in range(int(facts["timer_first"]), int(facts["timer_first"] + kind["timer_count"])):
             rule = plan.timer_facts[timer]
             if rule["operation"] in (kernel.ABOVE, kernel.BELOW):
                 is_above = rule["operation"] == kernel.ABOVE

@@ -18,13 +18,16 @@ __all__ = [
     "NEVER",
     "NODE",
     "NO_SLOT",
+    "RING",
     "SERIES_FACTS",
+    "SERIES_KIND",
     "SERIES_STATE",
     "TIMER_FACTS",
     "TIMER_STATE",
     "UNIT_FACTS",
     "UNIT_LIMIT",
     "UNIT_STATE",
+    "UNSET",
     "WORKS_FACTS",
     "WORKS_STATE",
     "ZONE",
@@ -32,6 +35,8 @@ __all__ = [
 ]
 
 NEVER = -(2**62)
+# The same of a timer: a timer that holds nothing is all zeros, so the memory of those that never held anything is never touched.
+UNSET = 0
 NO_SLOT = -1
 # A reading's place in the order of its works: time in the upper bits, the series' rank within the works in the lower.
 LOCAL_BITS = 10
@@ -41,17 +46,23 @@ SERIES_FACTS = np.dtype(
     [
         ("works", np.int32),
         ("timer_first", np.int32),
-        ("timer_count", np.int32),
         ("flow_slot", np.int32),  # flow that tells whether a flat line means anything; NO_SLOT = always judged
+        ("maintenance_slot", np.int32),  # says that people work on the instruments of this point
+        ("kind", np.int32),
+        ("stale_ms", np.int64),
+    ]
+)
+# What series have in common: a province has a few dozen kinds of them, which stay in the processor's cache.
+SERIES_KIND = np.dtype(
+    [
+        ("timer_count", np.int32),
         ("range_min", np.float64),
         ("range_max", np.float64),
         ("flat_tolerance", np.float64),
         ("flat_floor", np.float64),  # at or below it a flat line is never "stuck" (possible loss of disinfection)
         ("flat_suspect_ms", np.int64),  # 0 = test off
         ("flat_fail_ms", np.int64),
-        ("stale_ms", np.int64),
         ("feeds_unit", np.int8),
-        ("maintenance_slot", np.int32),  # says that people work on the instruments of this point
         ("maintenance_most_ms", np.int64),  # what is forgotten to be ended ends by itself
         ("quiet_min", np.float64),  # no condition on the value alone holds from here
         ("quiet_max", np.float64),  # to here
@@ -68,6 +79,7 @@ SERIES_STATE = np.dtype(
     ]
 )
 
+# One row for all timers that are alike.
 TIMER_FACTS = np.dtype(
     [
         ("operation", np.int8),
@@ -197,6 +209,9 @@ WORKS_STATE = np.dtype(
         ("stirred_before", np.uint8),  # … and between the older and the newer
     ]
 )
+# A reading that may have to be judged again: its order key and, in the two lowest bits, what the device said of it (see
+# `rules.kernel`).
+RING = np.dtype([("key", np.int64), ("value", np.float64)])
 # Compound conditions, see `rules.compound`. A compound has two timers: its condition, and that it cannot be evaluated.
 COMPOUND_FACTS = np.dtype(
     [

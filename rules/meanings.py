@@ -1,6 +1,7 @@
 """What timers mean, by number. A province has a million and a half of them but only some dozens of different meanings, so each
 timer keeps two numbers: its meaning and its series. The rest is put together when it is asked for."""
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from qingquan.domain.findings import FindingKind, Severity
 from qingquan.domain.readings import SeriesKey
 
-__all__ = ["MeaningTable", "Meanings", "TimerKeys", "TimerMeaning"]
+__all__ = ["MeaningTable", "Meanings", "Numbered", "TimerKeys", "TimerMeaning"]
 
 _NOBODY = SeriesKey("", "", "", "")
 
@@ -39,8 +40,8 @@ class MeaningTable:
     def __init__(self) -> None:
         self._number: dict[tuple[object, ...], int] = {}
         self._distinct: list[TimerMeaning] = []
-        self._meaning: list[int] = []
-        self._series: list[int] = []
+        self._meaning = array("i")
+        self._series = array("i")
 
     def add(self, meaning: TimerMeaning, series: int) -> None:
         """The next timer, of the series with this number."""
@@ -94,6 +95,21 @@ class Meanings(Sequence[TimerMeaning]):
 
     def __iter__(self) -> Iterator[TimerMeaning]:
         return (self[timer] for timer in range(len(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Rows of a table by the numbers of those that have them: ``self[n]`` is ``table[number[n]]``."""
+
+    table: npt.NDArray[np.void]
+    number: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def __getitem__(self, n: int) -> np.void:
+        row: np.void = self.table[self.number[n]]
+        return row
 
 
 class TimerKeys(Sequence[tuple[str, ...]]):

@@ -4,6 +4,7 @@ A plan is compiled once and again only when works or rules change. It numbers se
 finding needs to say (rule, clause, bound) is looked up here by timer number.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -26,13 +27,14 @@ from rules.layout import (
     LOCAL_BITS,
     NO_SLOT,
     SERIES_FACTS,
+    SERIES_KIND,
     TIMER_FACTS,
     UNIT_FACTS,
     UNIT_LIMIT,
     WORKS_FACTS,
     UnitTimer,
 )
-from rules.meanings import Meanings, MeaningTable, TimerKeys, TimerMeaning
+from rules.meanings import Meanings, MeaningTable, Numbered, TimerKeys, TimerMeaning
 from rules.ruleset import Rule, Ruleset
 
 __all__ = ["Layout", "Limits", "Plan", "TimerMeaning", "compile_plan"]
@@ -72,7 +74,9 @@ class Plan:
     unit_points: tuple[SeriesKey, ...]
     unit_limit_rows: tuple[Limit | None, ...]
     series_facts: npt.NDArray[np.void]
-    timer_facts: npt.NDArray[np.void]
+    series_kinds: npt.NDArray[np.void]
+    timer_kinds: npt.NDArray[np.void]
+    timer_kind: npt.NDArray[np.int32]
     unit_facts: npt.NDArray[np.void]
     unit_limits: npt.NDArray[np.void]
     works_facts: npt.NDArray[np.void]
@@ -80,6 +84,21 @@ class Plan:
     ring_size: int
     expected: npt.NDArray[np.bool_]
     ruleset: Ruleset
+
+    @property
+    def timer_facts(self) -> Numbered:
+        """Facts of a timer by its number."""
+        return Numbered(self.timer_kinds, self.timer_kind)
+
+    def works_of(self, slots: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Number of the works of each series; of negative slots any."""
+        if not len(self.series_facts):
+            return np.zeros(len(slots), np.int32)
+        return np.take(self._works_of_series, slots, mode="wrap")
+
+    @cached_property
+    def _works_of_series(self) -> npt.NDArray[np.int32]:
+        return np.ascontiguousarray(self.series_facts["works"])
 
     @cached_property
     def timer_keys(self) -> TimerKeys:
@@ -106,10 +125,13 @@ class Plan:
     def digest(self) -> str:
         """Fingerprint of everything that gives the arrays their meaning; a snapshot fits only the same one."""
         h = blake2b(digest_size=16)
-        for array in (self.series_facts, self.timer_facts, self.unit_facts, self.unit_limits, self.works_facts):
-            h.update(array.tobytes())
-        for array in (self.compounds.compounds, self.compounds.leaves, self.compounds.nodes, self.compounds.zones):
-            h.update(array.tobytes())
+        for part in (
+            self.series_facts, self.series_kinds, self.timer_kinds, self.timer_kind, self.unit_facts, self.unit_limits,
+            self.works_facts,
+        ):  # fmt: skip
+            h.update(part.tobytes())
+        for part in (self.compounds.compounds, self.compounds.leaves, self.compounds.nodes, self.compounds.zones):
+            h.update(part.tobytes())
         h.update(self.meanings.meaning.tobytes())
         h.update(self.meanings.series.tobytes())
         names = [
@@ -204,11 +226,15 @@ class _Build:
         self.meanings = MeaningTable()
         self._binding_of = limits if callable(limits) else _everywhere(limits)
         self._bindings: dict[str, Binding] = {}
-        self.timer_rows: list[tuple[object, ...]] = []
+        self.series_kinds: dict[tuple[object, ...], int] = {}
+        self.timer_kinds: dict[tuple[object, ...], int] = {}
+        self._timer_kind_rows: list[tuple[object, ...]] = []
+        self.timer_rows = array("i")
         self.unit_points: list[SeriesKey] = []
         self.unit_rows: list[tuple[object, ...]] = []
         self.unit_limit_rows: list[Limit | None] = []
         self.unit_limits: list[tuple[object, ...]] = []
+        self._unit_limits_at: dict[tuple[object, ...], int] = {}
         self.works_rows: list[tuple[object, ...]] = []
         self.compounds = CompoundRows()
         self.ring_size = 0
@@ -237,7 +263,9 @@ class _Build:
         room += 2 * compounds
         window = works.lateness_s * 1000
         # Two windows and a little: both checkpoints stand a window apart.
-        capacity = round(2.2 * window / (works.cadence_s * 1000) * len(rows)) + 8 * len(rows) + 16
+        rounds = max(2.1 * window / (works.cadence_s * 1000) + 3, 10)
+        # Whole cache lines of four readings.
+        capacity = (round(rounds * len(rows)) + 16) // 4 * 4
         self.works_rows.append(
             (
                 series_first, len(self.series) - series_first, timer_first, len(self.timer_rows) - timer_first,
@@ -367,19 +395,21 @@ class _Build:
             slots.get(key._replace(parameter=MAINTENANCE), NO_SLOT) if key.parameter != MAINTENANCE else NO_SLOT
         )
         floor = self.ruleset.disinfection.floor.get(key.parameter, 0.0) if is_residual else -np.inf
-        self.series_rows.append(
-            (
-                len(self.works), first, len(self.timer_rows) - first, flow, *parameter.span_at(point.kind),
-                parameter.flat_tolerance, floor, round(flat_suspect_h * HOUR), round(parameter.flat_fail_h * HOUR),
-                stale, slot in feeding, maintenance, self.ruleset.instrument.maintenance_most_ms, *self._quiet(*parameter.span_at(point.kind), first),
-            )
+        span = parameter.span_at(point.kind)
+        kind = (
+            len(self.timer_rows) - first, *span, parameter.flat_tolerance, floor, round(flat_suspect_h * HOUR),
+            round(parameter.flat_fail_h * HOUR), slot in feeding, self.ruleset.instrument.maintenance_most_ms,
+            *self._quiet(*span, first),
         )  # fmt: skip
+        number = self.series_kinds.setdefault(kind, len(self.series_kinds))
+        self.series_rows.append((len(self.works), first, flow, maintenance, number, stale))
         return len(self.timer_rows) - first
 
     def _quiet(self, low: float, high: float, first: int) -> tuple[float, float]:
         """From where to where, within the instrument's range, a value makes none of the timers from ``first`` on begin,
         whatever edition of the standard is in force."""
-        for operation, bound, *_ in self.timer_rows[first:]:
+        for number in self.timer_rows[first:]:
+            operation, bound, *_ = self._timer_kind_rows[number]
             assert isinstance(bound, float)
             if operation == kernel.ABOVE:
                 high = min(high, bound)
@@ -504,7 +534,11 @@ class _Build:
     def _timer(self, meaning: TimerMeaning, operation: int, bound: float, clear: float, for_ms: int, clear_ms: int,
                samples: int, valid_from: int, valid_to: int, gap: int) -> None:  # fmt: skip
         self.meanings.add(meaning, self._series_number)
-        self.timer_rows.append((operation, bound, clear, for_ms, clear_ms, samples, valid_from, valid_to, gap))
+        kind = (operation, bound, clear, for_ms, clear_ms, samples, valid_from, valid_to, gap)
+        number = self.timer_kinds.setdefault(kind, len(self.timer_kinds))
+        if number == len(self._timer_kind_rows):
+            self._timer_kind_rows.append(kind)
+        self.timer_rows.append(number)
 
     def _partner_of(self, number: int, units: Sequence[tuple[int, ...]]) -> int:
         """Number of the unit that judges the other residual of the same outlet; `NO_SLOT` where there is none."""
@@ -554,10 +588,12 @@ class _Build:
             )
             valid = in_force if place in (UnitTimer.LOW, UnitTimer.HIGH) else (-ALWAYS, ALWAYS)
             self._timer(meaning, kernel.UNIT, 0.0, 0.0, for_ms, rules.clear_ms, rules.clear_samples, *valid, stale)
-        limit_first = len(self.unit_limits)
-        for row in levels.rows:
-            self.unit_limit_rows.append(row.source)
-            self.unit_limits.append((*row.span, row.low, row.low_clear, row.high))
+        limits = [(*row.span, row.low, row.low_clear, row.high) for row in levels.rows]
+        same = *limits, tuple(row.source.id if row.source else "" for row in levels.rows)
+        limit_first = self._unit_limits_at.setdefault(same, len(self.unit_limits))
+        if limit_first == len(self.unit_limits):
+            self.unit_limit_rows += [row.source for row in levels.rows]
+            self.unit_limits += limits
         self.unit_points.append(key)
         self.unit_rows.append(
             (
@@ -573,7 +609,8 @@ class _Build:
         return Plan(
             works=tuple(self.works), series=series, meanings=self.meanings.finish(series),
             unit_points=tuple(self.unit_points), unit_limit_rows=tuple(self.unit_limit_rows),
-            series_facts=np.array(self.series_rows, SERIES_FACTS), timer_facts=np.array(self.timer_rows, TIMER_FACTS),
+            series_facts=np.array(self.series_rows, SERIES_FACTS), series_kinds=np.array(list(self.series_kinds), SERIES_KIND),
+            timer_kinds=np.array(self._timer_kind_rows, TIMER_FACTS), timer_kind=np.array(self.timer_rows, np.int32),
             unit_facts=np.array(self.unit_rows, UNIT_FACTS), unit_limits=np.array(self.unit_limits, UNIT_LIMIT),
             works_facts=np.array(self.works_rows, WORKS_FACTS), ring_size=self.ring_size, compounds=self.compounds.finish(),
             expected=np.array(self.expected, np.bool_), ruleset=self.ruleset,

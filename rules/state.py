@@ -1,6 +1,6 @@
 """What the fold carries from one batch to the next, and how it is made, stored and moved to another plan."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rules.kernel import UNKNOWN
-from rules.layout import LEAF_STATE, LOCAL_BITS, NEVER, SERIES_STATE, TIMER_STATE, UNIT_STATE, WORKS_STATE
+from rules.layout import LEAF_STATE, LOCAL_BITS, NEVER, RING, SERIES_STATE, TIMER_STATE, UNIT_STATE, UNSET, WORKS_STATE
+from rules.memory import untouched
 from rules.plan import Layout, Plan
 
 __all__ = ["Said", "State", "adopt", "new_state", "pack", "resume", "unpack"]
@@ -39,9 +40,7 @@ class State:
     timers: tuple[Structs, Structs, Structs]
     units: tuple[Structs, Structs, Structs]
     leaves: tuple[Structs, Structs, Structs]
-    ring_keys: npt.NDArray[np.int64]
-    ring_values: npt.NDArray[np.float64]
-    ring_flags: npt.NDArray[np.uint8]
+    ring: Structs
     works: Structs
     said: dict[int, dict[tuple[int, int], Said]] = field(default_factory=dict)
 
@@ -56,9 +55,6 @@ def new_state(plan: Plan) -> State:
     series = np.zeros(len(plan.series), SERIES_STATE)
     series["last_t"] = NEVER
     series["flat_since"] = NEVER
-    timers = np.zeros(len(plan.meanings), TIMER_STATE)
-    for name in ("pending", "firing", "clear_since", "seen", "evidence"):
-        timers[name] = NEVER
     units = np.zeros(len(plan.unit_facts), UNIT_STATE)
     units["state"] = UNKNOWN
     units["since"] = NEVER
@@ -72,14 +68,22 @@ def new_state(plan: Plan) -> State:
         works[name] = NEVER
     return State(
         (series, series.copy(), series.copy()),
-        (timers, timers.copy(), timers.copy()),
+        _idle_timers(len(plan.meanings)),
         (units, units.copy(), units.copy()),
         (leaves, leaves.copy(), leaves.copy()),
-        np.zeros(plan.ring_size, np.int64),
-        np.zeros(plan.ring_size, np.float64),
-        np.zeros(plan.ring_size, np.uint8),
+        np.zeros(plan.ring_size, RING),
         works,
     )
+
+
+def _idle_timers(count: int) -> tuple[Structs, Structs, Structs]:
+    """Timers that hold nothing. Most never will, and what is never written takes no memory."""
+    return untouched(count, TIMER_STATE), untouched(count, TIMER_STATE), untouched(count, TIMER_STATE)
+
+
+def _are_touched(timers: Structs) -> npt.NDArray[np.int64]:
+    """Numbers of the timers that hold or held something."""
+    return np.flatnonzero((timers["seen"] != UNSET) | (timers["pending"] != UNSET))
 
 
 def adopt(was: Layout, old: State, plan: Plan) -> State:
@@ -96,7 +100,10 @@ def adopt(was: Layout, old: State, plan: Plan) -> State:
     by_unit = {key: number for number, key in enumerate(plan.unit_points)}
     unit_pairs = [(n, by_unit[key]) for n, key in enumerate(was.unit_points) if key in by_unit]
     _move(old.series, state.series, pairs)
-    _move(old.timers, state.timers, timer_pairs)
+    touched = np.zeros(len(was.timer_keys), np.bool_)
+    for timers in old.timers:
+        touched[_are_touched(timers)] = True
+    _move(old.timers, state.timers, [(n, now) for n, now in timer_pairs if touched[n]])
     _move(old.units, state.units, unit_pairs)
     by_leaf = {key: number for number, key in enumerate(plan.compounds.leaf_keys)}
     _move(old.leaves, state.leaves, [(n, by_leaf[key]) for n, key in enumerate(was.leaf_keys) if key in by_leaf])
@@ -137,12 +144,8 @@ def _move_ring(was: Layout, old: State, number: int, plan: Plan, state: State, n
     held = int(old.works[number]["ring_count"])
     if tuple(mine) != tuple(theirs) or held > int(b["ring_capacity"]) or a["window_ms"] != b["window_ms"]:
         return False
-    for source, target in (
-        (old.ring_keys, state.ring_keys), (old.ring_values, state.ring_values), (old.ring_flags, state.ring_flags),
-    ):  # fmt: skip
-        target[int(b["ring_first"]) : int(b["ring_first"]) + held] = source[
-            int(a["ring_first"]) : int(a["ring_first"]) + held
-        ]
+    source, target = int(a["ring_first"]), int(b["ring_first"])
+    state.ring[target : target + held] = old.ring[source : source + held]
     return True
 
 
@@ -177,7 +180,7 @@ def resume(state: State, plan: Plan, timer: int, start: int, evidence: int, extr
     said[(timer, start)] = Said(None, evidence, extreme, mark)
     for timers in state.timers:
         one = timers[timer]
-        if one["firing"] == NEVER:
+        if one["firing"] == UNSET:
             one["evidence"], one["extreme"] = evidence, extreme
         one["pending"] = one["firing"] = start
     # The loop leaves timers alone that hold nothing; this one holds something now, at both checkpoints too.
@@ -193,10 +196,10 @@ def pack(state: State) -> dict[str, Any]:
     """The state as plain bytes and lists, ready to be written as one value."""
     return {
         "series": [array.tobytes() for array in state.series],
-        "timers": [array.tobytes() for array in state.timers],
+        "timers": [_packed_timers(timers) for timers in state.timers],
         "units": [array.tobytes() for array in state.units],
         "leaves": [array.tobytes() for array in state.leaves],
-        "ring": [state.ring_keys.tobytes(), state.ring_values.tobytes(), state.ring_flags.tobytes()],
+        "ring": state.ring.tobytes(),
         "works": state.works.tobytes(),
         "said": [
             [works, timer, start, said.end, said.evidence, said.extreme, said.at]
@@ -204,6 +207,21 @@ def pack(state: State) -> dict[str, Any]:
             for (timer, start), said in entries.items()
         ],
     }
+
+
+def _packed_timers(timers: Structs) -> list[Any]:
+    """How many there are; numbers and contents of those that hold or held something."""
+    rows = _are_touched(timers)
+    return [len(timers), rows.astype(np.int32).tobytes(), timers[rows].tobytes()]
+
+
+def _unpacked_timers(packed: Sequence[Any], expected: int) -> Structs:
+    count, rows, content = packed
+    if count != expected:
+        raise ValueError(f"timers: {count} rows, expected {expected}")
+    timers = untouched(count, TIMER_STATE)
+    timers[np.frombuffer(rows, np.int32)] = np.frombuffer(content, TIMER_STATE)
+    return timers
 
 
 def unpack(packed: Mapping[str, Any], plan: Plan | Layout) -> State:
@@ -216,7 +234,6 @@ def unpack(packed: Mapping[str, Any], plan: Plan | Layout) -> State:
     """
     sizes = {
         "series": (SERIES_STATE, len(plan.series)),
-        "timers": (TIMER_STATE, len(plan.timer_keys)),
         "units": (UNIT_STATE, len(plan.unit_points)),
         "leaves": (LEAF_STATE, len(plan.compounds.leaf_keys if isinstance(plan, Plan) else plan.leaf_keys)),
     }
@@ -227,16 +244,12 @@ def unpack(packed: Mapping[str, Any], plan: Plan | Layout) -> State:
         if len(arrays) != 3 or any(len(array) != count for array in arrays):
             raise ValueError(f"{name}: {[len(array) for array in arrays]} rows, expected 3 x {count}")
         parts[name] = (arrays[0], arrays[1], arrays[2])
+    live, older, newer = (_unpacked_timers(one, len(plan.timer_keys)) for one in packed["timers"])
     works = np.frombuffer(packed["works"], WORKS_STATE).copy()
-    keys, values, flags = packed["ring"]
-    ring = (
-        np.frombuffer(keys, np.int64).copy(),
-        np.frombuffer(values, np.float64).copy(),
-        np.frombuffer(flags, np.uint8).copy(),
-    )
-    if len(works) != len(plan.works) or any(len(part) != ring_size for part in ring):
-        raise ValueError(f"works or ring: {len(works)}, {len(ring[0])} rows, expected {len(plan.works)}, {ring_size}")
-    state = State(parts["series"], parts["timers"], parts["units"], parts["leaves"], *ring, works)
+    ring = np.frombuffer(packed["ring"], RING).copy()
+    if len(works) != len(plan.works) or len(ring) != ring_size:
+        raise ValueError(f"works or ring: {len(works)}, {len(ring)} rows, expected {len(plan.works)}, {ring_size}")
+    state = State(parts["series"], (live, older, newer), parts["units"], parts["leaves"], ring, works)
     for number, timer, start, end, evidence, extreme, at in packed["said"]:
         state.said.setdefault(number, {})[(timer, start)] = Said(end, evidence, extreme, at)
     return state

@@ -14,7 +14,7 @@ from qingquan.domain.works import Works
 from qingquan.services.snapshots import Snapshot, Snapshots
 from qingquan.store.reading_log.partition import partition_of
 from rules.engine import evaluate
-from rules.layout import NEVER
+from rules.layout import UNSET
 from rules.plan import Limits, Plan, compile_plan
 from rules.ruleset import Ruleset
 from rules.state import State, adopt, new_state, pack, unpack
@@ -64,7 +64,7 @@ class Fold:
 
     def is_firing(self, timer: int) -> bool:
         """Whether a timer's finding lasts."""
-        return bool(self.state.timers[0][timer]["firing"] != NEVER)
+        return bool(self.state.timers[0][timer]["firing"] != UNSET)
 
 
 class Folds:

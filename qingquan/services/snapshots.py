@@ -22,7 +22,7 @@ from rules.plan import Layout
 
 __all__ = ["FileSnapshots", "HeldSnapshots", "Snapshot", "Snapshots"]
 
-FORMAT = 2
+FORMAT = 3
 DIGEST_BYTES = 16
 
 _log = structlog.get_logger(__name__)

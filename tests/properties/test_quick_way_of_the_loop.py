@@ -1,15 +1,19 @@
 """The loop's short cuts change no verdict: skipped timers, checkpoints not copied, parameters in any order in a message."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qingquan.domain.works import Disinfectant
 from qingquan.testing.engine import MINUTE, START, Account, Row, make_works, plan_of
-from rules import kernel
+from rules import engine, kernel
 
 PLAN = plan_of(
     make_works("W1"),
     make_works("W2", ("free_chlorine", "turbidity", "ph", "flow", "disinfectant_level", "sample_flow")),
+    make_works("W3", ("chlorine_dioxide", "free_chlorine", "flow"), disinfectant=Disinfectant.MIXED_CLO2_CL2),
+    make_works("W4", ("free_chlorine", "flow", "maintenance", "turbidity", "doser_running")),
 )
 MINUTES = 120
 
@@ -21,6 +25,8 @@ LEVELS = {
     "doser_running": [1.0, 1.0, 0.0],
     "disinfectant_level": [60.0, 60.0, 0.0],
     "sample_flow": [1.0, 1.0, 0.0],
+    "chlorine_dioxide": [0.3, 0.3, 0.12, 0.05, 0.0, 1.2],
+    "maintenance": [0.0, 0.0, 1.0],
 }
 
 
@@ -79,6 +85,20 @@ def test_neighbours_of_one_works_and_time_are_sorted_and_nobody_else_moves() -> 
     slots = np.array([2, 0, 1, first_of_w2, 1, -1, 3, 0, 0], np.int32)
     times = np.array([5, 5, 5, 5, 5, 5, 6, 6, 7], np.int64)
     order = np.zeros(len(slots), np.int32)
-    kernel.by_rank(PLAN.series_facts, slots, times, order)
+    kernel.by_rank(PLAN.works_of(slots), slots, times, order)
     assert order.tolist() == [1, 2, 0, 3, 4, 5, 7, 6, 8]
     assert sorted(order.tolist()) == list(range(len(slots)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(histories())
+def test_walking_works_in_the_order_of_the_register_changes_nothing(rows: list[Row]) -> None:
+    """As is done with batches of so many works that their state is larger than the processor's caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        usual = fed(rows, 97)
+        patch.setattr(engine, "MANY_WORKS", 1)
+        sorted_by_works = fed(rows, 97)
+    assert sorted_by_works.final() == usual.final()
+    assert sorted_by_works.flags == usual.flags
+    assert sorted_by_works.counts == usual.counts
+    assert sorted_by_works.state.series[0].tobytes() == usual.state.series[0].tobytes()

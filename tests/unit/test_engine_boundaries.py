@@ -129,7 +129,12 @@ def test_versions_of_one_reading_come_to_the_same_in_any_order() -> None:
         _, state = evaluate(batch_of(rows), np.zeros(len(rows), np.int32), new_state(plan), plan, {}, START)
         one = state.series[0][0]
         outcomes.add(
-            (float(one["last_value"]), int(one["last_flag"]), float(state.ring_values[0]), int(state.ring_flags[0]))
+            (
+                float(one["last_value"]),
+                int(one["last_flag"]),
+                float(state.ring["value"][0]),
+                int(state.ring["key"][0] & 3) + NOT_EVALUATED,
+            )
         )
     assert outcomes == {(0.5, FAIL, 0.5, FAIL)}
 

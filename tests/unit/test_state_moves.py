@@ -152,7 +152,8 @@ def spoiled(part: str, change: Callable[[Any], Any]) -> dict[str, Any]:
         ("series", lambda arrays: [array[:-1] for array in arrays]),
         ("timers", lambda arrays: [array * 2 for array in arrays]),
         ("units", lambda arrays: [b"", b"", b""]),
-        ("ring", lambda arrays: [arrays[0][:-8], *arrays[1:]]),
+        ("ring", lambda raw: raw[:-8]),
+        ("timers", lambda arrays: [[arrays[0][0] + 1, *arrays[0][1:]], *arrays[1:]]),
         ("works", lambda raw: raw * 2),
     ],
 )
