@@ -8,14 +8,14 @@ alerts nobody: findings are for the pages, minor at most, and no incident is ope
 import asyncio
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from ingest.decode import Decoder, PointDirectory
 from qingquan.clock import to_ms
@@ -23,11 +23,12 @@ from qingquan.config import Config
 from qingquan.domain.findings import Finding, FindingKind, Severity, finding_id
 from qingquan.domain.flags import Flag
 from qingquan.domain.readings import LogMessage, QuarantineReason, ReadingBatch, SeriesCatalog, SeriesKey
-from qingquan.errors import StoreUnavailable
+from qingquan.errors import OwnershipLost, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.detector_snapshot import DetectorSnapshots
 from qingquan.services.detector_watch import Advice, WorksKey, advice_of, watched
 from qingquan.services.event_shapes import known_name
+from qingquan.services.single import sole_process
 from qingquan.standards.loader import load_standards
 from qingquan.store.ports import SeriesReader
 from qingquan.store.reading_log import LogReader, ReadingLog
@@ -46,7 +47,7 @@ from rules.events.live import EventChange, LiveReadings, LiveState, fold_reading
 from rules.events.live_plan import LivePlan
 from rules.reasons import CONTRIBUTORS, KNOWN, sentence
 
-__all__ = ["EVENT_RULE", "Detector", "run"]
+__all__ = ["EVENT_RULE", "Detector", "follow_log", "run"]
 
 EVENT_RULE = "water_event"
 RULE_VERSION = "1"
@@ -59,14 +60,21 @@ _UNREGISTERED = {QuarantineReason.UNKNOWN_WORKS, QuarantineReason.UNKNOWN_POINT}
 _log = structlog.get_logger("detector")
 
 
-class _Superseded(Exception):
+class _Superseded(OwnershipLost):
     """Another detector has come further: this one's state is of no use any more."""
 
 
 class Detector:
     """Folds messages and commits what came of them. Its methods block."""
 
-    def __init__(self, config: Config, engine: Engine, series: SeriesReader | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        engine: Engine,
+        series: SeriesReader | None = None,
+        fence: Callable[[Connection], None] = lambda _: None,
+    ) -> None:
+        self._fence = fence
         self._engine, self._series, self._clock = engine, series, config.clock
         self._language = config.language
         self._catalog = SeriesCatalog()
@@ -104,6 +112,7 @@ class Detector:
         self._state = LiveState(self._plan)
         self.covered = self._committed = covered
         with writing(self._engine) as connection:
+            self._fence(connection)
             rewind_detector(connection, covered)
 
     def fold(self, messages: Sequence[LogMessage]) -> None:
@@ -147,6 +156,7 @@ class Detector:
         findings = [self._finding(change) for change in self._changes.values()]
         now = self._clock.now_ms()
         with writing(self._engine) as connection:
+            self._fence(connection)
             is_ours = set_applied_sequence(connection, DETECTOR_PARTITION, self.covered)
             if is_ours:
                 counted = {
@@ -165,6 +175,20 @@ class Detector:
         self._changes.clear()
         self._snapshots.keep(self.covered)
         return len(findings)
+
+    @property
+    def committed(self) -> int:
+        """Log sequence that the database points to."""
+        return self._committed
+
+    def saved_state(self) -> tuple[int, bytes]:
+        """Log sequence that is covered, and the state as of then, to be kept elsewhere as well."""
+        self._snapshots.save(self.covered, self._state, self._plan)
+        return self.covered, self._snapshots.raw(self.covered)
+
+    def put_state(self, sequence: int, raw: bytes) -> None:
+        """Take over a state that was kept elsewhere; to be called before `resume`."""
+        self._snapshots.put(sequence, raw)
 
     def _orphans(self, stored: Sequence[Finding], said: Sequence[Finding]) -> list[Finding]:
         """Events that last in the database but not in the state (register changed, state lost): ended where last seen."""
@@ -190,7 +214,13 @@ class Detector:
         usable = (
             (place[:, 0] >= 0) & (batch.flag != Flag.FAIL) & (batch.flag != Flag.MISSING) & np.isfinite(batch.value)
         )
-        return LiveReadings(place[usable, 0], place[usable, 1], batch.observed_at[usable], batch.value[usable])
+        return LiveReadings(
+            place[usable, 0],
+            place[usable, 1],
+            batch.observed_at[usable],
+            batch.value[usable],
+            batch.received_at[usable],
+        )
 
     def _follow(self, *, is_due: bool) -> bool:
         """Take a changed register, and what the database says; whether the register had changed."""
@@ -253,7 +283,13 @@ def _shares(contributors: Sequence[tuple[str, float]]) -> Mapping[str, float]:
 
 def run(config: Config) -> int:
     """Run until SIGTERM or SIGINT; exit status 0. Raises `ConfigurationError` where the schema is not this version's."""
-    asyncio.run(_serve(config))
+    if config.log_sharing == "on":
+        from qingquan.services.shared_detector import serve
+
+        asyncio.run(serve(config))
+        return 0
+    with sole_process(config, "detector"):
+        asyncio.run(_serve(config))
     return 0
 
 
@@ -269,7 +305,7 @@ async def _serve(config: Config) -> None:
             try:
                 await asyncio.to_thread(check_schema, engine)
                 async with await ReadingLog.connect(config, name="detector", wait_s=FOR_EVER_S) as log:
-                    await _follow_log(config, Detector(config, engine, series), log, stop)
+                    await follow_log(config, Detector(config, engine, series), log, stop)
             except _Superseded:
                 _log.warning("detector_superseded")
             except StoreUnavailable as error:
@@ -282,7 +318,23 @@ async def _serve(config: Config) -> None:
         engine.dispose()
 
 
-async def _follow_log(config: Config, detector: Detector, log: ReadingLog, stop: asyncio.Event) -> None:
+async def follow_log(
+    config: Config,
+    detector: Detector,
+    log: ReadingLog,
+    stop: asyncio.Event,
+    publish: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Detect until told to stop; ``publish`` keeps the state where a detector on another machine finds it."""
+
+    async def commit() -> None:
+        is_news = detector.covered > detector.committed
+        if publish is not None and is_news:
+            await publish()
+        await asyncio.to_thread(detector.commit)
+        if publish is not None and not is_news:
+            await publish()
+
     covered = await asyncio.to_thread(detector.resume)
     if covered > await log.last_sequence():
         covered = 0
@@ -303,8 +355,8 @@ async def _follow_log(config: Config, detector: Detector, log: ReadingLog, stop:
                 not messages and await reader.caught_up() is not None and await asyncio.to_thread(detector.tick)
             )
             if detector.covered > committed or has_passed:
-                await asyncio.to_thread(detector.commit)
+                await commit()
                 committed = detector.covered
         beat(config, "detector")
     if detector.covered > committed:
-        await asyncio.to_thread(detector.commit)
+        await commit()

@@ -28,10 +28,18 @@ class DetectorSnapshots:
         """Write the state as of ``sequence``; afterwards it is on disk, whole."""
         arrays = [array.tobytes() for array in _arrays(state)]
         body = msgspec.msgpack.encode([FORMAT, _shape(plan), state.overtaken, arrays])
+        self.put(sequence, blake2b(body, digest_size=DIGEST_BYTES).digest() + body)
+
+    def raw(self, sequence: int) -> bytes:
+        """The state as of ``sequence`` as it is stored."""
+        return self._path(sequence).read_bytes()
+
+    def put(self, sequence: int, raw: bytes) -> None:
+        """Store what `raw` gave elsewhere."""
         path = self._path(sequence)
         beside = path.with_suffix(".new")
         with beside.open("wb") as file:
-            file.write(blake2b(body, digest_size=DIGEST_BYTES).digest() + body)
+            file.write(raw)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -55,8 +63,8 @@ class DetectorSnapshots:
             np.frombuffer(raw_one, array.dtype).reshape(-1, *array.shape[1:]).copy()
             for raw_one, array in zip(arrays, _arrays(state), strict=True)
         ]
-        state.waiting = LiveReadings(*filled[:4])
-        for array, found in zip(_arrays(state)[4:], filled[4:], strict=True):
+        state.waiting = LiveReadings(*filled[:5])
+        for array, found in zip(_arrays(state)[5:], filled[5:], strict=True):
             array[:] = found
         state.overtaken = overtaken
         return state
@@ -73,7 +81,16 @@ class DetectorSnapshots:
 
 def _arrays(state: LiveState) -> list[np.ndarray]:
     waiting = state.waiting
-    arrays: list[np.ndarray] = [waiting.point, waiting.column, waiting.at, waiting.value, state.newest, state.heard, state.disorder]
+    arrays: list[np.ndarray] = [
+        waiting.point,
+        waiting.column,
+        waiting.at,
+        waiting.value,
+        waiting.received,
+        state.newest,
+        state.heard,
+        state.disorder,
+    ]
     arrays += [state.points, state.votes]
     arrays += [state.operations.flows, state.operations.excuse]
     for one in state.detectors:

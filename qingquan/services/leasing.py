@@ -28,6 +28,8 @@ CLOSE_S = 5.0
 # How long another member may judge by other rules before a start is refused: a new ruleset reaches all within seconds.
 SETTLE_S = 8.0
 
+_HOLDER = "holder"
+
 _log = structlog.get_logger(__name__)
 
 
@@ -147,7 +149,8 @@ class LeaseKeeper:
         share = fair_share(self._partitions, members, self._holder)
         with self._lock:
             mine = sorted(self._leases)
-            for number in mine[share:] if members else []:
+            # Who is not listed itself knows too little of the others to give anything away.
+            for number in mine[share:] if self._holder in members else []:
                 self._leases[number].is_offered = True
         if self._holder in members and len(mine) < share:
             await self._take(leases, view, share - len(mine), sorted(members).index(self._holder))
@@ -157,15 +160,9 @@ class LeaseKeeper:
 
     async def _renew(self, leases: Leases) -> None:
         with self._lock:
-            value = msgspec.json.encode(self._facts)
+            value = msgspec.json.encode(self._facts | {_HOLDER: self._holder})
             due = [one for one in self._leases.values() if self._is_due(one)]
         member_key = f"{self._service}.member.{self._holder}"
-        if self._member is None:
-            began = time.monotonic()
-            sequence = await leases.acquire(member_key, value)
-            self._member = None if sequence is None else _Lease(-1, sequence, sequence, began)
-        elif self._is_due(self._member):
-            self._member = await self._renewed(leases, member_key, value, self._member)
         renewed = await asyncio.gather(
             *(self._renewed(leases, self._key(one.number), value, one) for one in due), return_exceptions=True
         )
@@ -174,6 +171,12 @@ class LeaseKeeper:
                 # No answer is no refusal: the lease may have been renewed, and counts until its time is up.
                 if outcome is None or time.monotonic() - one.renewed_at >= self._life_s:
                     self._leases.pop(one.number, None)
+        if self._member is None:
+            began = time.monotonic()
+            sequence = await leases.acquire(member_key, value)
+            self._member = None if sequence is None else _Lease(-1, sequence, sequence, began)
+        elif self._is_due(self._member):
+            self._member = await self._renewed(leases, member_key, value, self._member)
 
     def _is_due(self, lease: _Lease) -> bool:
         return time.monotonic() - lease.renewed_at >= self._life_s / 3
@@ -181,6 +184,12 @@ class LeaseKeeper:
     async def _renewed(self, leases: Leases, key: str, value: bytes, lease: _Lease) -> _Lease | None:
         began = time.monotonic()
         sequence = await leases.renew(key, value, lease.sequence)
+        if sequence is None:
+            # A renewal whose answer was lost has moved the sequence on: it is ours as long as our name stands there.
+            found = await leases.entry(key)
+            if found is None or _holder_of(found[1]) != self._holder:
+                return None
+            sequence = await leases.renew(key, value, found[0])
         if sequence is None:
             return None
         lease.sequence, lease.renewed_at = sequence, began
@@ -194,7 +203,7 @@ class LeaseKeeper:
             if wanted <= 0:
                 return
             began = time.monotonic()
-            sequence = await leases.acquire(self._key(number), b"{}")
+            sequence = await leases.acquire(self._key(number), msgspec.json.encode({_HOLDER: self._holder}))
             if sequence is not None:
                 wanted -= 1
                 with self._lock:
@@ -228,9 +237,10 @@ class LeaseKeeper:
         """A member that works by other facts than we, and these."""
         for key in sorted(await leases.held(f"{self._service}.member.")):
             name = key.rpartition(".")[2]
-            raw = await leases.value(key) if name != self._holder else None
+            found = await leases.entry(key) if name != self._holder else None
             with suppress(msgspec.DecodeError):
-                facts = msgspec.json.decode(raw or b"{}", type=dict[str, str])
+                facts = msgspec.json.decode(found[1] if found else b"{}", type=dict[str, str])
+                facts.pop(_HOLDER, None)
                 if any(facts[name] != self._facts.get(name) for name in facts):
                     return name, facts
         return None
@@ -246,3 +256,10 @@ def _disagreement(service: str, ours: Mapping[str, str], other: str, theirs: Map
         f"{service} {other} works by {differing}, this one by {own}: give all of them the same rules_file and version of "
         "qingquan, or put one ruleset in force for all: qingquan rules activate FILE --by NAME"
     )
+
+
+def _holder_of(value: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(value, type=dict[str, str]).get(_HOLDER)
+    except msgspec.DecodeError:
+        return None

@@ -12,20 +12,21 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from ingest.decode import Decoded, Decoder, PointDirectory
 from qingquan.clock import to_ms
 from qingquan.config import Config
-from qingquan.domain.readings import LogMessage, QuarantineReason, SeriesCatalog
-from qingquan.errors import BrokerLost, StoreUnavailable
+from qingquan.domain.readings import LogMessage, QuarantineReason, ReadingBatch, SeriesCatalog
+from qingquan.errors import BrokerLost, ConfigurationError, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.compliance_marks import LateDays
 from qingquan.services.log_space import Laggard
 from qingquan.services.recorded_rows import RowMaker
+from qingquan.services.single import sole_process
 from qingquan.standards.loader import load_standards
 from qingquan.store.ports import AppendResult, SeriesStore
 from qingquan.store.reading_log import LogReader, ReadingLog
@@ -33,6 +34,7 @@ from qingquan.store.series.opening import open_series_store, recorder_socket, re
 from qingquan.store.series.remote import serving_series
 from qingquan.store.sql.compliance import mark_dirty
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
+from qingquan.store.sql.ownership import is_shared
 from qingquan.store.sql.progress import (
     DETECTOR_PARTITION,
     RECORDER_PARTITION,
@@ -69,10 +71,42 @@ class _Stopped(Exception):
     """The service was told to stop while a store was out of reach."""
 
 
+class Books(Protocol):
+    """Where the position of a recorder is noted, and who owns what it records."""
+
+    partition: int | None
+    reader: str
+
+    def fence(self, connection: Connection) -> None:
+        """Inside a transaction: raise `OwnershipLost` unless we are the owner until its end."""
+        ...
+
+    def show(self, connection: Connection, covered: int) -> int:
+        """Note how far the recorder is; how far everything is recorded."""
+        ...
+
+
+class WholeLogRecorded:
+    """One recorder for all partitions."""
+
+    partition: int | None = None
+    reader = READER
+
+    def fence(self, connection: Connection) -> None:
+        """Nothing: nobody else records."""
+
+    def show(self, connection: Connection, covered: int) -> int:
+        """See `Books.show`."""
+        set_applied_sequence(connection, RECORDER_PARTITION, covered)
+        return covered
+
+
 class Recorder:
     """Decodes messages and records them. Its methods block; `follow` drives them from an event loop."""
 
-    def __init__(self, config: Config, engine: Engine, store: SeriesStore) -> None:
+    def __init__(self, config: Config, engine: Engine, store: SeriesStore, books: Books | None = None) -> None:
+        self._books = books or WholeLogRecorded()
+        self._recorded = 0
         self._config = config
         self._engine = engine
         self._store = store
@@ -91,27 +125,46 @@ class Recorder:
 
     def covered(self) -> int:
         """Log sequence up to which everything is recorded."""
-        return self._store.covered(READER)
+        return self._store.covered(self._books.reader)
+
+    @property
+    def partition(self) -> int | None:
+        """The partition recorded; ``None`` = all."""
+        return self._books.partition
 
     def record(self, messages: Sequence[LogMessage]) -> AppendResult:
         """Record messages, which follow on what is covered. May be repeated after `StoreUnavailable`."""
         decoded = self._decode(messages)
         late = self._late_days.of(decoded.batch, messages[-1].sequence)
-        if decoded.quarantined or late:
+        if decoded.quarantined or late or self.partition is not None:
             # Both before the rows: a mark counts only once the store has covered its sequence.
             with writing(self._engine) as connection:
+                self._books.fence(connection)
                 insert_quarantined(connection, decoded.quarantined)
                 mark_dirty(connection, late)
-        return self._store.append(self._rows.rows(decoded.batch), READER, messages[-1].sequence, len(messages))
+        return self._store.append(
+            self._rows.rows(decoded.batch), self._books.reader, messages[-1].sequence, len(messages)
+        )
 
     def go_back(self, covered: int) -> None:
         """Record again from ``covered`` + 1 on: the log lost its tail, or is another one."""
-        self._store.rewind(READER, covered)
+        self._store.rewind(self._books.reader, covered)
+
+    def pass_over(self, covered: int) -> None:
+        """Nothing of this partition is left in the log up to ``covered``."""
+        with writing(self._engine) as connection:
+            self._books.fence(connection)
+        self._store.append(self._rows.rows(ReadingBatch.empty()), self._books.reader, covered)
 
     def show_progress(self, covered: int) -> None:
         """Note in SQL how far the recorder is, for pages and for the purge."""
         with writing(self._engine) as connection:
-            set_applied_sequence(connection, RECORDER_PARTITION, covered)
+            self._books.fence(connection)
+            self._recorded = self._books.show(connection, covered)
+
+    def recorded(self, covered: int) -> int:
+        """Log sequence up to which all partitions are recorded, when this recorder has come to ``covered``."""
+        return covered if self.partition is None else min(covered, self._recorded)
 
     def maintain(self) -> None:
         """Let the store drop what is older than its time and put its rollups in order; once in `MAINTAIN_EVERY_S`."""
@@ -161,7 +214,8 @@ async def follow(recorder: Recorder, log: ReadingLog, stop: asyncio.Event, reser
     ``reserve`` is how many messages the log keeps behind the slower of recorder and evaluator; ``None`` = never purge.
     """
     covered = await _insisted(recorder.covered, stop)
-    reader = log.reader(covered + 1)
+    reader = log.reader(covered + 1, partition=recorder.partition)
+    pass_due = time.monotonic() + REPORT_S
     summary = _Summary(recorder, log, reserve)
     _log.info("recorder_started", covered=covered)
     upcoming = asyncio.create_task(_batch(reader, stop))
@@ -176,6 +230,16 @@ async def follow(recorder: Recorder, log: ReadingLog, stop: asyncio.Event, reser
                     await _insisted(recorder.go_back, stop, messages[0].sequence - 1)
                 summary.add(len(messages), await _insisted(recorder.record, stop, messages))
                 covered = messages[-1].sequence
+            elif recorder.partition is not None and time.monotonic() >= pass_due and not upcoming.done():
+                pass_due = time.monotonic() + REPORT_S
+                # Without passing over messages of other partitions the log could never be purged. What the next batch may
+                # have fetched already is waited for, as the reader has counted it.
+                messages = await upcoming
+                last = None if messages else await reader.caught_up()
+                upcoming = asyncio.create_task(_given(messages) if messages else _batch(reader, stop))
+                if last is not None and last > covered:
+                    await _insisted(recorder.pass_over, stop, last)
+                    covered = last
             await summary.tell(covered)
             await _insisted(recorder.maintain, stop)
             recorder.beat()
@@ -197,6 +261,10 @@ async def _batch(reader: LogReader, stop: asyncio.Event) -> list[LogMessage]:
         if left_s <= 0:
             break
         messages += await reader.fetch(BATCH_MESSAGES - len(messages), left_s)
+    return messages
+
+
+async def _given(messages: list[LogMessage]) -> list[LogMessage]:
     return messages
 
 
@@ -269,7 +337,8 @@ class _Summary:
             size = await self._log.info()
             held_at = self._detector.holds_at(detected, time.monotonic(), size.bytes / max(size.max_bytes, 1))
             advisory = [] if held_at is None else [held_at + reserve]
-            await self._log.purge_to(purge_floor([covered, evaluated, *advisory], reserve))
+            recorded = self._recorder.recorded(covered)
+            await self._log.purge_to(purge_floor([recorded, evaluated, *advisory], reserve))
         except (BrokerLost, StoreUnavailable) as error:
             _log.warning("log_not_purged", error=str(error))
 
@@ -288,9 +357,17 @@ def run(config: Config, *, stop: asyncio.Event | None = None, reserve: int | Non
     Raises
     ------
     ConfigurationError
-        If the database's schema is not this version's, or settings of the store are missing.
+        If the database's schema is not this version's, settings of the store are missing, or another recorder runs where it must
+        be the only one.
     """
-    asyncio.run(_serve(config, stop or asyncio.Event(), reserve))
+    # An embedded store has one writer, however many evaluators there are.
+    if config.log_sharing == "on" and config.series_store != "duckdb":
+        from qingquan.services.shared_recorders import serve
+
+        asyncio.run(serve(config, stop or asyncio.Event(), reserve))
+        return 0
+    with sole_process(config, "recorder"):
+        asyncio.run(_serve(config, stop or asyncio.Event(), reserve))
     return 0
 
 
@@ -301,9 +378,11 @@ async def _serve(config: Config, stop: asyncio.Event, reserve: int | None) -> No
     engine = open_database(config.sql_url)
     try:
         await _insisted(check_schema, stop, engine)
+        await _insisted(_refuse_shared, stop, engine)
         store = await _insisted(open_series_store, stop, config)
         try:
             async with _served(config, store), await _connected(config, stop) as log:
+                await log.check_layout()
                 keep = config.log_reserve_messages if reserve is None else reserve
                 await follow(Recorder(config, engine, store), log, stop, keep)
         finally:
@@ -312,6 +391,17 @@ async def _serve(config: Config, stop: asyncio.Event, reserve: int | None) -> No
         _log.warning("recorder_stopped_before_start")
     finally:
         engine.dispose()
+
+
+def _refuse_shared(engine: Engine) -> None:
+    with reading(engine) as connection:
+        if is_shared(connection, "recorder"):
+            raise ConfigurationError(
+                [
+                    "log_sharing = 'off': the partitions of this database have been shared by several recorders: set log_sharing = "
+                    "'on' (one process may own all of them)"
+                ]
+            )
 
 
 def _served(config: Config, store: SeriesStore) -> AbstractAsyncContextManager[None]:

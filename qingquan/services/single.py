@@ -46,6 +46,11 @@ def ended_by_successor(service: str) -> Iterator[None]:
 
 
 def _remedy(config: Config, service: str) -> str:
+    if service == "recorder":
+        return (
+            f"data_dir = {config.data_dir!r}: another recorder runs on this data: stop it, or set series_store = 'influx' and "
+            "log_sharing = 'on' for all of them"
+        )
     return (
         f"data_dir = {config.data_dir!r}: another {service} runs on this data: stop it, or set log_sharing = 'on' for all of "
         "them, so that they share the partitions"

@@ -182,10 +182,9 @@ class Leases:
             raise BrokerLost(str(refusal)) from refusal
         return {subject.removeprefix(self._bucket.prefix) for subject in (state.get("subjects") or {})}
 
-    async def value(self, key: str) -> bytes | None:
-        """Value of a key; ``None`` when nobody holds it."""
-        found = await stored(self._bucket, key)
-        return None if found is None else found[1]
+    async def entry(self, key: str) -> tuple[int, bytes] | None:
+        """Sequence and value of a key; ``None`` when nobody holds it."""
+        return await stored(self._bucket, key)
 
     async def close(self) -> None:
         """Close the connection; leases then lapse."""

@@ -111,7 +111,10 @@ class InfluxSeriesStore:
 
     def covered(self, reader: str) -> int:
         """See `SeriesStore.covered`."""
-        return self._marks().get(reader, _Mark()).covered
+        marks = self._marks()
+        # Recorders that share the log have a mark for every partition; together they cover what the slowest does.
+        shares = [mark.covered for name, mark in marks.items() if name.startswith(f"{reader}/")]
+        return min(shares) if shares else marks.get(reader, _Mark()).covered
 
     def latest(self, county: str, works: str | None = None) -> list[LatestReading]:
         """See `SeriesStore.latest`. Asked of the server, for another process may be the writer."""
