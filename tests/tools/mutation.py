@@ -10,6 +10,7 @@ they are compiled anew for every mutant. Why not mutmut or cosmic-ray: docs/qual
 
 import argparse
 import ast
+import ctypes
 import json
 import os
 import random
@@ -20,9 +21,9 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 COMPARISONS = {
@@ -103,13 +104,21 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.Pass()
 
 
-def mutants_of(module: str, source: str) -> list[Mutant]:
+class Site(NamedTuple):
+    """A mutant with the node it replaces and the node it puts there."""
+
+    mutant: Mutant
+    node: ast.expr | ast.stmt
+    other: ast.AST
+
+
+def sites_of(module: str, source: str, tree: ast.Module) -> list[Site]:
     """Every mutant of a module; text, annotations, decorators and what is said in an exception are left alone."""
     lines = source.splitlines(keepends=True)
     begins = [0]
     for line in lines:
         begins.append(begins[-1] + len(line))
-    found: list[Mutant] = []
+    found: list[Site] = []
 
     def place(line: int, column: int) -> int:
         return begins[line - 1] + len(lines[line - 1].encode()[:column].decode())
@@ -122,7 +131,8 @@ def mutants_of(module: str, source: str) -> list[Mutant]:
         for other in changes(node):
             text = ast.unparse(other)
             text = text if isinstance(other, ast.Pass | ast.Constant) else f"({text})"
-            found.append(Mutant(module, function, is_compiled, node.lineno, start, end, source[start:end], text))
+            mutant = Mutant(module, function, is_compiled, node.lineno, start, end, source[start:end], text)
+            found.append(Site(mutant, node, other))
 
     def walk(node: ast.AST, function: str, is_compiled: bool) -> None:
         if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom | ast.AnnAssign):
@@ -142,8 +152,103 @@ def mutants_of(module: str, source: str) -> list[Mutant]:
             if not isinstance(child, ast.arguments):
                 walk(child, function, is_compiled)
 
-    walk(ast.parse(source), "", module in ENTERED_BY)
+    walk(tree, "", module in ENTERED_BY)
     return found
+
+
+class Switched(ast.NodeTransformer):
+    """Puts mutants into a module beside what they replace, each behind a switch of its number."""
+
+    def __init__(self, sites: list[Site]) -> None:
+        self.sites: dict[int, list[tuple[int, ast.AST]]] = {}
+        for number, site in enumerate(sites):
+            self.sites.setdefault(id(site.node), []).append((number, site.other))
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        found = self.sites.get(id(node), [])
+        self.generic_visit(node)
+        for number, other in found:
+            switch = ast.Call(ast.Name("_is_on"), [ast.Constant(number)], [])
+            if isinstance(node, ast.stmt):
+                node = ast.If(ast.UnaryOp(ast.Not(), switch), [node], [])
+            else:
+                assert isinstance(other, ast.expr)
+                assert isinstance(node, ast.expr)
+                node = ast.IfExp(switch, other, node)
+        return node
+
+
+def switch() -> ctypes.c_int64:
+    """The number of the mutant that is on, in memory that compiled code looks at; readable as module ``mutant_switch``."""
+    from llvmlite import ir  # type: ignore[import-untyped]
+    from numba import njit, types
+    from numba.extending import intrinsic
+
+    cell = ctypes.c_int64(-1)
+    address = ctypes.addressof(cell)
+
+    @intrinsic
+    def load(_context: Any, _at: Any) -> Any:
+        def code(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            return builder.load(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()))
+
+        return types.int64(types.int64), code
+
+    @njit
+    def is_on(number: int) -> bool:
+        return load(address) == number  # type: ignore[call-arg]
+
+    module = ModuleType("mutant_switch")
+    vars(module)["is_on"] = is_on
+    sys.modules["mutant_switch"] = module
+    return cell
+
+
+def judge_switched(
+    root: Path, chosen: list[Site], tests_for: Callable[[Mutant], list[str]], warm: list[str], limit: int
+) -> Iterator[tuple[Mutant, str]]:
+    """Compile all mutants of compiled modules in one go, then turn on one after the other, each in a process of its own."""
+    cell = switch()
+    texts = {}
+    for module in {site.mutant.module for site in chosen}:
+        file = root / module
+        texts[file] = file.read_text(encoding="utf-8")
+        tree = ast.parse(texts[file])
+        # Sites belong to the tree that is changed: found again by their place.
+        here = {(one.mutant.start, one.mutant.end, one.mutant.text): one for one in sites_of(module, texts[file], tree)}
+        mine = [
+            here[site.mutant.start, site.mutant.end, site.mutant.text] if site.mutant.module == module else site
+            for site in chosen
+        ]
+        changed = tree
+        Switched(mine).visit(changed)
+        first = next(
+            n
+            for n, one in enumerate(changed.body)
+            if (isinstance(one, ast.ImportFrom) and one.module == "rules.layout")
+            or (isinstance(one, ast.ImportFrom) and one.module == "numba")
+        )
+        changed.body.insert(first, ast.parse("from mutant_switch import is_on as _is_on").body[0])
+        file.write_text(ast.unparse(ast.fix_missing_locations(changed)), encoding="utf-8")
+    try:
+        if run_tests(warm) != 0:
+            raise SystemExit("the tests fail without any mutant turned on")
+        for number, site in enumerate(chosen):
+
+            def work(number: int = number, mutant: Mutant = site.mutant) -> int:
+                cell.value = number
+                return run_tests(tests_for(mutant))
+
+            status = forked(work, limit)
+            yield site.mutant, "timeout" if status is None else "survived" if status == 0 else "killed"
+    finally:
+        for file, text in texts.items():
+            file.write_text(text, encoding="utf-8")
+
+
+def mutants_of(module: str, source: str) -> list[Mutant]:
+    """The mutants alone."""
+    return [site.mutant for site in sites_of(module, source, ast.parse(source))]
 
 
 class Recorder:
@@ -223,7 +328,8 @@ def record(root: Path, files: list[str], out: Path) -> dict[str, Any]:
             for test, functions in sorted(recorder.entered.items(), key=lambda one: recorder.seconds.get(one[0], 99.0)):
                 for function in functions if test not in recorder.failed else ():
                     by_function.setdefault(function, []).append(test)
-            out.write_text(json.dumps({"tests": by_function, "seconds": recorder.seconds}))
+            passed = {test: took for test, took in recorder.seconds.items() if test not in recorder.failed}
+            out.write_text(json.dumps({"tests": by_function, "seconds": passed}))
             return 0
 
         forked(work, 3600)
@@ -299,6 +405,12 @@ def main() -> int:
     parser.add_argument("--per-module", type=int, default=8)
     parser.add_argument("--per-compiled", type=int, default=8)
     parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument(
+        "--switched", nargs="*", default=[], help="modules of compiled functions to compile once with all mutants"
+    )
+    parser.add_argument(
+        "--first", nargs="*", default=[], help="tests every switched mutant meets first; they also warm up the compiler"
+    )
     parser.add_argument("--map", type=Path)
     parser.add_argument("--limit", type=int, default=200, help="seconds of processor time a mutant may take")
     given = parser.parse_args()
@@ -315,14 +427,32 @@ def main() -> int:
     known = record(root, given.tests, (given.map or given.out.with_suffix(".map.json")).resolve())
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    results = []
+    results: list[dict[str, object]] = []
     out = given.out.resolve()
-    for mutant in sample(root, given.seed, given.per_module, given.per_compiled, given.only):
-        begin = time.monotonic()
-        outcome = judge(mutant, root, tests_of(mutant, root, known["tests"], known["seconds"]), given.limit)
-        results.append({**mutant._asdict(), "outcome": outcome, "seconds": round(time.monotonic() - begin, 1)})
+
+    def tell(mutant: Mutant, outcome: str) -> None:
+        results.append({**mutant._asdict(), "outcome": outcome})
         print(f"{outcome:11} {mutant.module}:{mutant.line}  {mutant.was!r} -> {mutant.text!r}", flush=True)
         out.write_text(json.dumps(results, indent=1))
+
+    if given.switched:
+        chosen = []
+        for module in given.switched:
+            source = (root / module).read_text(encoding="utf-8")
+            every = [one for one in sites_of(module, source, ast.parse(source)) if one.mutant.function]
+            chosen += random.Random(f"{given.seed}:{module}").sample(every, min(given.per_compiled, len(every)))
+        first = list(given.first)
+
+        def tests_for(mutant: Mutant) -> list[str]:
+            return list(dict.fromkeys(first + tests_of(mutant, root, known["tests"], known["seconds"])))
+
+        with tempfile.TemporaryDirectory() as cache:
+            vars(__import__("numba").config)["CACHE_DIR"] = cache
+            for mutant, outcome in judge_switched(root, chosen, tests_for, first, given.limit):
+                tell(mutant, outcome)
+        return 0
+    for mutant in sample(root, given.seed, given.per_module, given.per_compiled, given.only):
+        tell(mutant, judge(mutant, root, tests_of(mutant, root, known["tests"], known["seconds"]), given.limit))
     return 0
 
 

@@ -1,0 +1,195 @@
+"""Corners of the engine that no test looked into until a mutant survived there; see docs/quality.md."""
+
+import tomllib
+from datetime import UTC, date, datetime
+from importlib.resources import files
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from scipy.stats import t as student_t
+
+from qingquan.domain.findings import FindingKind
+from qingquan.domain.lab import LabOperator, LabResult, LabVerdict
+from qingquan.domain.works import Disinfectant, PointKind
+from qingquan.standards.loader import load_standards
+from qingquan.testing.engine import MINUTE, START, Account, Row, make_works, plan_of
+from rules.compliance import MIN_COVERAGE, Tasks, statistics
+from rules.compound_plan import _offsets
+from rules.compound_words import title_of
+from rules.decay import fit_decay
+from rules.decay_pairs import fit_decay_pairs
+from rules.events.marks import Mark, MarkVerdict, calibrated_threshold
+from rules.events.patterns import Pattern, Trajectory, best_match
+from rules.lab import LabPlace, Why, judge
+from rules.lab_words import reason
+from rules.ruleset import parse_ruleset
+from rules.state import resume
+from rules.stock import StockReason, days_left
+
+
+def test_the_interval_of_a_rate_is_the_scatter_over_the_slope_of_the_model() -> None:
+    """Worked from the definition with a derivative by differences: rate -+ t * scatter / |d model / d rate|."""
+    rng = np.random.default_rng(5)
+    outlet = np.linspace(0.4, 0.9, 24)
+    end = outlet * np.exp(-0.9 * 18 / 24) + rng.normal(0, 0.01, 24)
+    fit = fit_decay_pairs(outlet, end, 18.0)
+
+    def model(rate: float) -> np.ndarray:
+        return np.asarray(outlet * np.exp(-rate * 18 / 24))
+
+    slope = (model(fit.rate + 1e-6) - model(fit.rate - 1e-6)) / 2e-6
+    rest = model(fit.rate) - end
+    scatter = np.sqrt(rest @ rest / 23)
+    half = student_t.ppf(0.5 + fit.confidence / 2, 23) * scatter / np.sqrt(slope @ slope)
+    assert (fit.rate_high - fit.rate, fit.rate - fit.rate_low) == pytest.approx((half, half), rel=1e-3)
+
+
+def test_resuming_one_finding_leaves_the_others_that_are_open() -> None:
+    works = make_works("W1")
+    plan = plan_of(works)
+    account = Account(plan)
+    slots = {key.parameter: slot for slot, key in enumerate(plan.series)}
+    usual = {"free_chlorine": 0.2, "turbidity": 4.0, "flow": 8.0, "doser_running": 1.0}
+    account.feed(
+        Row(slots[name], START + minute * MINUTE, value + 0.002 * (minute % 5))
+        for minute in range(31)
+        for name, value in sorted(usual.items(), key=lambda one: slots[one[0]])
+    )
+    before = set(account.state.said[0])
+    low = next(n for n, one in enumerate(plan.meanings) if one.kind is FindingKind.DISINFECTION_LOW)
+    resume(account.state, plan, low, START - 600 * MINUTE, START, 0.11)
+    others = {key for key in before if key[0] != low}
+    assert len(others) == 2  # turbidity above its limit and above 3
+    assert set(account.state.said[0]) == {*others, (low, START - 600 * MINUTE)}
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+def test_clock_hours_follow_the_zone_through_every_change_of_the_clock(zone: str) -> None:
+    table = _offsets(zone)
+    begins = [since for since, _ in table]
+    assert begins == sorted(begins)
+
+    def by_table(at: datetime) -> int:
+        return next(offset for since, offset in reversed(table) if since <= at.timestamp() * 1000)
+
+    changes = [datetime.fromtimestamp(since / 1000, UTC).timestamp() for since in begins[1:]]
+    days = [datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp() + 86_400 * day for day in range(366)]
+    assert (len(changes) > 0) == (zone != "Asia/Shanghai")
+    for moment in [*days, *(change + aside for change in changes for aside in (-60, 0, 60))]:
+        at = datetime.fromtimestamp(moment, UTC)
+        offset = at.astimezone(ZoneInfo(zone)).utcoffset()
+        assert offset is not None
+        assert by_table(at) == offset.total_seconds() * 1000
+
+
+@pytest.mark.parametrize(
+    ("result", "verdict", "why", "said_zh", "said_en"),
+    [
+        (
+            LabResult("turbidity", LabOperator.EQUAL, 0.5, None, "mg/L", 0.5, value_text="0.5"),
+            LabVerdict.NOT_JUDGED, Why.UNIT_MISMATCH, "单位“mg/L”不能换算为限值的单位，未判定", "unit mg/L cannot be converted",
+        ),
+        (
+            LabResult("turbidity", LabOperator.EQUAL, float("nan"), None, "NTU", None, value_text="x"),
+            LabVerdict.UNDECIDED, Why.NO_NUMBER, "结果不是有效数值，不能判定", "the result is no number that can be judged",
+        ),
+    ],
+)  # fmt: skip
+def test_what_has_a_row_but_no_number_is_put_into_words(
+    result: LabResult, verdict: LabVerdict, why: Why, said_zh: str, said_en: str
+) -> None:
+    outlet = LabPlace(PointKind.OUTLET, False, Disinfectant.FREE_CHLORINE, date(2026, 5, 1))
+
+    def convert(_: str, written: str, wanted: str) -> tuple[float, float] | None:
+        return (1.0, 0.0) if written == wanted else None
+
+    found = judge(result, outlet, load_standards().limits, convert)
+    assert (found.verdict, found.why, found.bound) == (verdict, why, None)
+    assert found.limit is not None
+    assert reason(result, found).startswith(said_zh)
+    assert reason(result, found, "en").startswith(said_en)
+
+
+def test_the_interval_of_decay_is_that_of_two_fitted_numbers() -> None:
+    """Few samples, so that one degree of freedom more or less shows: t(n - 2) times the standard error by differences."""
+    hours = np.array([0.0, 12.0, 24.0, 48.0, 72.0])
+    residual = 0.8 * np.exp(-0.5 * hours / 24) + np.array([0.01, -0.012, 0.008, -0.006, 0.01])
+    fit = fit_decay(hours, residual)
+
+    def model(initial: float, rate: float) -> np.ndarray:
+        return initial * np.exp(-rate * hours / 24)
+
+    step = 1e-6
+    jacobian = np.column_stack([
+        (model(fit.initial + step, fit.rate) - model(fit.initial - step, fit.rate)) / (2 * step),
+        (model(fit.initial, fit.rate + step) - model(fit.initial, fit.rate - step)) / (2 * step),
+    ])  # fmt: skip
+    rest = model(fit.initial, fit.rate) - residual
+    covariance = np.linalg.inv(jacobian.T @ jacobian) * (rest @ rest) / (len(hours) - 2)
+    half = student_t.ppf(0.975, len(hours) - 2) * np.sqrt(np.diag(covariance))
+    assert (fit.initial_high - fit.initial, fit.rate_high - fit.rate) == pytest.approx(tuple(half), rel=1e-3)
+
+
+@pytest.mark.parametrize("start", [0, 120])
+def test_means_by_the_hour_are_those_of_a_naive_loop_wherever_the_period_begins(start: int) -> None:
+    rng = np.random.default_rng(1)
+    length, window, hold = 240, 60, 10
+    at = np.sort(rng.choice(np.arange(start - 5, start + length), 60, replace=False)).astype(np.int64)
+    value = rng.choice([0.1, 0.4, 1.0, 2.6], 60)
+    begins, ends, holds, windows = (np.array([n], np.int64) for n in (start, start + length, hold, window))
+    tasks = Tasks(begins, ends, holds, windows, np.array([0.3]), np.array([1.2]))
+    row = statistics(tasks, np.array([0, 60]), at, value, np.ones(60, bool))[0]
+    exceeding = compliant = 0
+    for begin in range(start, start + length, window):
+        known = []
+        for now in range(begin, begin + window):
+            last = np.searchsorted(at, now, side="right") - 1
+            if last >= 0 and now - at[last] < hold:
+                known.append(value[last])
+        if len(known) >= MIN_COVERAGE * window:
+            is_met = 0.3 <= np.mean(known) <= 1.2
+            compliant, exceeding = compliant + window * is_met, exceeding + window * (not is_met)
+    assert compliant + exceeding > 0
+    assert (row["compliant_ms"], row["exceeding_ms"]) == (compliant, exceeding)
+
+
+def test_the_highest_threshold_is_twice_the_usual_one_whatever_that_is() -> None:
+    verdicts = [(9.0, MarkVerdict.REAL)] * 10 + [(2.9, MarkVerdict.FALSE)] * 20
+    marks = [Mark(n, peak, verdict) for n, (peak, verdict) in enumerate(verdicts)]
+    assert calibrated_threshold(marks, threshold=1.5) == 3.0
+
+
+@pytest.mark.parametrize(("times", "is_known"), [(1.0, True), (1.99, True), (2.01, False), (0.51, True), (0.49, False)])
+def test_an_event_twice_as_long_is_another_one(times: float, is_known: bool) -> None:
+    shape = {"turbidity": tuple(np.sin(np.pi * np.arange(24) / 23) * 50)}
+    pattern = Pattern(1, "反冲洗", Trajectory(shape, 100_000))
+    assert (best_match(Trajectory(shape, round(100_000 * times)), [pattern]) is pattern) == is_known
+
+
+def test_a_tank_at_the_level_at_which_the_pump_draws_air_is_empty() -> None:
+    times = np.arange(0, 240, 2.0) * 3_600_000
+    assert days_left(times, np.full(120, 8.0), empty=8.0).reason is StockReason.EMPTY
+    assert days_left(times, np.full(120, 8.1), empty=8.0).reason is StockReason.NOT_FALLING
+
+
+def test_a_rule_without_a_title_is_named_by_its_conditions_in_both_languages() -> None:
+    parameters = load_standards().parameters
+    text = (
+        files("rules").joinpath("default.toml").read_text(encoding="utf-8")
+        + """
+[[rule]]
+id = "mine"
+points = ["outlet"]
+severity = "minor"
+basis = "house"
+when = { all = [ { signal = "turbidity", above = "limit.max" }, { ratio = ["turbidity", "flow"], above = 0.5 } ] }
+"""
+    )
+    (rule,) = (one for one in parse_ruleset(tomllib.loads(text), parameters).compounds if one.id == "mine")
+    turbidity, flow = parameters["turbidity"], parameters["flow"]
+    english, chinese = title_of(rule, parameters, "en"), title_of(rule, parameters, "zh")
+    assert f"{turbidity.name_en} above its limit" in english
+    assert f"{turbidity.name_en} / {flow.name_en} above 0.5" in english
+    assert f"{turbidity.name_zh}高于限值" in chinese
+    assert f"{turbidity.name_zh}与{flow.name_zh}之比高于0.5" in chinese
