@@ -55,7 +55,7 @@ class Watcher:
                 self.send_header("content-length", "0")
                 self.end_headers()
 
-            do_GET = do_POST = do_HEAD = _take
+            do_GET = do_POST = do_HEAD = _take  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None: ...
 
@@ -234,7 +234,9 @@ def test_the_heartbeat_goes_out_only_while_the_whole_chain_is_healthy(
     config: Config, engine: Engine, clock: Clockwork, plan: OperationsPlan
 ) -> None:
     with Watcher() as watcher:
-        told = replace(config, heartbeat_url=f"{watcher.url}/ping/abc?x=1", heartbeat_sender="puding", heartbeat_secret=SECRET)
+        told = replace(
+            config, heartbeat_url=f"{watcher.url}/ping/abc?x=1", heartbeat_sender="puding", heartbeat_secret=SECRET
+        )
         platform = Platform(told, engine, clock, plan)
         platform.run(300)
         assert len(watcher.requests) == 5
@@ -358,7 +360,9 @@ def test_every_measure_that_is_watched_is_also_a_metric() -> None:
     assert {watch.measure for watch in load_operations().watches} <= set(METRICS)
 
 
-def test_the_console_says_when_the_watchdog_itself_is_silent(platform: Platform, config: Config, engine: Engine) -> None:
+def test_the_console_says_when_the_watchdog_itself_is_silent(
+    platform: Platform, config: Config, engine: Engine
+) -> None:
     desk = OperationsDesk(config, engine)
     assert desk.view().taken_at is None
     platform.run(10)

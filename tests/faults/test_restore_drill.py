@@ -115,5 +115,8 @@ def test_a_damaged_backup_and_one_of_a_newer_version_are_refused_before_anything
     with pytest.raises(ConfigurationError, match=r"qingquan\.db: damaged"):
         restore(source, config)
     with pytest.raises(ConfigurationError) as refused:
-        back_up(replace(config, database_url="postgresql://a/b", log_url="nats://a:1", series_store="influx"), tmp_path / "b")
+        back_up(
+            replace(config, database_url="postgresql://a/b", log_url="nats://a:1", series_store="influx"),
+            tmp_path / "b",
+        )
     assert len(refused.value.faults) == 3

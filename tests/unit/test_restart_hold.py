@@ -7,7 +7,9 @@ WALL = 1_782_000_000_000
 
 
 def evaluator(started_s: float, seen_s: float, is_caught_up: bool, instance: str = "a:1") -> ServiceSign:
-    return ServiceSign("evaluator", instance, WALL + round(started_s * 1000), WALL + round(seen_s * 1000), 0, 0.0, is_caught_up)
+    return ServiceSign(
+        "evaluator", instance, WALL + round(started_s * 1000), WALL + round(seen_s * 1000), 0, 0.0, is_caught_up
+    )
 
 
 def held(hold: Hold, at_s: float, *signs: ServiceSign) -> bool:

@@ -18,7 +18,9 @@ LAG = Watch("evaluator_stuck", "evaluator_age_seconds", Side.ABOVE, 60, 10, 30, 
 LOG = Watch("log_down", "log_up", Side.BELOW, 1, 1, 30, 60, Severity.CRITICAL, True)
 
 
-def told(judge: Judge, *rounds: tuple[float, float], measure: str = "evaluator_age_seconds") -> list[tuple[float, bool]]:
+def told(
+    judge: Judge, *rounds: tuple[float, float], measure: str = "evaluator_age_seconds"
+) -> list[tuple[float, bool]]:
     """What is told, and when, of (seconds, value)."""
     found = []
     for at_s, value in rounds:
@@ -59,7 +61,9 @@ def test_a_restart_tells_of_nothing_a_second_time_and_still_tells_of_the_end() -
 def test_each_label_stands_for_itself() -> None:
     silent = Watch("service_silent", "service_age_seconds", Side.ABOVE, 60, 30, 0, 0, Severity.MAJOR, True)
     judge = Judge([silent])
-    changes = judge.judge([Measure("service_age_seconds", 90, "web"), Measure("service_age_seconds", 3, "alerter")], 0, NOW)
+    changes = judge.judge(
+        [Measure("service_age_seconds", 90, "web"), Measure("service_age_seconds", 3, "alerter")], 0, NOW
+    )
     assert [change.cause for change in changes] == ["service_silent:web"]
 
 
@@ -134,7 +138,9 @@ def test_every_alert_fits_the_sms_templates(language: str) -> None:
         for is_firing in (True, False):
             label = ":evaluator" if watch.cause.startswith("service") else ""
             change = Change(watch.cause + label, watch, is_firing, NOW, NOW + 60_000, 7_261.0)
-            body, params = operations_message(change, 7, language=language, time_zone="Asia/Shanghai", public_url="http://q.local")
+            body, params = operations_message(
+                change, 7, language=language, time_zone="Asia/Shanghai", public_url="http://q.local"
+            )
             assert params["template"] == ("alarm" if is_firing else "recovery")
             assert all(value and len(value) <= lengths[key] for key, value in params.items() if key in lengths)
             assert "http://q.local/incidents/7" in body
