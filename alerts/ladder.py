@@ -23,10 +23,12 @@ from qingquan.domain.disinfection import Verdict
 from qingquan.domain.duty import Silence
 from qingquan.domain.findings import Finding, Severity
 from qingquan.domain.incidents import Incident, IncidentState, NewMessage, TransitionReason
+from qingquan.domain.maintenance import MAINTENANCE
 from qingquan.domain.works import Works
 from qingquan.store.sql import incident_batches as batches
 from qingquan.store.sql.delivery import undelivered
 from qingquan.store.sql.duty import load_persons, load_shifts, load_swaps, silences_between
+from qingquan.store.sql.maintenance import running_maintenance
 from qingquan.store.sql.outbox import enqueue
 from qingquan.store.sql.rungs import (
     RungRow,
@@ -58,6 +60,9 @@ DAY_MS = 24 * 3_600_000
 # What is muted until something changes is looked at again after this, in case nobody says that it has.
 LOOK_AGAIN_MS = 60_000
 
+# Power is lost and yet water runs: that it is not disinfected is no consequence to wait for, but the alarm itself.
+WATER_FLOWS_ON = "power_cut_water_flows"
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -69,6 +74,8 @@ class Facts:
     opened: dict[tuple[str, str, str], list[int]]
     silences: list[Silence]
     roster: Roster
+    maintained: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """Points under maintenance and when that ends [ms]; the empty point is the whole works."""
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
     unheard: Mapping[int, str] = field(default_factory=dict)
 
@@ -190,8 +197,19 @@ def facts_of(connection: Connection, incidents: Sequence[Incident], now_ms: int,
         roster=Roster(
             tuple(persons), tuple(load_shifts(connection, *week)), tuple(load_swaps(connection, *week))
         ) if persons else Roster(),
+        maintained=_maintained(connection, keys, now_ms),
         unheard=unheard,
     )  # fmt: skip
+
+
+def _maintained(connection: Connection, keys: Collection[WorksKey], now_ms: int) -> dict[tuple[str, str, str], int]:
+    """The engine finds nothing at a point under maintenance; what was open before would climb on all the same."""
+    found: dict[tuple[str, str, str], int] = {}
+    for one in running_maintenance(connection):
+        if (one.county, one.works) in keys and one.started_at <= now_ms < one.planned_end:
+            place = (one.county, one.works, one.point)
+            found[place] = max(found.get(place, 0), one.planned_end)
+    return found
 
 
 def place_of(incident: Incident, works: Works | None, settings: AlertSettings) -> Place:
@@ -216,9 +234,15 @@ def mute_of(incident: Incident, facts: Facts, place: Place, now_ms: int, setting
     silence = silence_of(facts.silences, incident.county, place.township, incident.works, cause, now_ms)
     if silence is not None:
         return Mute(MuteReason.SILENCED, silence.author, silence.end)
-    parent = inhibiting_cause(cause, incident.kind, facts.causes.get(key, set()), settings.policy)
+    causes = facts.causes.get(key, set())
+    if incident.summary.get("verdict_cause") == WATER_FLOWS_ON:
+        causes = causes - {"power"}
+    until = facts.maintained.get((*key, incident.summary.get("point", "")), facts.maintained.get((*key, "")))
+    if until is not None:
+        causes = causes | {MAINTENANCE}
+    parent = inhibiting_cause(cause, incident.kind, causes, settings.policy)
     if parent:
-        return Mute(MuteReason.INHIBITED, parent)
+        return Mute(MuteReason.INHIBITED, parent, until if parent == MAINTENANCE else None)
     opened, policy = facts.opened.get((*key, cause), []), settings.policy
     lasts_until = to_ms(incident.opened_at) + policy.flapping_lasts_ms
     if now_ms < lasts_until and is_flapping(opened, now_ms, policy):

@@ -126,17 +126,26 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
     },
 }  # fmt: skip
 
+# Rule that tells of the mains; its findings are about no water.
+POWER_LOST = "power-lost"
+
 # Findings that ask for words of their own, by rule.
 PHRASES_BY_RULE: dict[str, dict[str, Phrase]] = {
     "zh": {
         HAND_LOG_OVERDUE: Phrase(
             "{point}连续2天无余量检测记录", "{point}连续2天无余量检测记录", "消毒状况不明",
             "请立即用DPD法检测出厂水余量并登记", "{point}已恢复余量检测记录"),
+        POWER_LOST: Phrase(
+            "{point}市电中断", "{point}市电中断", "加药和供水可能中断",
+            "请核实停电原因，启用备用电源或人工投加消毒剂", "{point}市电已恢复"),
     },
     "en": {
         HAND_LOG_OVERDUE: Phrase(
             "{point}: no residual logged for 2 days", "{point}: no residual logged for 2 days", "disinfection unknown",
             "test the outlet by DPD, log it now", "{point}: residual is logged again"),
+        POWER_LOST: Phrase(
+            "{point}: mains power lost", "{point}: mains power lost", "no dosing, no pumping",
+            "use standby power or dose by hand", "{point}: mains power is back"),
     },
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, File, Form, HTTPException, Path, Query, Request, Response, UploadFile
 from fastapi.openapi.utils import get_openapi
 
+from dashboards.web.api_answers import answers_router
 from dashboards.web.api_compliance import compliance_router
 from dashboards.web.api_disinfection import disinfection_router
 from dashboards.web.api_duty import duty_router
@@ -81,6 +82,7 @@ def build_api(console: Console) -> FastAPI:
         compliance_router(console),
         disinfection_router(console),
         duty_router(console),
+        answers_router(console),
         events_router(console),
         operations_router(console),
         quality_router(console),

@@ -17,6 +17,7 @@ from dashboards.web.layout import LANGUAGE_COOKIE, STATIC, Console
 from dashboards.web.page_answer import add_answer_pages
 from dashboards.web.page_compliance import compliance_page, works_compliance_page
 from dashboards.web.page_county import county_page, home_page
+from dashboards.web.page_drills import drills_page
 from dashboards.web.page_duty import duty_page, silences_page
 from dashboards.web.page_errors import add_error_pages
 from dashboards.web.page_events import events_page
@@ -119,6 +120,10 @@ def _add_pages(console: Console) -> None:
     @ui.page("/duty")
     async def duty(request: Request) -> None:
         await duty_page(console, request)
+
+    @ui.page("/drills")
+    async def drills(request: Request) -> None:
+        await drills_page(console, request)
 
     @ui.page("/silences")
     async def silences(request: Request) -> None:

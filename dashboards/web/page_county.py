@@ -55,7 +55,8 @@ async def county_page(console: Console, request: Request, code: str) -> None:
         words = await maintenance_strip(console, code, t)
         if words:
             html(words, "maintenance-strip")
-        html(f'<a class="worst-sensors" href="/sensors">{escape(t("sensors.county"))} →</a>')
+        drills = f'<a class="worst-sensors" id="to-drills" href="/drills?region={escape(code)}">{escape(t("incident.drill_start"))} →</a>'
+        html(f'<a class="worst-sensors" href="/sensors">{escape(t("sensors.county"))} →</a>{drills}')
         with ui.element("div").classes("cols"):
             with ui.element("section").classes("panel list"):
                 html(_filters(view, t), "panel-head")

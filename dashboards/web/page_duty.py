@@ -63,11 +63,12 @@ def _duty_forms(desk: DutyDesk, week: DutyWeek, refresh: Callable[[], Awaitable[
         with ui.element("section").classes("panel duty-form"):
             html(f"<h2>{escape(t('duty.shift_add'))}</h2>")
             people = ui.select(names, label=t("duty.people"), multiple=True).props("outlined dense use-chips")
+            resting = ui.select(names, label=t("duty.rest_people"), multiple=True).props("outlined dense use-chips id=rest-people")
             days = _field(t("duty.shift_days"), "7")
 
             async def plan() -> None:
-                ids = list(people.value or [])
-                await _done(lambda: desk.plan(ids, [], round(_number(days.value))), refresh, t)
+                ids, rest = list(people.value or []), list(resting.value or [])
+                await _done(lambda: desk.plan(ids, rest, round(_number(days.value))), refresh, t)
 
             _save(t("duty.save"), plan, "plan")
     with ui.element("section").classes("panel duty-form"):
@@ -176,7 +177,9 @@ def _week(week: DutyWeek, tz: str, t: Texts) -> str:
 
 
 def _links(active: str, t: Texts) -> str:
-    pages = (("incidents", t("nav.incidents")), ("duty", t("duty.title")), ("silences", t("silence.title")))
+    pages = (
+        ("incidents", t("nav.incidents")), ("duty", t("duty.title")), ("silences", t("silence.title")), ("drills", t("drill.title")),
+    )  # fmt: skip
     links = "".join(
         f'<a href="/{name}" class="{"on" if name == active else ""}">{escape(words)}</a>' for name, words in pages
     )

@@ -11,6 +11,7 @@ from nicegui import ui
 
 from dashboards.web.chart import HOUR, Span
 from dashboards.web.disinfection_parts import incident_verdict
+from dashboards.web.incident_answers import answers_block, fixed_note, note_box, read_answers
 from dashboards.web.incident_plan import drill_box, plan_block, read_plan
 from dashboards.web.incident_words import facts, finding_rows, history, message_rows, place_words, title_block
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts, simulated_chip
@@ -77,7 +78,7 @@ def _filter_links(chosen: str, region: str, t: Texts) -> str:
         f"{escape(words.get(name) or t(f'incident.state.{name}'))}</a>"
         for name in _FILTERS
     )
-    links += f'<a href="/duty">{escape(t("duty.title"))}</a><a href="/silences">{escape(t("silence.title"))}</a>'
+    links += f'<a href="/duty">{escape(t("duty.title"))}</a><a href="/silences">{escape(t("silence.title"))}</a><a href="/drills">{escape(t("drill.title"))}</a>'
     return f'<nav class="windows" aria-label="{escape(t("incident.filter_state"))}">{links}</nav>'
 
 
@@ -178,6 +179,9 @@ async def incident_page(console: Console, request: Request, given_id: str) -> No
             with ui.element("aside").classes("works-side"):
                 box = ui.element("section").classes("panel ack")
                 _acknowledge_box(console, box, request, shown, tz, t)
+                said = await asyncio.to_thread(read_answers, console, incident_id)
+                answered = html(answers_block(said, tz, t), "panel", "section")
+                answered.set_visibility(bool(said))
                 plan = html(
                     plan_block(await asyncio.to_thread(read_plan, console, incident_id, t.language), tz, t),
                     "panel plan",
@@ -185,6 +189,7 @@ async def incident_page(console: Console, request: Request, given_id: str) -> No
                 )
                 past = html(history(shown.events, tz, t), "panel", "section")
                 sent = html(message_rows(shown.messages, tz, t), "panel", "section")
+                note_box(console, request, shown.incident, NAME_COOKIE, t)
                 drill_box(console, shown.incident, t)
 
     async def refresh() -> None:
@@ -203,11 +208,18 @@ async def incident_page(console: Console, request: Request, given_id: str) -> No
         past.set_content(history(latest.events, tz, t))
         plan.set_content(plan_block(await asyncio.to_thread(read_plan, console, incident_id, t.language), tz, t))
         sent.set_content(message_rows(latest.messages, tz, t))
-        if latest.incident.state is not shown.incident.state:
+        said = await asyncio.to_thread(read_answers, console, incident_id)
+        answered.set_content(answers_block(said, tz, t))
+        answered.set_visibility(bool(said))
+        if _shows_another(latest.incident, shown.incident) or latest.incident.state is not shown.incident.state:
             _acknowledge_box(console, box, request, latest, tz, t)
         shown = latest
 
     ui.timer(LIVE_S, refresh, immediate=False)
+
+
+def _shows_another(latest: Incident, shown: Incident) -> bool:
+    return latest.summary.get("fixed_by") != shown.summary.get("fixed_by")
 
 
 def _acknowledge_box(console: Console, box: ui.element, request: Request, shown: _Facts, tz: str, t: Texts) -> None:
@@ -225,7 +237,7 @@ def _acknowledge_box(console: Console, box: ui.element, request: Request, shown:
                 if incident.acknowledged_at is not None
                 else ""
             )
-            html(f'<b class="done">✓ {escape(words)}</b><p>{escape(by)}</p>', "acked")
+            html(f'<b class="done">✓ {escape(words)}</b><p>{escape(by)}</p>{fixed_note(incident, t)}', "acked")
             return
         html(f"<p>{escape(t('incident.ack_hint'))}</p>")
         with ui.element("form").classes("ack-form").on("submit.prevent", lambda: take()):

@@ -131,6 +131,8 @@ def clause_words(clause: str, t: Texts) -> str:
 
 def finding_title(kind: FindingKind, parameter: str, t: Texts) -> str:
     """What is wrong, in a few words."""
+    if parameter == "power" and kind is FindingKind.EXCEEDANCE:
+        return t("kind.power_lost")
     name = parameter_name(parameter, t) if parameter else t("kind.any_parameter")
     return t(f"kind.{kind}", parameter=name)
 
@@ -140,7 +142,8 @@ def finding_words(finding: Finding, t: Texts) -> str:
     title = finding_title(finding.kind, finding.parameter, t)
     if finding.kind is FindingKind.WATER_EVENT:
         return f"{title} · {contributor_words(finding, t)}"
-    if finding.extreme is None or not finding.parameter:
+    # That a switch reads 0 where 0.5 is wanted is no fact for people.
+    if finding.extreme is None or finding.parameter in ("", "power"):
         return title
     if is_doser_stopped(finding):
         return t("kind.doser_stopped", title=title)

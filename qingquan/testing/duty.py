@@ -1,5 +1,6 @@
 """A county's alerts on a clock of the test's own: findings in, time passes, messages out. No provider, no network."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import time
 
@@ -8,6 +9,7 @@ from sqlalchemy import Engine
 from alerts.apply import AlertSettings, apply_findings, attend
 from alerts.drills import start_drill
 from qingquan.clock import from_ms, to_ms
+from qingquan.domain.disinfection import Verdict
 from qingquan.domain.duty import DutyPerson, Shift, Silence, Swap
 from qingquan.domain.findings import Finding
 from qingquan.domain.incidents import Incident, Message, MessageState, TransitionReason
@@ -82,10 +84,11 @@ class Watch:
                 local = f"{from_ms(self.now + 8 * 60 * MINUTE):%H:%M}"
                 self.heard.append(Heard(local, one.channel, one.receiver, one.step, one.body))
 
-    def judged(self, *findings: Finding) -> "Watch":
-        """The engine has found something."""
+    def judged(self, *findings: Finding, verdict_of: Callable[[Finding], Verdict | None] | None = None) -> "Watch":
+        """The engine has found something; ``verdict_of`` says what probably stands behind it."""
+        works = register_of(*self.works.values())
         with writing(self.engine) as connection:
-            apply_findings(connection, findings, register_of(*self.works.values()), self.now, self.settings)
+            apply_findings(connection, findings, works, self.now, self.settings, verdict_of=verdict_of)
         return self
 
     def acknowledged_by(self, name: str) -> "Watch":

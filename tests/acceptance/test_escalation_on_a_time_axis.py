@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from qingquan.domain.disinfection import Verdict
 from qingquan.domain.duty import DutyPerson
 from qingquan.domain.findings import Finding, FindingKind, Severity
 from qingquan.domain.incidents import IncidentState, TransitionReason
+from qingquan.domain.maintenance import Maintenance
 from qingquan.domain.works import Equipment
 from qingquan.errors import TransitionRefused
 from qingquan.store.sql import duty
 from qingquan.store.sql.engine import open_database, upgrade, writing
+from qingquan.store.sql.maintenance import insert_maintenance
+from qingquan.store.sql.register import save_works
 from qingquan.testing.alerts import MINUTE, START, example_finding, example_works
 from qingquan.testing.duty import LEADER, OFFICER, PREFECTURE, STATION, Watch, county_people
 
@@ -182,6 +186,52 @@ def test_a_power_cut_mutes_what_follows_from_it(watch: Watch) -> None:
     watch.at("09:00").judged(replace(power, end=when(60), evidence_at=when(60)))
     watch.at("09:10")
     assert CARETAKER in {to for _, to, _ in watch.news()}, "power is back, disinfection is not"
+
+
+def test_a_power_cut_explains_nothing_where_water_still_flows_undosed(watch: Watch) -> None:
+    power = example_finding(
+        "power",
+        kind=K.EXCEEDANCE,
+        rule="power-lost",
+        parameter="power",
+        extreme=0.0,
+        limit=0.5,
+        severity=Severity.MAJOR,
+    )
+    watch.at("08:35").judged(power)
+    verdict = Verdict("power_cut_water_flows", "loss", "", "", "停电，未加药", "请人工投加")
+    watch.judged(missing(), verdict_of=lambda _: verdict)
+    watch.at("08:40")
+    assert CARETAKER in {to for _, to, _ in watch.news()}, "the one message that matters"
+    assert any("市电中断" in one.text for one in watch.heard)
+
+
+def test_a_township_without_power_is_one_message(watch: Watch) -> None:
+    watch.works = {f"W{n:02d}": example_works(f"W{n:02d}", name=f"第{n}水厂") for n in range(8)}
+    cut = [
+        example_finding(f"p{n}", kind=K.EXCEEDANCE, rule="power-lost", works=f"W{n:02d}", parameter="power", extreme=0.0, severity=Severity.MAJOR)
+        for n in range(8)
+    ]  # fmt: skip
+    watch.at("08:20").judged(*cut)
+    watch.at("08:25")
+    (posted,) = watch.heard
+    assert "青山镇8处工程" in posted.text
+
+
+def test_maintenance_of_a_point_holds_the_ladder_of_what_was_open_there_until_it_ends(
+    watch: Watch, engine: Engine
+) -> None:
+    watch.at("08:35").judged(low())
+    watch.at("08:40").news()
+    with writing(engine) as connection:
+        save_works(connection, [example_works()])
+        begun = Maintenance(0, "520425", "W0077", "outlet", watch.now, "王五", "更换电极", when(440))
+        insert_maintenance(connection, begun)
+    watch.at("12:40")
+    assert watch.news() == [], "the rung of 12:35 waits: somebody is at the instruments"
+    assert any("检修" in why for why in watch.not_sent())
+    watch.at("15:26")
+    assert MANAGER in {to for _, to, _ in watch.news()}, "its planned end has passed"
 
 
 def test_forty_works_without_data_in_one_township_are_one_message(watch: Watch) -> None:
