@@ -18,8 +18,8 @@ from rules.events.operations import excused_rows, new_operations, total_flow
 __all__ = ["EVENT_COLUMNS", "FileDetection", "detect_file", "detector_plan"]
 
 EVENT_COLUMNS = ("time", "score", "event", "contributors")
-LINE, SWITCH = "flow", "sample_flow"
-"""Parameters whose start after a stop excuses changes: lines together, switches each."""
+LINE, SWITCHES = "flow", ("sample_flow", "doser_running", "power")
+"""Parameters whose start, or return, after a stop excuses changes: lines together, switches each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _judged(
 ) -> Iterator[tuple[RowChunk, RowVerdicts]]:
     """The chunks of a file in their order, each with what its rows are."""
     lines = [n for n, one in enumerate(mapping.columns) if one.parameter.code == LINE]
-    switches = [n for n, one in enumerate(mapping.columns) if one.parameter.code == SWITCH]
+    switches = [n for n, one in enumerate(mapping.columns) if one.parameter.code in SWITCHES]
     state, operations = new_state(plan), new_operations(1 + len(switches))
     for chunk in read_rows(file, mapping):
         flows = np.c_[total_flow(chunk.values[:, lines]), chunk.values[:, switches]]

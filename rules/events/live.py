@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rules.events.detector import THRESHOLD, DetectorRows, DetectorState, new_state, step
+from rules.events.detector import THRESHOLD, DetectorRows, step
 from rules.events.live_plan import OPERATIONS_PER_WORKS, LivePlan, WatchedPoint
-from rules.events.operations import Operations, excused_rows, new_operations
+from rules.events.live_state import NEVER, LiveReadings, LiveState, Longs
+from rules.events.operations import excused_rows
 
 __all__ = [
     "HOLD_MS",
@@ -42,46 +43,6 @@ LONGEST_HOLD_MS = 600_000
 DISORDER_MS = 86_400_000
 """How long a works is remembered to send out of order."""
 MERGE_MS = 3_600_000
-NEVER = -(2**62)
-
-POINT = np.dtype(
-    [
-        ("judged", np.int64),  # newest row judged
-        ("newest", np.int64),  # newest reading seen
-        ("start", np.int64),  # first row of the open event, NEVER without one
-        ("last", np.int64),  # its newest event row
-        ("peak", np.float32),
-        ("late", np.uint8),
-        ("held", np.uint8),  # whether disinfection was not OK during the event
-        ("silent", np.uint8),  # whether its end was told since nothing more came; a later row may still go on with it
-    ],
-    align=True,
-)
-Longs = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class LiveReadings:
-    """Columns of readings: ``point`` and ``column`` from `LivePlan.place`, ``at`` [ms], ``value`` (NaN = missing)."""
-
-    point: Longs
-    column: Longs
-    at: Longs
-    value: npt.NDArray[np.float64]
-
-    @staticmethod
-    def none() -> "LiveReadings":
-        return LiveReadings(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-
-    def of(self, chosen: npt.NDArray[np.bool_] | Longs) -> "LiveReadings":
-        """Those chosen by a mask or an order."""
-        return LiveReadings(self.point[chosen], self.column[chosen], self.at[chosen], self.value[chosen])
-
-    def with_more(self, other: "LiveReadings") -> "LiveReadings":
-        """These, then the others."""
-        pairs = ((self.point, other.point), (self.column, other.column), (self.at, other.at))
-        point, column, at = (np.concatenate(pair) for pair in pairs)
-        return LiveReadings(point, column, at, np.concatenate((self.value, other.value)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,56 +62,6 @@ class EventChange:
     held: bool
 
 
-class LiveState:
-    """Everything that must survive a restart, in flat arrays; changed by `fold_readings`."""
-
-    def __init__(self, plan: LivePlan) -> None:
-        self.detectors: list[DetectorState] = [
-            new_state(one, blocks) for one, blocks in zip(plan.plans, plan.blocks, strict=True)
-        ]
-        self.operations: Operations = new_operations(OPERATIONS_PER_WORKS, max(plan.works, 1))
-        self.newest: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
-        self.heard: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
-        self.disorder: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
-        self.points = np.zeros(len(plan.points), POINT)
-        self.points["judged"] = self.points["newest"] = self.points["start"] = NEVER
-        self.votes: Longs = np.zeros((len(plan.points), plan.width), np.int64)
-        self.waiting = LiveReadings.none()
-        self.overtaken = 0
-
-    def carried(self, before: LivePlan, after: LivePlan) -> "LiveState":
-        """This state under a changed register: points with the same columns go on, others begin anew."""
-        new = LiveState(after)
-        place = np.full((len(before.points), max(before.width + OPERATIONS_PER_WORKS, 1)), -1, np.int64)
-        target = np.full(len(before.points), -1, np.int64)
-        for old_n, one in enumerate(before.points):
-            n = after.index(one.key)
-            if n < 0 or after.points[n].columns != one.columns:
-                continue
-            target[old_n] = n
-            new.points[n] = self.points[old_n]
-            new.votes[n, : len(one.columns)] = self.votes[old_n, : len(one.columns)]
-            _copy_block(self, before, old_n, new, after, n)
-            for code in (*one.columns, *one.operations):
-                _, old_column = before.place(one.key, code)
-                if old_column >= 0:
-                    place[old_n, old_column] = after.place(one.key, code)[1]
-            works, old_works = after.works_of[n], before.works_of[old_n]
-            for mine, theirs in ((new.newest, self.newest), (new.heard, self.heard), (new.disorder, self.disorder)):
-                mine[works] = max(mine[works], theirs[old_works])
-            new.operations.excuse[works] = self.operations.excuse[old_works]
-            if after.points[n].operations == one.operations:
-                k = OPERATIONS_PER_WORKS
-                new.operations.flows[works * k : (works + 1) * k] = self.operations.flows[
-                    old_works * k : (old_works + 1) * k
-                ]
-        column = place[self.waiting.point, self.waiting.column]
-        moved = LiveReadings(target[self.waiting.point], column, self.waiting.at, self.waiting.value)
-        new.waiting = moved.of((moved.point >= 0) & (moved.column >= 0))
-        new.overtaken = self.overtaken
-        return new
-
-
 def fold_readings(
     readings: LiveReadings,
     state: LiveState,
@@ -165,25 +76,28 @@ def fold_readings(
     Parameters
     ----------
     now : int
-        Time of the log [ms]: when the newest of these readings, or of any before, was received.
+        Time of the log [ms]: when the newest message was received, or later if there is none.
     held : (works,) bool
         Disinfection not OK: nothing is learnt, nothing times out.
     lateness : (works,) int64
-        Lateness window [ms]: age from which an event's first row is late. Without it none is, and the window is `LONGEST_HOLD_MS`.
+        Lateness window [ms]: age on arrival from which an event's first row is late. Without it none is, and the window is
+        `LONGEST_HOLD_MS`.
     thresholds : (points,) float64
         Score from which a row is an event, `THRESHOLD` unless users' marks raised it.
     """
     windows = np.full(max(plan.works, 1), LONGEST_HOLD_MS, np.int64) if lateness is None else lateness
     ready = _ready(readings, state, plan, now, windows)
-    changes = _judged(ready, state, plan, now, held, lateness, thresholds) if len(ready.at) else []
+    changes = _judged(ready, state, plan, held, lateness, thresholds) if len(ready.at) else []
     return changes + _fallen_silent(state, plan, now, windows)
 
 
 def _judged(
-    ready: LiveReadings, state: LiveState, plan: LivePlan, now: int, held: npt.NDArray[np.bool_] | None, lateness: Longs | None,
+    ready: LiveReadings, state: LiveState, plan: LivePlan, held: npt.NDArray[np.bool_] | None, lateness: Longs | None,
     thresholds: npt.NDArray[np.float64] | None,
 ) -> list[EventChange]:  # fmt: skip
     point, at, row_of = _rows(ready)
+    received = np.full(len(at), NEVER, np.int64)
+    np.maximum.at(received, row_of, ready.received)
     works = plan.works_of[point]
     excused = _excused(ready, row_of, works, at, state, plan)
     is_held = np.zeros(len(at), np.bool_) if held is None else held[works]
@@ -207,13 +121,13 @@ def _judged(
     last_of = np.r_[point[1:] != point[:-1], True]
     state.points["judged"][point[last_of]] = at[last_of]
     limit = THRESHOLD if thresholds is None else thresholds[point]
-    return _changes(point, at, score, votes, score >= limit, is_held, state, plan, now, lateness)
+    return _changes(point, at, score, votes, score >= limit, is_held, received - at, state, plan, lateness)
 
 
 def _ready(readings: LiveReadings, state: LiveState, plan: LivePlan, now: int, windows: Longs) -> LiveReadings:
     """Readings of rows that are complete, in the order of points and times; the others wait in the state."""
     _notice_disorder(readings, state, plan, windows)
-    state.heard[plan.works_of[readings.point]] = now
+    np.maximum.at(state.heard, plan.works_of[readings.point], readings.received)
     all_of = state.waiting.with_more(readings)
     fresh = all_of.at > state.points["judged"][all_of.point]
     state.overtaken += int(len(fresh) - fresh.sum())
@@ -277,7 +191,7 @@ def _excused(
 
 def _changes(
     point: Longs, at: Longs, score: npt.NDArray[np.float32], votes: npt.NDArray[np.uint8], event: npt.NDArray[np.bool_],
-    held: npt.NDArray[np.bool_], state: LiveState, plan: LivePlan, now: int, lateness: Longs | None,
+    held: npt.NDArray[np.bool_], age: Longs, state: LiveState, plan: LivePlan, lateness: Longs | None,
 ) -> list[EventChange]:  # fmt: skip
     """Follow the rows of open and beginning events, which are few."""
     ended: list[EventChange] = []
@@ -295,7 +209,7 @@ def _changes(
             continue
         if one["start"] == NEVER:
             one["start"], one["peak"], one["held"] = t, 0.0, 0
-            one["late"] = lateness is not None and now - t > lateness[plan.works_of[n]]
+            one["late"] = lateness is not None and age[i] > lateness[plan.works_of[n]]
             state.votes[n] = 0
         one["last"], one["silent"] = t, 0
         one["peak"] = max(one["peak"], score[i])
@@ -331,11 +245,3 @@ def _change(plan: LivePlan, state: LiveState, n: int, *, is_over: bool) -> Event
         plan.points[n].key, int(one["start"]), last if is_over else None, last, float(one["peak"]), behind,
         bool(one["late"]), bool(one["held"]),
     )  # fmt: skip
-
-
-def _copy_block(old: LiveState, before: LivePlan, old_n: int, new: LiveState, after: LivePlan, n: int) -> None:
-    width = len(before.points[old_n].columns)
-    source, target = old.detectors[before.shape_of[old_n]], new.detectors[after.shape_of[n]]
-    a, b = int(before.block_of[old_n]) * width, int(after.block_of[n]) * width
-    target.series[b : b + width] = source.series[a : a + width]
-    target.tracks[b : b + width] = source.tracks[a : a + width]

@@ -277,3 +277,25 @@ def test_a_page_that_fails_says_so_without_telling_its_insides(url: str) -> None
     assert ZH["page.failed_hint"] in text
     assert "inner detail" not in text
     assert "ZeroDivisionError" not in text
+
+
+def test_an_event_is_marked_by_somebody_with_a_name_and_its_detector_can_be_silenced(page: Any) -> None:
+    page.goto("/events?verdict=none")
+    marks = page.get_by_role("button", name=ZH["event.mark_false"])
+    marks.first.wait_for()
+    before = marks.count()
+    marks.first.click()
+    page.get_by_text(ZH["event.name_first"]).wait_for()
+    assert marks.count() == before
+    page.get_by_label(ZH["event.your_name"]).fill("王建国")
+    marks.first.click()
+    page.get_by_text(ZH["event.saved"]).wait_for()
+    page.goto("/events?verdict=false")
+    line = page.locator(".event-rows .line:not(.head)").first
+    assert "王建国" in line.inner_text()
+    line.locator("a").first.click()
+    page.locator("#do_silence").click()
+    page.get_by_text(ZH["event.is_silent"]).wait_for()
+    page.locator("#do_speak").click()
+    page.get_by_text(ZH["event.speaks"]).wait_for()
+    assert ZH["event.did.mark_false"] in page.locator("#main").inner_text()

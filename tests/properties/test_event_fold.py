@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.events.detector import DetectorPlan, DetectorRows, SeriesFloor, new_state, step
+from rules.events.live import HOLD_MS, EventChange, LivePlan, LiveReadings, LiveState, WatchedPoint, fold_readings
 from rules.events.operations import excused_rows, new_operations
 
 PLAN = DetectorPlan(("a", "b", "c"), (SeriesFloor(0.01), SeriesFloor(1.0, 0.01), SeriesFloor(0.002)))
@@ -81,3 +82,41 @@ def test_excuses_are_the_same_in_any_split(rows: DetectorRows, cut: int) -> None
     whole = excused_rows(rows.observed_at, flows, new_operations(2))
     parts = [excused_rows(rows.observed_at[s], flows[s], state) for s in (slice(0, cut), slice(cut, None))]
     assert np.concatenate(parts).tolist() == whole.tolist()
+
+
+@given(recordings(), st.integers(0, 2**32 - 1), st.lists(st.integers(0, 4000), max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_any_split_repetition_and_order_within_the_hold_give_the_same_live_events(
+    rows: DetectorRows, seed: int, cuts: list[int]
+) -> None:
+    columns, floors = PLAN.columns, PLAN.floors
+    plan = LivePlan([WatchedPoint(("520425", f"W{n}", "outlet"), n, columns, floors) for n in range(3)])
+    readings = live_readings(rows)
+    rng = np.random.default_rng(seed)
+    order = np.argsort(readings.at + rng.integers(0, HOLD_MS // 2, len(readings.at)), kind="stable")
+    order = np.insert(order, np.arange(0, len(order), 7), order[::7])
+    edges = sorted({0, len(order), *(min(cut, len(order)) for cut in cuts)})
+    parts = [order[a:b] for a, b in pairwise(edges)]
+    assert live_events(readings, parts, plan) == live_events(readings, [np.arange(len(readings.at))], plan)
+
+
+def live_readings(rows: DetectorRows) -> LiveReadings:
+    """Readings of the rows; of two rows of a works in one second the first."""
+    _, first = np.unique(np.c_[rows.works, rows.observed_at // 1000], axis=0, return_index=True)
+    row, column = np.nonzero(np.isfinite(rows.values[np.sort(first)]))
+    row = np.sort(first)[row]
+    at = rows.observed_at[row]
+    return LiveReadings(rows.works[row], column, at, rows.values[row, column], at)
+
+
+def live_events(readings: LiveReadings, parts: list[np.ndarray], plan: LivePlan) -> dict[tuple[str, int], EventChange]:
+    """Newest word on every event, after everything was silent for long."""
+    state, found, now = LiveState(plan), dict[tuple[str, int], EventChange](), 0
+    for part in parts:
+        chosen = readings.of(part)
+        now = max(now, int(chosen.at.max(initial=0)))
+        for change in fold_readings(chosen, state, plan, now):
+            found[change.key[1], change.start] = change
+    for change in fold_readings(LiveReadings.none(), state, plan, now + 7 * 86_400_000):
+        found[change.key[1], change.start] = change
+    return found

@@ -1,21 +1,29 @@
 """What the detector takes from the register and the state of works, and how long the log waits for it."""
 
+import json
+import time
 from pathlib import Path
 
 import pytest
 
+from qingquan.config import Config
 from qingquan.domain.findings import DisinfectionState, Finding, FindingKind, Severity
+from qingquan.domain.readings import LogMessage
 from qingquan.domain.state import WorksState
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
+from qingquan.services.detector import Detector
 from qingquan.services.detector_watch import UNKNOWN_HELD_MS, advice_of, is_held, watched
 from qingquan.services.log_space import FULL_SHARE, PATIENCE_S, Laggard
 from qingquan.standards.loader import load_standards
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.findings import list_findings
+from qingquan.store.sql.register import save_works
 from qingquan.store.sql.state import save_works_states
 from rules.reasons import sentence
 
 PARAMETERS = load_standards().parameters
 T0 = 1_777_600_800_000
+SUBJECT = "part.3.wq.520425.W1.outlet.json"
 
 
 def works(number: int, *codes: str) -> Works:
@@ -98,3 +106,40 @@ def test_a_sudden_change_is_told_in_a_sentence(language: str, known: str, words:
     ]
     assert all(name.lower() in told.lower() for name in names), told
     assert words.removeprefix("出厂水余氯、浊度") in told
+
+
+def test_an_event_of_a_works_that_fell_silent_ends_by_the_clock_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    config = Config(data_dir=str(tmp_path))
+    upgrade(config.sql_url)
+    engine = open_database(config.sql_url)
+    with writing(engine) as connection:
+        save_works(connection, [works(1, "ph", "turbidity")])
+        save_works_states(connection, [state(DisinfectionState.OK)])
+    detector = Detector(config, engine)
+    detector.resume()
+    silent_since = (time.time_ns() // 60_000_000_000 - 120) * 60_000
+
+    def message(sequence: int, minute: int, jump: float) -> LogMessage:
+        at = silent_since + minute * 60_000
+        noise = (sequence % 7 - 3) * 0.003
+        payload = json.dumps({"t": at, "v": {"ph": 7.2 + noise + jump, "turbidity": 0.3 + noise + jump}}).encode()
+        return LogMessage(sequence, at + 1000, SUBJECT, payload)
+
+    def found() -> list[Finding]:
+        detector.commit()
+        with reading(engine) as connection:
+            return list(list_findings(connection, kinds=[FindingKind.WATER_EVENT]).items)
+
+    detector.fold([message(n + 1, n - 300, 0.8 * (n >= 285)) for n in range(300)])
+    (lasting,) = found()
+    assert lasting.end is None
+    assert not lasting.late
+    assert detector.tick()
+    (ended,) = found()
+    assert (ended.id, ended.end) == (lasting.id, silent_since - 60_000)
+    assert not detector.tick()
+    detector.fold([message(301 + n, n, 0.8 * (n < 10)) for n in range(20)])
+    (again,) = found()
+    assert again.id == lasting.id
+    assert again.evidence_at > ended.evidence_at
+    engine.dispose()

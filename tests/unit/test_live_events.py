@@ -32,7 +32,7 @@ def day(event: slice = slice(0, 0), *, minutes: int = 1440, cadence: int = MINUT
     values = np.c_[0.3 + 0.01 * rng.standard_normal(n), 7.2 + 0.01 * rng.standard_normal(n)]
     values[event] += (1.0, 0.6)
     at = np.repeat(np.arange(n) * cadence, 2)
-    return LiveReadings(np.zeros(2 * n, np.int64), np.tile([0, 1], n), at, values.ravel())
+    return LiveReadings(np.zeros(2 * n, np.int64), np.tile([0, 1], n), at, values.ravel(), at)
 
 
 def folded(readings: LiveReadings, size: int = 10**9, **more: object) -> tuple[dict[int, EventChange], LiveState]:
@@ -86,7 +86,8 @@ def test_what_was_overtaken_is_counted_and_changes_nothing():
 def test_a_buffered_upload_is_judged_at_its_own_time_and_marked_late():
     readings, one = day(slice(700, 715)), plan()
     state = LiveState(one)
-    changes = fold_readings(readings, state, one, 3 * 86_400_000, lateness=np.array([600_000]))
+    stored = LiveReadings(readings.point, readings.column, readings.at, readings.value, readings.at + 86_400_000)
+    changes = fold_readings(stored, state, one, 3 * 86_400_000, lateness=np.array([600_000]))
     assert changes
     assert all(change.late for change in changes)
     assert abs(changes[0].start - 700 * MINUTE) <= 2 * MINUTE
@@ -111,7 +112,8 @@ def test_a_pump_start_excuses_the_changes_it_makes():
     readings = day(slice(700, 715))
     n = 1440
     flow = np.where((np.arange(n) >= 680) & (np.arange(n) < 699), 0.0, 50.0)
-    pump = LiveReadings(np.zeros(n, np.int64), np.full(n, one.width), np.arange(n) * MINUTE, flow)
+    at = np.arange(n) * MINUTE
+    pump = LiveReadings(np.zeros(n, np.int64), np.full(n, one.width), at, flow, at)
     assert fold_readings(readings.with_more(pump), LiveState(one), one, 0) == []
 
 
@@ -131,7 +133,7 @@ def test_a_changed_register_keeps_the_state_of_points_that_stay():
     after = LivePlan([other, WatchedPoint(KEY, 1, COLUMNS, FLOORS)])
     state = state.carried(one, after)
     rest = readings.of(np.arange(half, len(readings.at)))
-    moved = LiveReadings(rest.point + 1, rest.column, rest.at, rest.value)
+    moved = LiveReadings(rest.point + 1, rest.column, rest.at, rest.value, rest.received)
     seen += fold_readings(moved, state, after, 0)
     assert {e.start: e for e in seen} == folded(readings)[0]
 
@@ -172,7 +174,7 @@ def test_a_point_that_falls_silent_at_a_works_that_goes_on_has_its_event_ended()
     one = LivePlan([WatchedPoint(KEY, 0, COLUMNS, FLOORS), other])
     state, readings = LiveState(one), day(slice(700, 715))
     quiet = day()
-    beside = LiveReadings(quiet.point + 1, quiet.column, quiet.at, quiet.value)
+    beside = LiveReadings(quiet.point + 1, quiet.column, quiet.at, quiet.value, quiet.received)
     changes = fold_readings(readings.of(np.arange(2 * 706)).with_more(beside), state, one, 1_440 * MINUTE)
     assert changes[-1].key == KEY
     assert changes[-1].end == 705 * MINUTE
@@ -200,3 +202,10 @@ def test_a_young_series_learns_even_while_disinfection_is_not_ok_and_alarms_for_
     readings.value.reshape(-1, 2)[:10] += (2.0, 1.5)
     events, _ = folded(readings, held=np.array([True]))
     assert all(event.end is not None and event.end < 6 * 60 * MINUTE for event in events.values())
+
+
+def test_an_event_is_not_late_because_it_was_read_late_from_the_log():
+    readings, one = day(slice(700, 715)), plan()
+    changes = fold_readings(readings, LiveState(one), one, 3 * 86_400_000, lateness=np.array([600_000]))
+    assert changes
+    assert not any(change.late for change in changes)

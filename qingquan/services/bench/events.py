@@ -55,7 +55,8 @@ def run_events(
 def _live(values: np.ndarray, at: int, arrival: np.ndarray, state: LiveState, plan: LivePlan) -> float:
     count = len(values) * SERIES
     point, column = np.repeat(arrival, SERIES), np.tile(np.arange(SERIES), len(values))
-    readings = LiveReadings(point, column, np.full(count, at), values[point, column])
+    when = np.full(count, at)
+    readings = LiveReadings(point, column, when, values[point, column], when)
     began = time.thread_time()
     fold_readings(readings, state, plan, at)
     return time.thread_time() - began
