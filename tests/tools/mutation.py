@@ -156,6 +156,13 @@ def sites_of(module: str, source: str, tree: ast.Module) -> list[Site]:
     return found
 
 
+def may_be_switched(site: Site, source: str) -> bool:
+    """Whether both versions of a place have one type: no place in a tuple of arrays, no whole number that becomes a fraction."""
+    is_index = isinstance(site.node, ast.Constant) and source[site.mutant.start - 1] == "["
+    is_fraction = isinstance(site.other, ast.BinOp) and isinstance(site.other.op, ast.Div)
+    return bool(site.mutant.function) and not is_index and not is_fraction
+
+
 class Switched(ast.NodeTransformer):
     """Puts mutants into a module beside what they replace, each behind a switch of its number."""
 
@@ -439,7 +446,7 @@ def main() -> int:
         chosen = []
         for module in given.switched:
             source = (root / module).read_text(encoding="utf-8")
-            every = [one for one in sites_of(module, source, ast.parse(source)) if one.mutant.function]
+            every = [one for one in sites_of(module, source, ast.parse(source)) if may_be_switched(one, source)]
             chosen += random.Random(f"{given.seed}:{module}").sample(every, min(given.per_compiled, len(every)))
         first = list(given.first)
 

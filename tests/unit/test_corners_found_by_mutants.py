@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from scipy.stats import t as student_t
 
-from qingquan.domain.findings import FindingKind
+from qingquan.domain.disinfection import Delivery, DisinfectionFacts
+from qingquan.domain.findings import DisinfectionState, FindingKind
 from qingquan.domain.lab import LabOperator, LabResult, LabVerdict
 from qingquan.domain.works import Disinfectant, PointKind
 from qingquan.standards.loader import load_standards
 from qingquan.testing.engine import MINUTE, START, Account, Row, make_works, plan_of
+from rules.advice import History, Surroundings, advise, known_facts
 from rules.compliance import MIN_COVERAGE, Tasks, statistics
 from rules.compound_plan import _offsets
 from rules.compound_words import title_of
@@ -23,6 +25,7 @@ from rules.events.marks import Mark, MarkVerdict, calibrated_threshold
 from rules.events.patterns import Pattern, Trajectory, best_match
 from rules.lab import LabPlace, Why, judge
 from rules.lab_words import reason
+from rules.residual_shape import residual_path
 from rules.ruleset import parse_ruleset
 from rules.state import resume
 from rules.stock import StockReason, days_left
@@ -193,3 +196,31 @@ when = { all = [ { signal = "turbidity", above = "limit.max" }, { ratio = ["turb
     assert f"{turbidity.name_en} / {flow.name_en} above 0.5" in english
     assert f"{turbidity.name_zh}高于限值" in chinese
     assert f"{turbidity.name_zh}与{flow.name_zh}之比高于0.5" in chinese
+
+
+@pytest.mark.parametrize(("level", "stock"), [(0.9, "EMPTY"), (9.9, "LOW"), (90.0, "ENOUGH"), (None, None)])
+def test_a_stock_is_empty_low_or_enough_by_its_level(level: float | None, stock: str | None) -> None:
+    path = residual_path(START + MINUTE * np.arange(60.0), np.full(60, 0.5), 0.05)
+    signals = {} if level is None else {"disinfectant_level": level}
+    facts = known_facts(signals, path, None, 0.05)
+    assert (None if facts.stock is None else facts.stock.name) == stock
+
+
+@pytest.mark.parametrize(("flow", "is_flowing"), [(0.05, False), (0.051, True)])
+def test_water_flows_above_the_least_flow_and_not_at_it(flow: float, is_flowing: bool) -> None:
+    path = residual_path(START + MINUTE * np.arange(60.0), np.full(60, 0.5), 0.05)
+    assert known_facts({"flow": flow}, path, None, 0.05).flow is is_flowing
+
+
+@pytest.mark.parametrize(("given", "celsius", "is_assumed"), [(None, 25.0, True), (12.0, 12.0, False)])
+def test_a_store_temperature_nobody_gave_is_said_to_be_assumed(
+    given: float | None, celsius: float, is_assumed: bool
+) -> None:
+    facts = DisinfectionFacts(deliveries=(Delivery(START - 10 * 86_400_000, 100.0),), store_temperature_c=given)
+    known = Surroundings(
+        now=START, state=DisinfectionState.OK, residual=History(np.array([float(START)]), np.array([0.5])), floor=0.05, low=0.3,
+        precision=0.02, fresh_ms=900_000, signals={}, facts=facts, disinfectant=Disinfectant.FREE_CHLORINE,
+    )  # fmt: skip
+    strength = advise(known, {}).strength
+    assert strength is not None
+    assert (strength.temperature_c, strength.is_assumed) == (celsius, is_assumed)
