@@ -108,6 +108,14 @@ def live_bounds(works: Works, code: str, at: int) -> set[tuple[str, float]]:
     return found
 
 
+def compound_bounds(works: Works, code: str, at: int) -> set[float]:
+    """Bounds a parameter is held against in rules over several signals."""
+    plan = compile_plan([works], load_standards().parameters, load_profiles().binding, default_ruleset())
+    leaves = plan.compounds.leaves
+    in_force = (leaves["valid_from"] <= at) & (at < leaves["valid_to"])
+    return {float(leaf["bound"]) for leaf in leaves[in_force] if plan.series[int(leaf["slot_a"])].parameter == code}
+
+
 def bounds_of(limit: Limit | None) -> set[tuple[str, float]]:
     return set() if limit is None else {(limit.id, one) for one in (limit.min, limit.max) if one is not None}
 
@@ -131,13 +139,12 @@ def test_readings_laboratory_page_and_explanation_go_by_one_row(works: Works, co
     assert (drawn and drawn.id, drawn and drawn.min, drawn and drawn.max) == facts
     assert (tested and tested.id, tested and tested.min, tested and tested.max) == facts
     judged = live_bounds(works, code, at)
-    if (
-        works.disinfectant is Disinfectant.MIXED_CLO2_CL2
-        and code == "free_chlorine"
-        and works.points[0].kind != "outlet"
-    ):
-        # Beyond the outlet the lower bound of a mixed generator's water is asked of chlorine dioxide.
+    kind = works.points[0].kind
+    is_network = kind in (PointKind.NETWORK, PointKind.NETWORK_END)
+    if works.disinfectant is Disinfectant.MIXED_CLO2_CL2 and code in works.disinfectant.residuals and is_network:
+        # One residual suffices: a rule over both asks for the lower bounds.
         assert judged == {one for one in bounds_of(told) if told is not None and one[1] == told.max}
+        assert compound_bounds(works, code, at) == ({told.min} if told is not None and told.min is not None else set())
     else:
         assert judged == bounds_of(told)
 
