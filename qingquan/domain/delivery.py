@@ -21,10 +21,11 @@ class NotSent(StrEnum):
     UNCERTAIN = "uncertain"
     OVER = "over"
     TOGETHER = "together"
+    OTHER_WAY = "other_way"
     NOT_TOLD = "not_told"
 
 
-# Meant so: over before it was sent, told with its township, muted, or nobody there to be told.
-MEANT = frozenset({NotSent.LATE_FINDING, NotSent.OVER, NotSent.TOGETHER, NotSent.NOT_TOLD})
+# Meant so: over before it was sent, told with its township or another way, muted, or nobody there to be told.
+MEANT = frozenset({NotSent.LATE_FINDING, NotSent.OVER, NotSent.TOGETHER, NotSent.OTHER_WAY, NotSent.NOT_TOLD})
 # What another channel may still mend.
 TRY_ANOTHER_WAY = frozenset(NotSent) - MEANT - {NotSent.UNCERTAIN}

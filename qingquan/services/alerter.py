@@ -32,7 +32,7 @@ from qingquan.services.alive import beat
 from qingquan.services.escalating import Escalator
 from qingquan.services.restart_hold import RestartHold
 from qingquan.store.sql.budgets import SqlTokens
-from qingquan.store.sql.delivery import has_stranded, unheard_rungs
+from qingquan.store.sql.delivery import has_redundant, has_stranded, unheard_rungs, withdraw_stood_in
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 
 __all__ = ["channels_of", "refuse_open_secrets", "run", "serve"]
@@ -144,9 +144,11 @@ def _steps(config: Config, engine: Engine, channels: dict[str, Channel | None]) 
 
     def other_ways() -> int:
         with reading(engine) as connection:
-            if not has_stranded(connection):
+            if not (has_stranded(connection) or has_redundant(connection)):
                 return 0
         with writing(engine) as connection:
+            # What this called off is no reason to look again at once.
+            withdraw_stood_in(connection)
             return stand_in(connection, clock.now_ms(), clock.speed, config.language)
 
     def passed_on() -> int:

@@ -14,6 +14,7 @@ from qingquan.domain.delivery import NotSent
 from qingquan.domain.findings import Severity
 from qingquan.domain.incidents import Message, MessageState, TransitionReason
 from qingquan.domain.works import Contact, Role, Works
+from qingquan.store.sql.delivery import withdraw_stood_in
 from qingquan.store.sql.engine import reading, writing
 from qingquan.store.sql.incidents import events_of, list_incidents
 from qingquan.store.sql.outbox import list_messages
@@ -114,6 +115,20 @@ def test_a_works_that_is_over_is_passed_on_to_nobody(engine: Engine, works: Work
         apply_findings(connection, [over], register_of(works), scene.now + 1000)
     assert {one.why for one in scene.rows("firing")} == {NotSent.OVER}
     assert scene.passed_on() == 0
+
+
+def test_what_waits_is_called_off_once_another_way_has_reached_the_person(engine: Engine) -> None:  # noqa: F811
+    works = example_works(contacts=(Contact(Role.CARETAKER, "张三", "13800000001", wecom_id="zs"),))
+    scene = Scene(engine, works)
+    scene.now += 3 * MINUTE
+    assert scene.passed_on() == 0
+    with writing(engine) as connection:
+        assert withdraw_stood_in(connection) == 0, "its stand-in has not arrived"
+    scene.end("wecom_app", S.ACCEPTED)
+    with writing(engine) as connection:
+        assert withdraw_stood_in(connection) == 1
+    (sms,) = [one for one in scene.rows("firing") if one.channel == "aliyun_sms"]
+    assert (sms.state, sms.why) == (S.NOT_SENT, NotSent.OTHER_WAY)
 
 
 def test_an_sms_that_stands_in_for_a_card_has_its_variables_and_reads_as_an_sms(engine: Engine) -> None:  # noqa: F811

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from qingquan.domain.delivery import MEANT, TRY_ANOTHER_WAY, NotSent
 from qingquan.domain.findings import Severity
@@ -17,6 +17,7 @@ __all__ = [
     "call_off_late",
     "claim",
     "due_messages",
+    "has_redundant",
     "has_stranded",
     "has_work",
     "hold",
@@ -29,6 +30,7 @@ __all__ = [
     "undelivered",
     "unheard_rungs",
     "with_provider_id",
+    "withdraw_stood_in",
 ]
 
 # A clock that was set back leaves times in the future that nobody meant. No lease and no question is ever set so far ahead;
@@ -38,6 +40,7 @@ SKEW_MS = 2_000
 # No rung waits longer for the next one.
 LOOKED_BACK_MS = 2 * 86_400_000
 
+_ARRIVED = (MessageState.ACCEPTED.value, MessageState.DELIVERED.value)
 _LOST = (MessageState.REFUSED.value, MessageState.NOT_SENT.value, MessageState.UNKNOWN.value)
 
 
@@ -254,6 +257,23 @@ def mark_stood_in(connection: Connection, message_id: int, now_ms: int) -> None:
     connection.execute(update(table).where(row).values(stood_in_at=now_ms))
 
 
+def withdraw_stood_in(connection: Connection) -> int:
+    """Call off messages that still wait although another one has reached the same person in their place; how many."""
+    stand_in = table.alias("stand_in")
+    arrived = select(stand_in.c.stands_in_for).where(
+        stand_in.c.stands_in_for.is_not(None), stand_in.c.state.in_(_ARRIVED)
+    )  # fmt: skip
+    waiting = table.c.state == MessageState.QUEUED.value, table.c.stood_in_at.is_not(None), table.c.id.in_(arrived)
+    values = {"state": MessageState.NOT_SENT.value, "why": NotSent.OTHER_WAY.value, "error": "arrived another way"}
+    return connection.execute(update(table).where(*waiting).values(values)).rowcount
+
+
+def has_redundant(connection: Connection) -> bool:
+    """Whether anything waits that another message stands in for; for a transaction that only reads."""
+    waiting = table.c.state == MessageState.QUEUED.value, table.c.stood_in_at.is_not(None)
+    return connection.execute(select(table.c.id).where(*waiting).limit(1)).first() is not None
+
+
 def undelivered(connection: Connection, incident_id: int) -> list[Message]:
     """Messages of an incident that should have gone and are refused, not sent or unknown, without a stand-in; oldest first."""
     query = (
@@ -295,13 +315,13 @@ def unheard_rungs(connection: Connection, now_ms: int, group_channel: str) -> li
         )
         .order_by(incident_rung.c.incident_id, table.c.id)
     )  # fmt: skip
-    rungs: dict[tuple[int, int, str], list[Row[Any]]] = {}
+    rungs: dict[tuple[int, int, str], list[Any]] = {}
     for row in connection.execute(query):
         rungs.setdefault((row.incident_id, row.round, row.rung), []).append(row)
     return [key for key, rows in rungs.items() if _is_unheard(rows, group_channel)]
 
 
-def _is_unheard(rows: Sequence[Row[Any]], group_channel: str) -> bool:
+def _is_unheard(rows: Sequence[Any], group_channel: str) -> bool:
     people = [row for row in rows if row.channel != group_channel]
     # A message that another stands in for is judged by the other.
     counted = [row for row in people or rows if row.stood_in_at is None or row.state not in _LOST]
@@ -309,7 +329,7 @@ def _is_unheard(rows: Sequence[Row[Any]], group_channel: str) -> bool:
     return bool(counted) and all(_is_lost(row) for row in counted)
 
 
-def _is_lost(row: Row[Any]) -> bool:
+def _is_lost(row: Any) -> bool:
     if row.state == MessageState.UNKNOWN.value:
         return bool(row.severity == int(Severity.CRITICAL)) and not row.fallback
     return row.state in _LOST and not (row.fallback and row.why in TRY_ANOTHER_WAY)
