@@ -44,6 +44,7 @@ COMPILING = {"compiled", "inlined", "njit"}
 SKIPPED = ("compiling.py", "__init__.py", "schema.py")
 QUIET = (
     "-q",
+    "--timeout=0",
     "-p",
     "no:cacheprovider",
     "-p",

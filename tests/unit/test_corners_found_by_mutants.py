@@ -224,3 +224,15 @@ def test_a_store_temperature_nobody_gave_is_said_to_be_assumed(
     strength = advise(known, {}).strength
     assert strength is not None
     assert (strength.temperature_c, strength.is_assumed) == (celsius, is_assumed)
+
+
+def test_a_finding_that_ends_now_is_not_late_although_its_evidence_is_older_than_the_window() -> None:
+    plan = plan_of(make_works("W1", ("free_chlorine",)))
+    account = Account(plan)
+    for minute in range(60):
+        value = 0.2 if minute < 35 else 0.6
+        account.feed([Row(0, START + minute * MINUTE, value + 0.002 * (minute % 5))])
+    (low,) = (one for one in account.told if one.kind is FindingKind.DISINFECTION_LOW and one.end is not None)
+    assert low.end == START + 35 * MINUTE
+    assert not low.late
+    assert not any(one.late for one in account.told)
