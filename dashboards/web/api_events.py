@@ -19,7 +19,9 @@ __all__ = ["events_router"]
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (400, 404, 409, 501)}
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
-_Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"\S")]
+_WRITTEN = r"[^\s\x00-\x1f\x7f-\x9f]"
+"""At least one character that shows."""
+_Name = Annotated[str, Field(min_length=1, max_length=40, pattern=_WRITTEN)]
 _County = Annotated[str, Path(pattern=COUNTY)]
 _WorksId = Annotated[str, Path(pattern=WORKS_ID)]
 _Works = Annotated[str, Query(pattern=r"^[A-Za-z0-9_-]{0,64}$")]
@@ -204,7 +206,7 @@ def events_router(console: Console) -> APIRouter:
         return PatternOut.of(desk().save_pattern(body.event, body.name.strip(), body.by.strip()))
 
     @router.delete("/events/patterns/{id}", status_code=204)
-    def delete_pattern(id: RowId, by: Annotated[str, Query(min_length=1, max_length=40, pattern=r"\S")]) -> None:
+    def delete_pattern(id: RowId, by: Annotated[str, Query(min_length=1, max_length=40, pattern=_WRITTEN)]) -> None:
         """Forget a pattern."""
         desk().delete_pattern(id, by.strip())
 

@@ -26,6 +26,7 @@ from rules.events.operations import excused_rows
 
 __all__ = [
     "HOLD_MS",
+    "LEARNING_MS",
     "LONGEST_HOLD_MS",
     "MERGE_MS",
     "EventChange",
@@ -43,6 +44,8 @@ LONGEST_HOLD_MS = 600_000
 DISORDER_MS = 86_400_000
 """How long a works is remembered to send out of order."""
 MERGE_MS = 3_600_000
+LEARNING_MS = 6 * 3_600_000
+"""Of a point that is new nothing is told for so long: until its usual variation is known, slow changes look sudden."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,12 @@ def _judged(
         score[chosen], votes[chosen, :width] = verdicts.score, verdicts.votes
     last_of = np.r_[point[1:] != point[:-1], True]
     state.points["judged"][point[last_of]] = at[last_of]
+    first_of = np.r_[True, last_of[:-1]]
+    is_new = first_of & (state.points["first"][point] == NEVER)
+    state.points["first"][point[is_new]] = at[is_new]
     limit = THRESHOLD if thresholds is None else thresholds[point]
-    return _changes(point, at, score, votes, score >= limit, is_held, received - at, state, plan, lateness)
+    event = (score >= limit) & (at - state.points["first"][point] >= LEARNING_MS)
+    return _changes(point, at, score, votes, event, is_held, received - at, state, plan, lateness)
 
 
 def _ready(readings: LiveReadings, state: LiveState, plan: LivePlan, now: int, windows: Longs) -> LiveReadings:

@@ -15,6 +15,7 @@ NEVER = -(2**62)
 
 POINT = np.dtype(
     [
+        ("first", np.int64),  # first row judged
         ("judged", np.int64),  # newest row judged
         ("newest", np.int64),  # newest reading seen
         ("start", np.int64),  # first row of the open event, NEVER without one
@@ -71,7 +72,8 @@ class LiveState:
         self.heard: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
         self.disorder: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
         self.points = np.zeros(len(plan.points), POINT)
-        self.points["judged"] = self.points["newest"] = self.points["start"] = NEVER
+        for name in ("first", "judged", "newest", "start"):
+            self.points[name] = NEVER
         self.votes: Longs = np.zeros((len(plan.points), plan.width), np.int64)
         self.waiting = LiveReadings.none()
         self.overtaken = 0

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from dashboards.web.api import build_api
 from dashboards.web.example import ExampleData
 from dashboards.web.example_county import make_county
+from dashboards.web.example_events import ExampleEvents
 from dashboards.web.feed import CountyFeed
 from dashboards.web.layout import Console
 from dashboards.web.ports import ConsoleActions
@@ -26,7 +27,9 @@ from qingquan.store.sql.register import save_works
 def make_app() -> FastAPI:
     data = ExampleData(make_county(1_777_600_000_000, works=12))
     desk, duty = make_desks(data)
-    actions = ConsoleActions(upload=data.upload, redrive=data.redrive, disinfection=desk, duty=duty)
+    actions = ConsoleActions(
+        upload=data.upload, redrive=data.redrive, disinfection=desk, duty=duty, events=ExampleEvents(data)
+    )
     return build_api(Console(data, actions, Clock(), CountyFeed(data, Clock())))
 
 

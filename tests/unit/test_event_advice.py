@@ -130,7 +130,7 @@ def test_an_event_of_a_works_that_fell_silent_ends_by_the_clock_and_goes_on_when
         with reading(engine) as connection:
             return list(list_findings(connection, kinds=[FindingKind.WATER_EVENT]).items)
 
-    detector.fold([message(n + 1, n - 300, 0.8 * (n >= 285)) for n in range(300)])
+    detector.fold([message(n + 1, n - 420, 0.8 * (n >= 405)) for n in range(420)])
     (lasting,) = found()
     assert lasting.end is None
     assert not lasting.late
@@ -138,7 +138,7 @@ def test_an_event_of_a_works_that_fell_silent_ends_by_the_clock_and_goes_on_when
     (ended,) = found()
     assert (ended.id, ended.end) == (lasting.id, silent_since - 60_000)
     assert not detector.tick()
-    detector.fold([message(301 + n, n, 0.8 * (n < 10)) for n in range(20)])
+    detector.fold([message(421 + n, n, 0.8 * (n < 10)) for n in range(20)])
     (again,) = found()
     assert again.id == lasting.id
     assert again.evidence_at > ended.evidence_at

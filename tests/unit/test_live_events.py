@@ -5,6 +5,7 @@ import numpy as np
 from rules.events.detector import SeriesFloor
 from rules.events.live import (
     HOLD_MS,
+    LEARNING_MS,
     LONGEST_HOLD_MS,
     MERGE_MS,
     EventChange,
@@ -209,3 +210,8 @@ def test_an_event_is_not_late_because_it_was_read_late_from_the_log():
     changes = fold_readings(readings, LiveState(one), one, 3 * 86_400_000, lateness=np.array([600_000]))
     assert changes
     assert not any(change.late for change in changes)
+
+
+def test_nothing_is_told_of_a_point_whose_usual_variation_is_not_known_yet():
+    assert folded(day(slice(200, 215)))[0] == {}
+    assert len(folded(day(slice(LEARNING_MS // MINUTE, LEARNING_MS // MINUTE + 15)))[0]) == 1
