@@ -13,9 +13,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from alerts.lifecycle import RECOVERING_UNTIL, is_active
+from alerts.answers import Given, take_answer
+from alerts.lifecycle import RECOVERING_UNTIL, Step, is_active
+from alerts.messages import step_name
+from alerts.policy import Rung
 from alerts.routing import rungs_for
 from qingquan.clock import to_ms
+from qingquan.domain.answers import AnswerKind
 from qingquan.domain.findings import Finding, FindingKind, Severity
 from qingquan.domain.incidents import Incident, IncidentState, MessageState
 from qingquan.errors import TransitionRefused
@@ -24,7 +28,7 @@ from qingquan.store.sql.findings import get_findings
 from qingquan.store.sql.incidents import acknowledge
 from qingquan.store.sql.outbox import list_messages
 from qingquan.store.sql.rungs import rungs_of
-from qingquan.testing.alerts import MINUTE, example_finding, example_works
+from qingquan.testing.alerts import MINUTE, example_finding, example_works, register_of
 from qingquan.testing.duty import LEADER, OFFICER, PREFECTURE, STATION, Watch
 
 KINDS = (FindingKind.DISINFECTION_LOW, FindingKind.DISINFECTION_MISSING, FindingKind.EXCEEDANCE, FindingKind.STALE)
@@ -73,6 +77,7 @@ class AlertMachine(RuleBasedStateMachine):
     @rule(target=lasting, finding=consumes(lasting))
     def ends_in_the_dark(self, finding: Finding) -> Finding:
         dark = self.begins(FindingKind.STALE, finding.works)
+        assert isinstance(dark, Finding)
         self.time_passes(16)
         self.ends(finding, False)
         return dark
@@ -99,11 +104,14 @@ class AlertMachine(RuleBasedStateMachine):
 
     def _due(self, one: Incident) -> int:
         """With everybody at their post, a rung is due by its time alone."""
-        ladder = rungs_for(
-            one.summary["cause"], one.kind, one.severity, self.watch.works.get(one.works), self.watch.settings.policy
-        )
         assert one.ladder_at is not None
-        return sum(to_ms(one.ladder_at) + rung.after_ms <= self.watch.now for rung in ladder)
+        return sum(to_ms(one.ladder_at) + rung.after_ms <= self.watch.now for rung in self._ladder(one))
+
+    def _ladder(self, one: Incident) -> tuple[Rung, ...]:
+        works = self.watch.works.get(one.works)
+        return rungs_for(
+            one.summary["cause"], one.kind, one.severity, works, self.watch.settings.policy, drill=one.is_drill
+        )
 
     @rule(which=st.integers(0, 5))
     def somebody_takes_it_on(self, which: int) -> None:
@@ -112,6 +120,28 @@ class AlertMachine(RuleBasedStateMachine):
             chosen = incidents[which % len(incidents)]
             with writing(self.watch.engine) as connection:
                 acknowledge(connection, chosen.id, "王五", self.watch.now)
+
+    @rule(which=st.integers(0, 5), kind=st.sampled_from(AnswerKind), again=st.booleans())
+    def somebody_answers(self, which: int, kind: AnswerKind, again: bool) -> None:
+        incidents = self.watch.incidents()
+        if not incidents:
+            return
+        before = incidents[which % len(incidents)]
+        climbed = self._climbed(before)
+        self.number += 1
+        for _ in range(1 + again):
+            with writing(self.watch.engine) as connection:
+                given = Given(before.id, kind, "link", "13800000001", "张三", f"a{self.number}")
+                lookup = register_of(*self.watch.works.values()).get
+                take_answer(connection, given, lookup, self.watch.now, self.watch.settings)
+        (after,) = [one for one in self.watch.incidents() if one.id == before.id]
+        assert after.state.is_over is before.state.is_over, "no word ends an incident, and none begins it again"
+        if kind is AnswerKind.HELP and not before.state.is_over and before.ladder_at is not None:
+            ladder = self._ladder(before)
+            wanted = min(len(ladder), climbed + 1)
+            assert self._climbed(after) == wanted, "one rung at once, however often it comes"
+        if kind in (AnswerKind.ACKNOWLEDGED, AnswerKind.FIXED) and not before.state.is_over:
+            assert after.state is IncidentState.ACKNOWLEDGED
 
     @rule(works=st.sampled_from(["W0", "W1", ""]), hours=st.sampled_from([0.5, 5.0]))
     def somebody_wants_quiet(self, works: str, hours: float) -> None:
@@ -158,6 +188,20 @@ class AlertMachine(RuleBasedStateMachine):
                 self.watch.settings.policy, drill=one.is_drill,
             )  # fmt: skip
             assert sorted(taken) == sorted(rung.name for rung in ladder[: len(taken)])
+
+    @invariant()
+    def every_rung_climbed_has_left_its_messages(self) -> None:
+        incidents = [*self.watch.incidents(), *self.watch.incidents(drills=True)]
+        with reading(self.watch.engine) as connection:
+            rows = rungs_of(connection, [one.id for one in incidents])
+            written = {(one.incident_id, one.step) for one in list_messages(connection, limit=10_000)}
+        for one in incidents:
+            for row in rows:
+                if (row.incident_id, row.round) != (one.id, one.round):
+                    continue
+                first = step_name(Step.RAISED if one.round else Step.FIRING, one)
+                step = first if row.rung == "first" else step_name(Step.ESCALATED, one, row.rung)
+                assert (one.id, step) in written, "whoever stands on a rung is told, or it says why not"
 
     @invariant()
     def no_message_waits_or_goes_after_an_acknowledgement(self) -> None:
