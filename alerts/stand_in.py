@@ -22,7 +22,9 @@ from qingquan.store.sql.outbox import enqueue
 __all__ = ["RECEIPT_S", "needs_another_way", "stand_in"]
 
 RECEIPT_S = 120
-LOOKED_AT = 500
+LOOKED_AT = 2000
+# A full budget puts a message off by seconds; what is due later than that is held back on purpose.
+HELD_S = 10
 # What the next way still needs to know of why the first one failed.
 STOOD_IN = "stands_in"
 
@@ -44,12 +46,10 @@ def needs_another_way(message: Message, now_ms: int, scale: float = 1.0) -> bool
         return message.why in TRY_ANOTHER_WAY
     if budget_class(message) != "critical":
         return False
-    since = (
-        to_ms(message.sent_at) if message.sent_at is not None else max(to_ms(message.due_at), to_ms(message.created_at))
-    )
-    if message.attempts and message.sent_at is None:
-        # Retries move the time it is due; what counts is how long the person has gone without it.
-        since = to_ms(message.created_at)
+    if message.sent_at is None and not message.attempts and to_ms(message.due_at) > now_ms + HELD_S * 1000 * scale:
+        return False
+    # Retries and full budgets move the time it is due; what counts is how long the person has gone without it.
+    since = to_ms(message.sent_at if message.sent_at is not None else message.created_at)
     return now_ms - since >= RECEIPT_S * 1000 * scale
 
 

@@ -14,7 +14,7 @@ from qingquan.domain.delivery import NotSent
 from qingquan.domain.findings import Severity
 from qingquan.domain.incidents import Message, MessageState, TransitionReason
 from qingquan.domain.works import Contact, Role, Works
-from qingquan.store.sql.delivery import withdraw_stood_in
+from qingquan.store.sql.delivery import set_aside, withdraw_stood_in
 from qingquan.store.sql.engine import reading, writing
 from qingquan.store.sql.incidents import events_of, list_incidents
 from qingquan.store.sql.outbox import list_messages
@@ -121,7 +121,11 @@ def test_what_waits_is_called_off_once_another_way_has_reached_the_person(engine
     works = example_works(contacts=(Contact(Role.CARETAKER, "张三", "13800000001", wecom_id="zs"),))
     scene = Scene(engine, works)
     scene.now += 3 * MINUTE
+    with writing(engine) as connection:
+        # The budget is full: it is put off from look to look.
+        set_aside(connection, {one.id: scene.now + 5_000 for one in scene.rows("firing")})
     assert scene.passed_on() == 0
+    assert [one.channel for one in scene.rows("firing") if one.stands_in_for] == ["wecom_app"]
     with writing(engine) as connection:
         assert withdraw_stood_in(connection) == 0, "its stand-in has not arrived"
     scene.end("wecom_app", S.ACCEPTED)

@@ -118,7 +118,7 @@ def _struck(works: int, seed: int) -> list[Works]:
         if n % 25 == 24:
             is_alone = n % 50 == 49
             contacts = tuple(
-                replace(contact, phone="10000", wecom_id="" if is_alone else contact.wecom_id)
+                replace(contact, phone=f"1{n:04d}", wecom_id="" if is_alone else contact.wecom_id)
                 for contact in one.contacts
                 if contact.role is Role.CARETAKER
             )

@@ -261,7 +261,8 @@ def withdraw_stood_in(connection: Connection) -> int:
     """Call off messages that still wait although another one has reached the same person in their place; how many."""
     stand_in = table.alias("stand_in")
     arrived = select(stand_in.c.stands_in_for).where(
-        stand_in.c.stands_in_for.is_not(None), stand_in.c.state.in_(_ARRIVED)
+        stand_in.c.stands_in_for.is_not(None),
+        or_(stand_in.c.state.in_(_ARRIVED), stand_in.c.why == NotSent.OTHER_WAY.value),
     )  # fmt: skip
     waiting = table.c.state == MessageState.QUEUED.value, table.c.stood_in_at.is_not(None), table.c.id.in_(arrived)
     values = {"state": MessageState.NOT_SENT.value, "why": NotSent.OTHER_WAY.value, "error": "arrived another way"}
