@@ -12,7 +12,7 @@ from rules.events.live import LivePlan, LiveReadings, LiveState
 
 __all__ = ["DetectorSnapshots"]
 
-FORMAT = 2
+FORMAT = 3
 DIGEST_BYTES = 16
 _log = structlog.get_logger("detector")
 
