@@ -5,6 +5,7 @@ import random
 from dataclasses import dataclass, field
 
 from qingquan.clock import from_ms
+from qingquan.domain.delivery import NotSent
 from qingquan.domain.findings import DisinfectionState, Finding, FindingKind, Severity, finding_id
 from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message, MessageState, TransitionReason
 from qingquan.domain.lab import LabOperator, LabResult, LabSample, LabVerdict
@@ -223,6 +224,7 @@ def _send_messages(county: County, works: Works, incident: Incident, opened: int
                 id=number, incident_id=incident.id, step="firing", channel=channel, receiver=receiver, receiver_name=name, body=body,
                 params={}, state=state, attempts=1, created_at=from_ms(opened), due_at=from_ms(opened),
                 sent_at=None if state is MessageState.NOT_SENT else from_ms(opened + 2000), provider_id=f"m{number}", error=error,
+                why=NotSent.BUDGET.value if state is MessageState.NOT_SENT else "",
             )
         )  # fmt: skip
 
