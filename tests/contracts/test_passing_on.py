@@ -12,13 +12,13 @@ from alerts.stand_in import stand_in
 from alerts.wording import Style
 from qingquan.domain.delivery import NotSent
 from qingquan.domain.findings import Severity
-from qingquan.domain.incidents import Message, MessageState, TransitionReason
+from qingquan.domain.incidents import IncidentState, Message, MessageState, TransitionReason
 from qingquan.domain.works import Contact, Role, Works
 from qingquan.store.sql.delivery import set_aside, withdraw_stood_in
 from qingquan.store.sql.engine import reading, writing
-from qingquan.store.sql.incidents import events_of, list_incidents
+from qingquan.store.sql.incidents import acknowledge, events_of, list_incidents
 from qingquan.store.sql.outbox import list_messages
-from qingquan.store.sql.schema import outbox
+from qingquan.store.sql.schema import incident, outbox
 from qingquan.testing.alerts import MINUTE, START, example_finding, example_works, register_of
 from qingquan.testing.databases import database_url, engine  # noqa: F401 (fixtures)
 
@@ -106,6 +106,16 @@ def test_an_uncertain_critical_message_is_passed_on(engine: Engine, works: Works
     scene = Scene(engine, works)
     scene.end("aliyun_sms", S.UNKNOWN, NotSent.UNCERTAIN)
     assert scene.passed_on() == 1
+
+
+def test_what_an_acknowledgement_called_off_is_no_loss(engine: Engine, works: Works) -> None:  # noqa: F811
+    scene = Scene(engine, works)
+    with writing(engine) as connection:
+        number = list_incidents(connection)[0].id
+        acknowledge(connection, number, "张三", scene.now)
+        connection.execute(update(incident).values(state=IncidentState.OPEN.value, next_at=scene.now + MINUTE))
+    assert {one.why for one in scene.rows("firing")} == {NotSent.OVER}
+    assert scene.passed_on() == 0
 
 
 def test_a_works_that_is_over_is_passed_on_to_nobody(engine: Engine, works: Works) -> None:  # noqa: F811

@@ -51,6 +51,7 @@ from qingquan.store.sql.schema import incident, outbox
 from rules.engine import evaluate
 from rules.plan import compile_plan
 from rules.state import new_state
+from simulators.faults import FaultKind
 from simulators.generate import frame_of, series_keys, simulation
 from simulators.simulation import Simulation
 
@@ -306,9 +307,10 @@ def _figures(days: Sequence[_Day], works: int, hours: float) -> dict[str, Any]:
 
 
 def _is_true(row: Any, register: Sequence[Works], model: Simulation) -> bool:
-    """Whether the water of that works really lost its disinfectant, or dosing stood, an hour of recovery allowed."""
+    """Whether the water of that works really was as bad as said, or dosing stood, an hour of recovery allowed."""
+    kinds = (FaultKind.TURBIDITY_BREAKTHROUGH,) if row.cause == "exceedance:turbidity" else LOSSES
     return any(
-        one.kind in LOSSES
+        one.kind in kinds
         and one.injected_at <= (row.resolved_at or FAR)
         and row.opened_at <= max(one.ended_at or FAR, one.restored_at or one.ended_at or FAR) + RECOVERY_MS
         for one in _rows_of(row, register, model)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, insert, select, upd
 from sqlalchemy.exc import IntegrityError
 
 from qingquan.clock import from_ms, to_ms
+from qingquan.domain.delivery import NotSent
 from qingquan.domain.findings import FindingKind, Severity
 from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, MessageState, TransitionReason
 from qingquan.errors import NotFound, TransitionRefused
@@ -220,8 +221,10 @@ def acknowledge(connection: Connection, incident_id: int, by: str, at_ms: int, l
     update_incident(connection, taken)
     add_event(connection, incident_id, at_ms, TransitionReason.ACKNOWLEDGED, by)
     waiting = (outbox.c.incident_id == incident_id) & (outbox.c.state == MessageState.QUEUED.value)
-    why = {"state": MessageState.NOT_SENT.value, "error": f"acknowledged by {by} before it was sent"}
-    connection.execute(update(outbox).where(waiting).values(why))
+    called_off = {
+        "state": MessageState.NOT_SENT.value, "why": NotSent.OVER.value, "error": f"acknowledged by {by} before it was sent",
+    }  # fmt: skip
+    connection.execute(update(outbox).where(waiting).values(called_off))
     return taken
 
 
