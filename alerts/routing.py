@@ -22,7 +22,9 @@ _DAYTIME = 1_782_000_000_000
 def subject_of(cause: str, kind: FindingKind) -> Subject:
     """What an incident of this cause is about; that disinfection cannot be judged says nothing about the water."""
     if cause == "hand_log":
-        return Subject.WATER  # where people measure, nothing else tells of the water: they are asked, not the group alone
+        return (
+            Subject.WATER
+        )  # where people measure, nothing else tells of the water: they are asked, not the group alone
     if cause in (SILENT, "instrument", "power") or cause.startswith("township:"):
         return Subject.DATA
     return Subject.DATA if kind is FindingKind.DISINFECTION_UNKNOWN else Subject.WATER

@@ -103,7 +103,9 @@ class Config:
     aliyun_key_secret: str = _setting("", "Aliyun access key secret", secret=True)
     aliyun_sign_name: str = _setting("", "approved SMS signature")
     aliyun_template_alarm: str = _setting("", "approved SMS template for an alarm")
-    aliyun_template_alarm_reply: str = _setting("", "approved SMS template that asks for a reply; empty = no replies by SMS")
+    aliyun_template_alarm_reply: str = _setting(
+        "", "approved SMS template that asks for a reply; empty = no replies by SMS"
+    )
     aliyun_template_recovery: str = _setting("", "approved SMS template for a recovery")
     aliyun_template_plain: str = _setting("", "approved SMS template without variables, the fallback")
     aliyun_template_several: str = _setting("", "approved SMS template for several messages in one; empty = one by one")

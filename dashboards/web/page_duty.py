@@ -63,7 +63,9 @@ def _duty_forms(desk: DutyDesk, week: DutyWeek, refresh: Callable[[], Awaitable[
         with ui.element("section").classes("panel duty-form"):
             html(f"<h2>{escape(t('duty.shift_add'))}</h2>")
             people = ui.select(names, label=t("duty.people"), multiple=True).props("outlined dense use-chips")
-            resting = ui.select(names, label=t("duty.rest_people"), multiple=True).props("outlined dense use-chips id=rest-people")
+            resting = ui.select(names, label=t("duty.rest_people"), multiple=True).props(
+                "outlined dense use-chips id=rest-people"
+            )
             days = _field(t("duty.shift_days"), "7")
 
             async def plan() -> None:

@@ -26,9 +26,12 @@ def handled_words(incident: Incident, t: Texts) -> str:
     """State of an incident, and who has it."""
     word = escape(t(f"incident.state.{incident.state}"))
     by = f" · {escape(incident.acknowledged_by)}" if incident.state is IncidentState.ACKNOWLEDGED else ""
-    kind = {IncidentState.OPEN: "todo", IncidentState.ACKNOWLEDGED: "by", IncidentState.RESOLVED: "muted", IncidentState.CLOSED: "muted"}[
-        incident.state
-    ]
+    kind = {
+        IncidentState.OPEN: "todo",
+        IncidentState.ACKNOWLEDGED: "by",
+        IncidentState.RESOLVED: "muted",
+        IncidentState.CLOSED: "muted",
+    }[incident.state]
     return f'<span class="{kind}">{word}{by}</span>'
 
 

@@ -62,5 +62,7 @@ class Escalator:
         with writing(self._engine) as connection:
             done = attend(connection, self._lookup.of(connection), self._clock.now_ms(), self._settings, AT_ONCE)
         if done.messages_queued or done.resolved:
-            _log.info("ladders_climbed", incidents=done.looked_at, resolved=done.resolved, messages=done.messages_queued)
+            _log.info(
+                "ladders_climbed", incidents=done.looked_at, resolved=done.resolved, messages=done.messages_queued
+            )
         return done.messages_queued + (done.looked_at >= AT_ONCE)

@@ -50,7 +50,7 @@ def name(request: pytest.FixtureRequest, gateway: RunningDouble) -> str:
     for queue in double.faults.values():
         queue.clear()
     double._sms_calls.clear()
-    double._others.forget()
+    double.doors.forget()
     return str(request.param)
 
 
@@ -181,7 +181,7 @@ def test_an_app_message_that_reaches_nobody_is_refused_although_errcode_is_0(gat
 def test_a_token_that_ended_is_renewed_and_the_message_goes_out_once(gateway: RunningDouble) -> None:
     app = gateway.channel("wecom_app")
     assert app.send(outbox_message("wecom_app", id=902)).verdict is Verdict.ACCEPTED
-    gateway.double._others.tokens.clear()
+    gateway.double.doors.tokens.clear()
     before = len(gateway.texts("wecom_app"))
     assert app.send(outbox_message("wecom_app", id=903)).verdict is Verdict.ACCEPTED
     assert len(gateway.texts("wecom_app")) == before + 1
@@ -196,7 +196,7 @@ def test_a_call_not_answered_is_no_delivery_and_one_heard_is(gateway: RunningDou
 
 
 def test_the_twenty_first_robot_message_is_throttled_by_dingtalk(gateway: RunningDouble) -> None:
-    gateway.double._others.forget()
+    gateway.double.doors.forget()
     robot = gateway.channel("dingtalk")
     verdicts = [robot.send(outbox_message("dingtalk", id=n)).verdict for n in range(21)]
     assert verdicts == [Verdict.ACCEPTED] * 20 + [Verdict.THROTTLED]

@@ -80,7 +80,7 @@ def test_without_log_and_recorder_it_serves_the_register_and_says_what_is_missin
     url, _ = served
     status, health = fetched(url, "/api/v1/health")
     parts = {part["name"]: part["is_up"] for part in json.loads(health)["parts"]}
-    assert (status, parts) == (503, {"database": True, "series_store": False, "reading_log": False})
+    assert (status, parts) == (503, {"database": True, "series_store": False, "ruleset": True, "reading_log": False})
     works = json.loads(fetched(url, "/api/v1/works")[1])["items"]
     assert [(entry["id"], entry["state"]) for entry in works] == [(example_works().id, None)]
     assert fetched(url, "/")[0] == 200

@@ -145,16 +145,12 @@ def add_events(connection: Connection, at_ms: int, events: Iterable[tuple[int, T
         connection.execute(insert(incident_event), rows)
 
 
-def call_off(
-    connection: Connection, incident_ids: Collection[int], error: str, why: NotSent = NotSent.OVER
-) -> int:
+def call_off(connection: Connection, incident_ids: Collection[int], error: str, why: NotSent = NotSent.OVER) -> int:
     """Withdraw the messages of these incidents that wait and were never handed to a provider; how many there were."""
     count = 0
     for chunk in _chunks(incident_ids):
         waiting = (outbox.c.state == MessageState.QUEUED.value) & outbox.c.incident_id.in_(chunk)
-        changed = (
-            update(outbox).where(waiting).values(state=MessageState.NOT_SENT.value, error=error, why=why.value)
-        )
+        changed = update(outbox).where(waiting).values(state=MessageState.NOT_SENT.value, error=error, why=why.value)
         count += connection.execute(changed).rowcount
     return count
 

@@ -58,6 +58,4 @@ def downgrade() -> None:
     """Drop them; the history of the incidents keeps who answered what."""
     op.drop_table("answer_link")
     op.drop_table("answer")
-    op.execute(
-        sa.text("DELETE FROM incident_event WHERE reason IN ('reported_fixed', 'help_wanted', 'noted')")
-    )
+    op.execute(sa.text("DELETE FROM incident_event WHERE reason IN ('reported_fixed', 'help_wanted', 'noted')"))
