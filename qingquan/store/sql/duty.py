@@ -104,7 +104,7 @@ def add_swap(connection: Connection, swap: Swap) -> int:
         "absent_id": swap.absent_id, "stand_in_id": swap.stand_in_id, "started_at": swap.start, "ended_at": swap.end,
         "author": swap.author, "comment": swap.comment,
     }  # fmt: skip
-    return connection.scalars(insert(duty_swap).values(row).returning(duty_swap.c.id)).one()
+    return int(connection.scalars(insert(duty_swap).values(row).returning(duty_swap.c.id)).one())
 
 
 def delete_swap(connection: Connection, swap_id: int) -> None:
@@ -140,7 +140,7 @@ def add_silence(connection: Connection, silence: Silence, most_ms: int) -> int:
         "started_at": silence.start, "ended_at": silence.end, "author": silence.author.strip(),
         "comment": silence.comment.strip(), "created_at": silence.created_at, "ended_by": "",
     }  # fmt: skip
-    return connection.scalars(insert(silence_table).values(row).returning(silence_table.c.id)).one()
+    return int(connection.scalars(insert(silence_table).values(row).returning(silence_table.c.id)).one())
 
 
 def end_silence(connection: Connection, silence_id: int, by: str, at_ms: int) -> Silence:
