@@ -151,8 +151,10 @@ def test_a_restart_of_the_database_server_loses_and_repeats_nothing(tmp_path: Pa
         pytest.skip(str(missing))
     server.start()
     try:
-        with create_engine(server.url, isolation_level="AUTOCOMMIT").connect() as connection:
+        outside = create_engine(server.url, isolation_level="AUTOCOMMIT")
+        with outside.connect() as connection:
             connection.execute(text("CREATE DATABASE alerts"))
+        outside.dispose()
         url = make_url(server.url).set(database="alerts").render_as_string(hide_password=False)
         upgrade(url)
         engine = open_database(url)

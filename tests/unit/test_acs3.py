@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from alerts.channels.acs3 import authorization, canonical_query, canonical_request
-from alerts.channels.aliyun_sms import signed_headers
+from alerts.channels.aliyun import signed_headers
 from qingquan.clock import to_ms
 
 PARAMS = {
