@@ -74,7 +74,9 @@ class Config:
         "v2", "write door of the InfluxDB server: v2, or v1 for a 1.x server", choices=("v2", "v1")
     )
 
-    retention_raw_days: int = _setting(730, "days readings are kept in the embedded store; 0 = for ever", low=0)
+    retention_raw_days: int = _setting(
+        730, "days readings are kept in the embedded store, counted back from the newest held; 0 = for ever", low=0
+    )
     retention_5min_days: int = _setting(1100, "days 5-minute rollups are kept; at least as long as readings", low=0)
     retention_1h_days: int = _setting(3660, "days hourly rollups are kept; at least as long as 5-minute ones", low=0)
     retention_1d_days: int = _setting(0, "days daily rollups are kept; 0 = for ever", low=0)

@@ -111,6 +111,20 @@ def test_old_readings_go_and_their_rollups_stay_and_are_final(tmp_path: Path) ->
     again.close()
 
 
+def test_a_recording_of_years_ago_stays_whole_and_so_does_everything_under_a_clock_that_jumps_ahead(
+    tmp_path: Path,
+) -> None:
+    store = DuckdbSeriesStore(tmp_path / "series.duckdb")
+    _fill(store, 5)
+    store.maintain(T0 + 4000 * DAY, Retention(raw=10, fine=20, hour=30, day=40))
+    assert len(store.range(KEYS[0], T0, T0 + 9 * DAY).observed_at) == 5 * 24
+    # The age of readings counts back from the newest of all, whatever the clock says beyond it; whole days (UTC) go, and T0 is 02:00.
+    store.append(rows_of([Row(KEYS[1], T0 + 12 * DAY, 5.0, 1)]), "all", 0)
+    store.maintain(T0 + 4000 * DAY, Retention(raw=10, fine=20, hour=30, day=40))
+    assert len(store.range(KEYS[0], T0, T0 + 9 * DAY).observed_at) == 3 * 24 + 2
+    store.close()
+
+
 def test_putting_in_order_changes_no_answer(tmp_path: Path) -> None:
     store = DuckdbSeriesStore(tmp_path / "series.duckdb")
     _fill(store, 80)

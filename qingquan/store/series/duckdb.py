@@ -152,9 +152,10 @@ class DuckdbSeriesStore:
             known = self._index.newest_at[: len(self._index)]
             if not len(known):
                 return
-            numbers = np.arange(len(known))
-            self._frozen_before = drop_old(connection, now_ms, retention, numbers, known)
-            put_in_order(connection, int(known.max()))
+            numbers, newest = np.arange(len(known)), int(known.max())
+            # A clock that jumped ahead, or a recording of years ago, must not empty the store.
+            self._frozen_before = drop_old(connection, min(now_ms, newest), retention, numbers, known)
+            put_in_order(connection, newest)
 
     def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:
         """See `SeriesStore.conflicts`."""
