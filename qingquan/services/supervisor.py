@@ -112,16 +112,24 @@ class Supervisor:
     def stop(self) -> None:
         """Stop children, the last started first; whoever does not end in time is killed."""
         for child in reversed(self._children):
-            if child.process is not None and child.process.poll() is None:
-                child.process.send_signal(signal.SIGTERM)
-                try:
-                    child.process.wait(STOP_WAIT_S)
-                except subprocess.TimeoutExpired:
-                    _log.warning("service did not stop, killed", service=child.name)
-                    child.process.kill()
-                    child.process.wait()
-            child.process = None
+            self._end(child)
         self._children = []
+
+    def retire(self, child: Child) -> None:
+        """Stop one child and look after it no longer."""
+        self._children.remove(child)
+        self._end(child)
+
+    def _end(self, child: Child) -> None:
+        if child.process is not None and child.process.poll() is None:
+            child.process.send_signal(signal.SIGTERM)
+            try:
+                child.process.wait(STOP_WAIT_S)
+            except subprocess.TimeoutExpired:
+                _log.warning("service did not stop, killed", service=child.name)
+                child.process.kill()
+                child.process.wait()
+        child.process = None
 
     def _launch(self, child: Child) -> None:
         own_pid = os.getpid()

@@ -144,6 +144,10 @@ class System:
             messages: list[dict[str, Any]] = json.load(answer)["messages"]
             return messages
 
+    def end(self, name: str) -> None:
+        """Stop one service for good, in order."""
+        self._supervisor.retire(self._children.pop(name))
+
     def stop(self) -> None:
         """Stop everything, last started first."""
         self._supervisor.stop()
