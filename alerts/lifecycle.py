@@ -22,6 +22,7 @@ from qingquan.domain.findings import AS_OF, Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentState, TransitionReason
 
 __all__ = [
+    "DETECTOR",
     "KEPT",
     "RECOVERING_UNTIL",
     "STAYS",
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 SILENT = "silent"
+DETECTOR = "detector"
 RECOVERING_UNTIL = "recovering_until"
 """Key of the summary: the end [ms] of the span for which good data must last."""
 
@@ -51,7 +53,12 @@ KEPT = (RECOVERING_UNTIL, "muted", "township", "of", "count", "fixed_by", "fixed
 """What of a summary others have written and findings do not change."""
 
 SILENCES = (FindingKind.STALE, FindingKind.NEVER_SEEN)
-INSTRUMENT_FAULTS = (FindingKind.OUT_OF_RANGE, FindingKind.NOT_EVALUATED, FindingKind.FLAT_LINE)
+INSTRUMENT_FAULTS = (
+    FindingKind.OUT_OF_RANGE,
+    FindingKind.NOT_EVALUATED,
+    FindingKind.FLAT_LINE,
+    FindingKind.HAND_DISAGREES,
+)
 
 
 class Step(StrEnum):
@@ -189,6 +196,8 @@ def cause_of(finding: Finding) -> str:
         return f"lab:{finding.parameter}"
     if finding.kind is FindingKind.RESIDUAL_FALLING:
         return "forecast"
+    if finding.kind is FindingKind.DETECTOR_SILENT:
+        return DETECTOR
     if finding.rule == HAND_LOG_OVERDUE:
         return "hand_log"
     return "disinfection"

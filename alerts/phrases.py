@@ -66,6 +66,11 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
         K.OPERATIONS: Phrase("{title}", "{title}", "", "请按运维手册处置", "平台已恢复"),
         K.WATER_EVENT: Phrase(
             "{point}水质突变", "{point}水质突变", "仅供参考，尚未超限", "请查看是否有反冲洗、切换水源等操作", "{point}水质恢复平稳"),
+        K.HAND_DISAGREES: Phrase(
+            "{point}{title}", "{point}{title}", "仪表读数不可信",
+            "请再用DPD法测一次，检查校准余量仪，合格前人工测定", "{point}{name}仪表与人工测定相符"),
+        K.DETECTOR_SILENT: Phrase(
+            "{title}", "{title}", "误报过多，已自动静默", "请核查近期突变标记，或在突变页面恢复提示", "突变检测已恢复提示"),
         K.RESIDUAL_FALLING: Phrase(
             "{point}{name}降至{value}，预计将低于{limit}", "{point}{name}持续下降", "预报，尚未超限",
             "请检查药箱余量和投加量，提前补药", "{point}{name}已不再下降"),
@@ -111,6 +116,11 @@ PHRASES: dict[str, dict[FindingKind, Phrase]] = {
         K.WATER_EVENT: Phrase(
             "{point}: sudden change of water quality", "{point}: sudden change", "advisory, no limit exceeded",
             "look for backwash, change of source", "{point}: water quality is steady again"),
+        K.HAND_DISAGREES: Phrase(
+            "{point} {title}", "{point} {title}", "do not trust the instrument",
+            "test by DPD again, check the sensor", "{point} {name}: instrument agrees again"),
+        K.DETECTOR_SILENT: Phrase(
+            "{title}", "{title}", "too many false events", "look at the marks or let it speak", "detector of events speaks again"),
         K.RESIDUAL_FALLING: Phrase(
             "{point} {name} down to {value}, heading below {limit}", "{point} {name} keeps falling", "forecast",
             "check stock and dose in time", "{point} {name} no longer falls"),

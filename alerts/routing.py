@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from alerts.escalation import Address, Place, seated
-from alerts.lifecycle import SILENT, Step
+from alerts.lifecycle import DETECTOR, SILENT, Step
 from alerts.muting import inhibiting_cause
 from alerts.policy import SMS, WECOM_ROBOT, Audience, Policy, Rung, Subject, default_policy
 from alerts.roster import Roster
@@ -25,7 +25,7 @@ def subject_of(cause: str, kind: FindingKind) -> Subject:
         return (
             Subject.WATER
         )  # where people measure, nothing else tells of the water: they are asked, not the group alone
-    if cause in (SILENT, "instrument", "power") or cause.startswith("township:"):
+    if cause in (SILENT, DETECTOR, "instrument", "power") or cause.startswith("township:"):
         return Subject.DATA
     return Subject.DATA if kind is FindingKind.DISINFECTION_UNKNOWN else Subject.WATER
 

@@ -171,6 +171,8 @@ _CHINESE = {
     FindingKind.COMPOUND: "{f.title}，已持续{f.duration}",
     FindingKind.NOT_EVALUATED: "规则“{f.title}”无法评判：{f.cause}，已持续{f.duration}；无法评判不等于合格",
     FindingKind.WATER_EVENT: "{f.contributors}突变，持续{f.duration}（{f.likeness}）",
+    FindingKind.HAND_DISAGREES: "{f.title}",
+    FindingKind.DETECTOR_SILENT: "{f.title}",
     FindingKind.LAB_EXCEEDANCE: "化验结果{f.name}{f.extreme}，{f.side}限值{f.limit}{f.clause}",
 }
 _ENGLISH = {
@@ -187,5 +189,7 @@ _ENGLISH = {
     FindingKind.COMPOUND: "{f.title}, for {f.duration}",
     FindingKind.NOT_EVALUATED: 'Rule "{f.title}" cannot be evaluated: {f.cause}, for {f.duration}; that is not a pass',
     FindingKind.WATER_EVENT: "Sudden change of {f.contributors} for {f.duration} ({f.likeness})",
+    FindingKind.HAND_DISAGREES: "{f.title}",
+    FindingKind.DETECTOR_SILENT: "{f.title}",
     FindingKind.LAB_EXCEEDANCE: "Laboratory result of {f.name} is {f.extreme}, {f.side} the limit {f.limit}{f.clause}",
 }

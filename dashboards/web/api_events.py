@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from dashboards.web.api_models import ListOut
 from dashboards.web.api_requests import COUNTY, WORKS_ID, Format, Limit, Moment, Offset, Region, RowId, listed
 from dashboards.web.event_words import contributors_of
-from dashboards.web.events_port import DetectorWord, EventDesk, SeenEvent
+from dashboards.web.events_port import FIGURES_DAYS, DetectorWord, EventDesk, SeenEvent
 from dashboards.web.layout import Console
 from dashboards.web.problems import Problem
 from qingquan.clock import from_ms
-from qingquan.store.sql.events import EventQuery, KnownEvent
+from qingquan.store.sql.events import DetectorFigures, EventQuery, KnownEvent
 
 __all__ = ["events_router"]
 
@@ -111,6 +111,32 @@ class DetectorOut(BaseModel):
         )  # fmt: skip
 
 
+class FiguresOut(BaseModel):
+    """What a works' detector came to over the last 28 days. ``told``: events while it was not silent; ``real_share``: of the marked ones;
+    ``median_delay_s``: from an event's begin until it was told; null where there is nothing to count. Late events are left out."""
+
+    county: str
+    works: str
+    events: int
+    told: int
+    alerts_per_week: float
+    marked_real: int
+    marked_false: int
+    real_share: float | None
+    median_delay_s: float | None
+
+    @classmethod
+    def of(cls, one: DetectorFigures) -> "FiguresOut":
+        """From the store."""
+        marked = one.real + one.false
+        return cls(
+            county=one.county, works=one.works, events=one.events, told=one.told,
+            alerts_per_week=round(one.told / (FIGURES_DAYS / 7), 2), marked_real=one.real, marked_false=one.false,
+            real_share=round(one.real / marked, 3) if marked else None,
+            median_delay_s=None if one.delay_ms is None else one.delay_ms / 1000,
+        )  # fmt: skip
+
+
 class SwitchIn(BaseModel):
     """True = silent, false = speaks, null = by the marks given from now on."""
 
@@ -184,6 +210,14 @@ def events_router(console: Console) -> APIRouter:
     def detectors(region: Region = "") -> list[DetectorOut]:
         """Detectors that marks or people have changed, silent ones first; every other tells from score 1."""
         return [DetectorOut.of(one) for one in desk().detectors(region)]
+
+    @router.get("/events/figures", response_model=ListOut[FiguresOut], responses=_CSV)
+    def figures(
+        request: Request, region: Region = "", works: _Works = "", limit: Limit = 100, offset: Offset = 0, format: Format = None
+    ) -> Any:  # fmt: skip
+        """Alerts a week, share of real ones and delay by works over the last 28 days; works without events are left out."""
+        found = [FiguresOut.of(one) for one in desk().figures(region, works)]
+        return listed(request, format, found[offset : offset + limit], len(found), limit, offset)
 
     @router.get("/events/detectors/{county}/{works}")
     def detector(county: _County, works: _WorksId) -> DetectorOut:

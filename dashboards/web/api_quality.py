@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dashboards.web.api_requests import Region, RowId
 from dashboards.web.layout import Console
@@ -13,12 +13,14 @@ from dashboards.web.quality_port import MaintenancePort, QualityPort
 from dashboards.web.works_lookup import one_works
 from qingquan.clock import from_ms
 from qingquan.domain.maintenance import Maintenance
-from qingquan.domain.quality import Health
+from qingquan.domain.quality import HandCheck, Health, InstrumentCheck, hand_tolerance
 
-__all__ = ["MaintenanceOut", "SensorOut", "quality_router"]
+__all__ = ["InstrumentCheckOut", "MaintenanceOut", "SensorOut", "quality_router"]
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {code: {"model": Problem} for code in (404, 409, 501)}
 Id = Annotated[str, Path(pattern=r"^(\d{6}:)?[A-Za-z0-9_-]{1,64}$")]
+# JSON knows no difference between 60 and 60.0.
+_Whole = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
 _Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"\S")]
 
 
@@ -60,6 +62,55 @@ class SensorsOut(BaseModel):
     items: list[SensorOut]
 
 
+class HandCheckOut(BaseModel):
+    """A measurement by hand and what the instrument read then [mg/L]. ``is_below``: less than ``by_hand`` was found; ``is_out``: they
+    differ by more than ``tolerance``, the larger of 0.1 mg/L or 15 %."""
+
+    at: datetime
+    by_hand: float
+    is_below: bool
+    sensor: float
+    difference: float
+    tolerance: float
+    is_out: bool
+
+    @classmethod
+    def of(cls, one: HandCheck) -> "HandCheckOut":
+        """From the domain."""
+        return cls(
+            at=from_ms(one.at), by_hand=one.by_hand, is_below=one.is_below, sensor=round(one.sensor, 4),
+            difference=round(one.difference, 4), tolerance=round(hand_tolerance(one.by_hand), 4), is_out=one.is_out,
+        )  # fmt: skip
+
+
+class InstrumentCheckOut(BaseModel):
+    """An instrument by its comparisons of 90 days, newest first. ``trust``: verified, unverified (the newest disagrees) or failed (the two
+    newest do), since ``since``. ``next_hand_at``: by when people measure in its place, null unless it failed."""
+
+    point: str
+    parameter: str
+    trust: str
+    since: datetime
+    in_a_row: int
+    next_hand_at: datetime | None
+    checks: list[HandCheckOut]
+
+    @classmethod
+    def of(cls, one: InstrumentCheck) -> "InstrumentCheckOut":
+        """From the domain."""
+        return cls(
+            point=one.point, parameter=one.parameter, trust=one.trust.value, since=from_ms(one.since), in_a_row=one.in_a_row,
+            next_hand_at=None if one.next_hand_at is None else from_ms(one.next_hand_at),
+            checks=[HandCheckOut.of(check) for check in one.checks],
+        )  # fmt: skip
+
+
+class InstrumentChecksOut(BaseModel):
+    """Instruments that somebody has measured beside."""
+
+    items: list[InstrumentCheckOut]
+
+
 class MaintenanceOut(BaseModel):
     """Work on the instruments of a point. ``ended_at`` null: it lasts; ``ended_by`` empty: it ended at its planned end."""
 
@@ -98,7 +149,7 @@ class BeginIn(BaseModel):
     point: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     by: _Name
     reason: Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S", examples=["余氯仪校准"])]
-    minutes: Annotated[int, Field(ge=5, le=1440, strict=True)] = 60
+    minutes: Annotated[int, Field(ge=5, le=1440, strict=True), _Whole] = 60
     calibrated: bool = True
 
 
@@ -119,6 +170,13 @@ def quality_router(console: Console) -> APIRouter:
         entry = one_works(console, id)
         found = _quality(console).sensors(entry.county, entry.id)
         return SensorsOut(items=[SensorOut.of(entry.county, entry.id, one) for one in found])
+
+    @router.get("/works/{id}/sensors/checks")
+    def checks(id: Id) -> InstrumentChecksOut:
+        """Instruments of a works held against what people measured beside them."""
+        return InstrumentChecksOut(
+            items=[InstrumentCheckOut.of(one) for one in _quality(console).hand_checks(one_works(console, id))]
+        )
 
     @router.get("/sensors")
     def worst(region: Region = "", limit: Annotated[int, Query(ge=1, le=100)] = 20) -> SensorsOut:

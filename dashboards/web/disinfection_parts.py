@@ -11,6 +11,7 @@ from dashboards.web.texts import Texts
 from dashboards.web.words import day_time, number
 from qingquan.domain.disinfection import Advice, HandMeasurement
 from qingquan.domain.incidents import Incident
+from qingquan.domain.quality import HandCheck, InstrumentCheck, Trust, hand_tolerance
 from qingquan.domain.works import Works
 from qingquan.errors import StoreUnavailable
 
@@ -27,9 +28,11 @@ async def disinfection_section(console: Console, works: Works, t: Texts) -> str:
     try:
         advice = await asyncio.to_thread(desk.advice, works.county, works.id)
         measured = (await asyncio.to_thread(desk.measurements, works.county, works.id, SHOWN, 0)).items
+        quality = console.actions.quality
+        checks = await asyncio.to_thread(quality.hand_checks, works) if quality is not None and measured else ()
     except StoreUnavailable:
         return _head(works, t, None) + store_lost(t)
-    return _head(works, t, advice) + _body(works, advice, t) + _measured(works, measured, t)
+    return _head(works, t, advice) + _body(works, advice, t) + _measured(works, measured, checks, t)
 
 
 def incident_verdict(incident: Incident, t: Texts) -> str:
@@ -167,16 +170,40 @@ def _decay(decay: Mapping[str, Any] | None, works: Works, t: Texts) -> str:
     return f'{text}<br>{escape(expected)}<br>{escape(measured)} <span class="{mark}">{escape(verdict)}</span>'
 
 
-def _measured(works: Works, measured: Sequence[HandMeasurement], t: Texts) -> str:
+def _measured(
+    works: Works, measured: Sequence[HandMeasurement], checks: Sequence[InstrumentCheck], t: Texts
+) -> str:  # fmt: skip
     if not measured:
         return f'<p class="quiet">{escape(t("handlog.none"))}</p>' if works.is_hand_logged else ""
+    beside = {(one.point, one.parameter, check.at): check for one in checks for check in one.checks}
     rows = "".join(
         f"<tr><td>{escape(day_time(one.observed_at, works.time_zone))}</td><td class=num><b>{escape(one.qualifier)}{one.value:g}</b> mg/L</td>"
+        f"{_beside(beside.get((one.point, one.parameter, one.observed_at)), t) if checks else ''}"
         f"<td>{escape(t(f'handlog.method.{one.method}'))}</td><td>{escape(one.person)}</td>"
         f"<td class=muted>{escape(t('handlog.waiting') if one.sequence is None else one.note)}</td></tr>"
         for one in measured
     )
-    return f'<h3 class="advice-sub">{escape(t("handlog.recent"))}</h3><table class="hand">{rows}</table>'
+    doubts = "".join(_doubt(one, works, t) for one in checks if one.trust is not Trust.VERIFIED)
+    return f'<h3 class="advice-sub">{escape(t("handlog.recent"))}</h3>{doubts}<table class="hand">{rows}</table>'
+
+
+def _beside(check: HandCheck | None, t: Texts) -> str:
+    """What the instrument read then, and whether the two agree."""
+    if check is None:
+        return f'<td class="muted">{escape(t("handcheck.none"))}</td>'
+    words = t("handcheck.sensor", value=f"{check.sensor:.2f}")
+    mark = t(
+        "handcheck.differs" if check.is_out else "handcheck.agrees", tolerance=f"{hand_tolerance(check.by_hand):.2f}"
+    )
+    return f'<td>{escape(words)} <span class="{"todo" if check.is_out else "muted"}">{escape(mark)}</span></td>'
+
+
+def _doubt(check: InstrumentCheck, works: Works, t: Texts) -> str:
+    """An instrument that disagrees, and what people do until it agrees."""
+    text = t(f"handcheck.{check.trust}", count=check.in_a_row)
+    if check.next_hand_at is not None:
+        text += t("handcheck.next", time=day_time(check.next_hand_at, works.time_zone))
+    return f'<p class="todo">{escape(text)}</p>'
 
 
 def _n(value: float | None, decimals: int) -> str:

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qingquan.domain.findings import Finding
-from qingquan.store.sql.events import EventMark, EventQuery, EventSwitch, KnownEvent
+from qingquan.store.sql.events import DetectorFigures, EventMark, EventQuery, EventSwitch, KnownEvent
 from qingquan.store.sql.statements import Page
 
-__all__ = ["DetectorWord", "EventDesk", "HistoryEntry", "SeenEvent"]
+__all__ = ["FIGURES_DAYS", "DetectorWord", "EventDesk", "HistoryEntry", "SeenEvent"]
+
+FIGURES_DAYS = 28
+"""Over how many days the figures of a detector are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,10 @@ class EventDesk(Protocol):
 
     def detectors(self, region: str) -> Sequence[DetectorWord]:
         """Detectors that marks or people have changed, silent ones first."""
+        ...
+
+    def figures(self, region: str, works: str = "") -> Sequence[DetectorFigures]:
+        """What detectors came to over the last `FIGURES_DAYS` days, those with most events first; works without events are left out."""
         ...
 
     def switch(self, county: str, works: str, is_silent: bool | None, by: str) -> DetectorWord:

@@ -10,7 +10,7 @@ from dashboards.web.example import ExampleData
 from qingquan.domain.findings import DisinfectionState, Finding, FindingKind, Severity, finding_id
 from qingquan.domain.readings import SeriesKey
 from qingquan.errors import NotFound, TransitionRefused
-from qingquan.store.sql.events import UNMARKED, EventMark, EventQuery, EventSwitch, KnownEvent
+from qingquan.store.sql.events import UNMARKED, DetectorFigures, EventMark, EventQuery, EventSwitch, KnownEvent
 from qingquan.store.sql.statements import Page
 
 __all__ = ["ExampleEvents"]
@@ -76,6 +76,20 @@ class ExampleEvents:
         keys = {*self._switches, *((one.county, one.works) for one in self._marks.values())}
         words = [self.detector(*key) for key in sorted(keys) if key[0].startswith(region)]
         return sorted(words, key=lambda one: not one.is_silent)
+
+    def figures(self, region: str, works: str = "") -> Sequence[DetectorFigures]:
+        """See `EventDesk`."""
+        found: dict[tuple[str, str], list[Finding]] = {}
+        for seen in self.events(EventQuery(region, works, limit=10_000)).items:
+            found.setdefault((seen.finding.county, seen.finding.works), []).append(seen.finding)
+        figures = [self._figures(*key, events) for key, events in found.items()]
+        return sorted(figures, key=lambda one: (-one.events, one.county, one.works))
+
+    def _figures(self, county: str, works: str, events: Sequence[Finding]) -> DetectorFigures:
+        verdicts = [mark.verdict for one in events if (mark := self._marks.get(one.id)) is not None]
+        told = sum("silent" not in one.evidence for one in events)
+        real, false = (sum(verdict == word for verdict in verdicts) for word in ("real", "false"))
+        return DetectorFigures(county, works, len(events), told, real, false, 4 * 60_000)
 
     def switch(self, county: str, works: str, is_silent: bool | None, by: str) -> DetectorWord:
         """See `EventDesk`."""

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlencode
 from fastapi import Request
 from nicegui import ui
 
-from dashboards.web.events_port import DetectorWord, EventDesk, HistoryEntry, SeenEvent
+from dashboards.web.events_port import FIGURES_DAYS, DetectorWord, EventDesk, HistoryEntry, SeenEvent
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts
 from dashboards.web.page_incidents import LONGEST_NAME, NAME_COOKIE
 from dashboards.web.page_parts import offset_of, pager, store_lost
@@ -18,13 +18,14 @@ from dashboards.web.texts import Texts
 from dashboards.web.words import contributor_words, day_time, duration, number, point_name
 from qingquan.domain.works import Works
 from qingquan.errors import QingquanError, StoreUnavailable
-from qingquan.store.sql.events import EventQuery, KnownEvent
+from qingquan.store.sql.events import DetectorFigures, EventQuery, KnownEvent
 from qingquan.store.sql.statements import Page
 
 __all__ = ["events_page"]
 
 PER_PAGE = 30
 LIVE_S = 5.0
+FIGURES_SHOWN = 20
 _FILTERS = {"": "all", "none": "unmarked", "real": "real", "false": "false"}
 
 
@@ -35,6 +36,7 @@ class _Shown:
     page: Page[SeenEvent]
     works: Mapping[tuple[str, str], Works]
     silent: Sequence[DetectorWord]
+    figures: Sequence[DetectorFigures]
     word: DetectorWord | None
     patterns: Sequence[KnownEvent]
     history: Sequence[HistoryEntry]
@@ -127,14 +129,16 @@ def _read(console: Console, desk: EventDesk, query: EventQuery) -> _Shown:
     keys = {(one.finding.county, one.finding.works) for one in page.items}
     silent = [one for one in desk.detectors(query.region) if one.is_silent]
     keys |= {(one.county, one.works) for one in silent}
+    figures = list(desk.figures(query.region, query.works))[:FIGURES_SHOWN]
+    keys |= {(one.county, one.works) for one in figures}
     of_one = len(query.region) == 6 and bool(query.works)
     entry = console.data.one_works(query.region, query.works) if of_one else None
     works = {key: found for key in sorted(keys) if (found := console.data.one_works(*key)) is not None}
     if entry is None:
-        return _Shown(page, works, silent, None, (), ())
+        return _Shown(page, works, silent, figures, None, (), ())
     place = (entry.county, entry.id)
     return _Shown(
-        page, works | {place: entry}, (), desk.detector(*place), desk.patterns(*place), list(desk.history(*place))[:20]
+        page, works | {place: entry}, (), figures, desk.detector(*place), desk.patterns(*place), list(desk.history(*place))[:20]
     )  # fmt: skip
 
 
@@ -251,9 +255,11 @@ def _about(view: _View, shown: _Shown) -> None:
         if shown.silent:
             links = "".join(_silent_link(one, shown.works) for one in shown.silent)
             html(f"<h2>{escape(t('event.silenced'))}</h2><p>{links}</p>", "panel event-box")
+        if shown.figures:
+            html(_figures_table(shown, t), "panel event-box")
         return
     works = shown.works[shown.word.county, shown.word.works]
-    _detector(view, shown.word, works)
+    _detector(view, shown.word, works, shown.figures)
     with ui.element("section").classes("panel event-box"):
         html(f"<h2>{escape(t('event.patterns'))}</h2>")
         if not shown.patterns:
@@ -266,13 +272,45 @@ def _about(view: _View, shown: _Shown) -> None:
         html(f"<h2>{escape(t('event.history'))}</h2>{rows}", "panel event-box")
 
 
+def _figures_table(shown: _Shown, t: Texts) -> str:
+    """Works with most events first: a table that tells a detector that helps from one that is noise."""
+    heads = "".join(
+        f"<th>{escape(t(f'event.{key}'))}</th>" for key in ("works", "weekly", "checked", "real_of", "delay")
+    )
+    rows = "".join(_figures_row(one, shown.works, t) for one in shown.figures)
+    title = t("event.figures", days=FIGURES_DAYS)
+    return (
+        f'<h2>{escape(title)}</h2><table class="figures"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def _figures_row(one: DetectorFigures, works: Mapping[tuple[str, str], Works], t: Texts) -> str:
+    entry = works.get((one.county, one.works))
+    where = f"/events?region={one.county}&works={one.works}"
+    cells = "".join(f'<td class="num">{escape(text)}</td>' for text in _figures(one, t))
+    return f'<tr><td><a href="{escape(where)}">{escape(entry.name if entry else one.works)}</a></td>{cells}</tr>'
+
+
+def _figures(one: DetectorFigures, t: Texts) -> tuple[str, str, str, str]:
+    """Alerts a week, marked of events, share of real ones, median delay."""
+    marked = one.real + one.false
+    share = f"{one.real / marked:.0%}" if marked else "—"
+    delay = "—" if one.delay_ms is None else duration(one.delay_ms, t)
+    return number(one.told / (FIGURES_DAYS / 7), 1), f"{marked}/{one.events}", share, delay
+
+
 def _silent_link(one: DetectorWord, works: Mapping[tuple[str, str], Works]) -> str:
     entry = works.get((one.county, one.works))
     where = f"/events?region={one.county}&works={one.works}"
     return f'<a class="chip chip-stale" href="{escape(where)}">{escape(entry.name if entry else one.works)}</a> '
 
 
-def _detector(view: _View, word: DetectorWord, works: Works) -> None:
+def _figures_line(one: DetectorFigures, t: Texts) -> str:
+    weekly, checked, share, delay = _figures(one, t)
+    return t("event.figures_line", days=FIGURES_DAYS, weekly=weekly, checked=checked, share=share, delay=delay)
+
+
+def _detector(view: _View, word: DetectorWord, works: Works, figures: Sequence[DetectorFigures]) -> None:
     t, switch = view.t, word.switch
     state = t("event.is_silent" if word.is_silent else "event.speaks")
     by = t("event.by_marks")
@@ -280,6 +318,7 @@ def _detector(view: _View, word: DetectorWord, works: Works) -> None:
         by = t("event.by_person", name=switch.by, time=day_time(switch.since, works.time_zone))
     facts = [t("event.threshold", value=f"{word.threshold:g}"), t("event.counts", real=word.real, false=word.false)]
     facts += [t("event.share", share=f"{word.real_share:.0%}")] if word.real_share is not None else []
+    facts += [_figures_line(one, t) for one in figures]
     rows = "".join(f'<p class="muted">{escape(fact)}</p>' for fact in facts)
     with ui.element("section").classes("panel event-box"):
         html(

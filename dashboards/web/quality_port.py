@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from qingquan.domain.maintenance import Maintenance
-from qingquan.domain.quality import Flagged, Health
+from qingquan.domain.quality import Flagged, Health, InstrumentCheck
 from qingquan.domain.readings import SeriesKey
 from qingquan.domain.works import Works
 from qingquan.store.ports import Trend
@@ -21,6 +21,10 @@ class QualityPort(Protocol):
 
     def sensors(self, county: str, works_id: str) -> Sequence[Health]:
         """Health of every sensor of a works, worst first."""
+        ...
+
+    def hand_checks(self, works: Works) -> Sequence[InstrumentCheck]:
+        """How the instruments of a works stand by what people measured beside them."""
         ...
 
     def worst(self, region: str = "", limit: int = 20) -> Sequence[tuple[str, str, Health]]:

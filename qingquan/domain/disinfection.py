@@ -7,7 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
+    "HAND_CHECK",
     "HAND_LOG_OVERDUE",
+    "HAND_MEASURED",
     "HAND_METHODS", "NOT_FOR_THE_LOG", "Advice", "Delivery", "DisinfectionFacts", "HandFault", "HandMeasurement", "HandMethod",
     "HandReport", "Segment", "Verdict",
 ]  # fmt: skip
@@ -26,6 +28,11 @@ HAND_METHODS = tuple(HandMethod)
 
 HAND_LOG_OVERDUE = "hand-log-overdue"
 """Rule of the finding that a hand-logged works is without evidence: nobody has logged for two days."""
+
+HAND_CHECK = "hand-check"
+"""Rule of the finding that an instrument disagrees with what people measure."""
+HAND_MEASURED = "hand-measured"
+"""Rule of a finding about the water that people measured beside an instrument which says otherwise, or nothing."""
 
 NOT_FOR_THE_LOG = 0
 """``sequence`` of a measurement that checks an instrument: it is no reading of the series."""

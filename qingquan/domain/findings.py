@@ -44,6 +44,8 @@ class FindingKind(StrEnum):
     NOT_EVALUATED = "not_evaluated"
     RESIDUAL_FALLING = "residual_falling"
     WATER_EVENT = "water_event"
+    HAND_DISAGREES = "hand_disagrees"
+    DETECTOR_SILENT = "detector_silent"
     # Of the platform itself: only incidents are of this kind, no rule finds it.
     OPERATIONS = "operations"
 

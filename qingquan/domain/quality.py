@@ -1,12 +1,15 @@
 """Quality of readings and sensors: names of the tests, their settings, and what they came to."""
 
 from dataclasses import dataclass
-from enum import IntFlag
+from enum import IntFlag, StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Flagged", "Health", "HealthReason", "QualitySettings", "QualityTest", "test_names"]
+__all__ = [
+    "HAND_EVERY_H", "Flagged", "HandCheck", "Health", "HealthReason", "InstrumentCheck", "QualitySettings", "QualityTest", "Trust", "hand_tolerance",
+    "test_names",
+]  # fmt: skip
 
 
 class QualityTest(IntFlag):
@@ -119,3 +122,69 @@ class Health:
     reasons: tuple[HealthReason, ...]
     readings: int
     expected: int
+
+
+HAND_EVERY_H = 4
+"""How often people measure in place of an instrument that failed [h] (15A NCAC 18C .2004)."""
+TOLERANCE_ABSOLUTE, TOLERANCE_RELATIVE = 0.1, 0.15
+# 0.6 less 0.5 is a rounding error more than 0.1: values read as 0.6 and 0.5 are at the tolerance, not beyond it.
+_ROUNDING = 1e-9
+
+
+def hand_tolerance(by_hand: float) -> float:
+    """How far an instrument may read from a hand sample [mg/L]: the larger of 0.1 mg/L or 15 % (EPA Method 334.0).
+
+    >>> hand_tolerance(0.5), hand_tolerance(2.0)
+    (0.1, 0.3)
+    """
+    return max(TOLERANCE_ABSOLUTE, TOLERANCE_RELATIVE * abs(by_hand))
+
+
+@dataclass(frozen=True, slots=True)
+class HandCheck:
+    """What people measured at ``at`` [ms] and what the instrument read then [mg/L]; ``is_below``: they found less than ``by_hand``."""
+
+    at: int
+    by_hand: float
+    sensor: float
+    is_below: bool = False
+
+    @property
+    def difference(self) -> float:
+        """How far the instrument reads from what was measured; 0 where "less than" leaves room for it."""
+        return max(0.0, self.sensor - self.by_hand) if self.is_below else self.sensor - self.by_hand
+
+    @property
+    def ratio(self) -> float:
+        """The difference in tolerances."""
+        return self.difference / hand_tolerance(self.by_hand)
+
+    @property
+    def is_out(self) -> bool:
+        """Whether the two disagree."""
+        return abs(self.ratio) > 1 + _ROUNDING
+
+
+class Trust(StrEnum):
+    """What the newest comparisons by hand say of an instrument: the last agreed; it did not; the last two did not."""
+
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentCheck:
+    """An instrument by its comparisons, newest first. ``in_a_row`` of the newest disagree, the first of them at ``since`` [ms]."""
+
+    point: str
+    parameter: str
+    trust: Trust
+    since: int
+    in_a_row: int
+    checks: tuple[HandCheck, ...]
+
+    @property
+    def next_hand_at(self) -> int | None:
+        """By when people have to measure again in its place [ms]; ``None`` unless it failed."""
+        return self.checks[0].at + HAND_EVERY_H * 3_600_000 if self.trust is Trust.FAILED else None

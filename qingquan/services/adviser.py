@@ -24,7 +24,6 @@ from qingquan.domain.contact_time import CtAgent, Organism
 from qingquan.domain.disinfection import Advice, DisinfectionFacts, Verdict
 from qingquan.domain.findings import DisinfectionState
 from qingquan.domain.flags import Flag
-from qingquan.domain.parameters import Limit, applicable_limits
 from qingquan.domain.readings import SeriesKey
 from qingquan.domain.state import WorksState
 from qingquan.domain.works import PointKind, SamplingPoint, Works
@@ -32,9 +31,11 @@ from qingquan.errors import StoreUnavailable
 from qingquan.services.advice_document import document_of
 from qingquan.services.alive import beat
 from qingquan.services.forecasts import Forecasts
+from qingquan.services.hand_checks import HandChecks
 from qingquan.services.rulesets import load_ruleset
 from qingquan.standards.contact_time import load_ct_rows
 from qingquan.standards.loader import load_standards
+from qingquan.standards.profiles import load_profiles
 from qingquan.store.ports import LatestReading, SeriesReader
 from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql.disinfection import load_facts, note_on_incidents, save_advice
@@ -68,7 +69,6 @@ class _Tables:
     """What advice rests on beside register and readings."""
 
     ruleset: Ruleset
-    limits: Sequence[Limit]
     contact: Mapping[tuple[CtAgent, Organism], CtTable]
 
 
@@ -81,8 +81,9 @@ class Adviser:
         self._series = series
         standards = load_standards()
         self._parameters = standards.parameters
-        self._tables = _Tables(load_ruleset(config), standards.limits, _ct_tables())
+        self._tables = _Tables(load_ruleset(config), _ct_tables())
         self._forecasts = Forecasts(config, self._parameters)
+        self._hand_checks = HandChecks(config, engine, series, self._tables.ruleset.disinfection)
         self._works: dict[Key, Works] = {}
         self._version = -1
         self._advised: dict[Key, tuple[float, DisinfectionState, int]] = {}
@@ -92,6 +93,9 @@ class Adviser:
         self._load_register()
         with reading(self._engine) as connection:
             states = load_works_states(connection)
+        # Before anything else: people wait for what comes of what they have measured.
+        for key in self._hand_checks.measured() & self._works.keys():
+            self._hand_checks.look(self._works[key])
         until = time.monotonic() + busy_s
         count = 0
         for state in self._due(states, monotonic_s):
@@ -100,6 +104,7 @@ class Adviser:
             works = self._works.get((state.county, state.works))
             if works is not None:
                 self.advise_on(works, state)
+                self._hand_checks.look(works)
                 count += 1
             self._advised[state.county, state.works] = (monotonic_s, state.disinfection, state.since)
         return count
@@ -181,12 +186,8 @@ class Adviser:
 
     def _low(self, works: Works, residual: str, now: int) -> float | None:
         day: date = from_ms(now).astimezone(ZoneInfo(works.time_zone)).date()
-        small = works.is_small_supply and works.source_limited
-        standard = self._tables.ruleset.standard
-        rows = applicable_limits(
-            self._tables.limits, residual, PointKind.OUTLET, small_limited=small, standard=standard
-        )
-        return next((row.min for row in reversed(rows) if row.is_in_force(day)), None)
+        row = load_profiles().binding(works.county).limit_on(works, PointKind.OUTLET, residual, day)
+        return None if row is None else row.min
 
 
 def _signals(latest: Sequence[LatestReading], outlet: str, not_before: int) -> dict[str, float]:

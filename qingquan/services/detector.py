@@ -34,6 +34,7 @@ from qingquan.store.ports import SeriesReader
 from qingquan.store.reading_log import LogReader, ReadingLog
 from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
+from qingquan.store.sql.events import note_told
 from qingquan.store.sql.findings import open_findings, upsert_findings
 from qingquan.store.sql.progress import (
     DETECTOR_PARTITION,
@@ -168,6 +169,7 @@ class Detector:
                 raise _Superseded
             findings += self._orphans(open_findings(connection, [FindingKind.WATER_EVENT]), findings)
             upsert_findings(connection, findings, now)
+            note_told(connection, [one.id for one in findings if not one.late], now)
         if not is_news:
             # Passed time is kept after what it changed: on a crash in between it passes once more, with the same result.
             self._snapshots.save(self.covered, self._state, self._plan)

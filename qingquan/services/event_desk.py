@@ -5,16 +5,18 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 
-from dashboards.web.events_port import DetectorWord, HistoryEntry, SeenEvent
+from alerts.apply import AlertSettings
+from dashboards.web.events_port import FIGURES_DAYS, DetectorWord, HistoryEntry, SeenEvent
 from qingquan.clock import Clock
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.errors import NotFound, TransitionRefused
+from qingquan.services.detector_silence import tell_silence
 from qingquan.services.detector_watch import detector_says
 from qingquan.services.event_shapes import shape_of
 from qingquan.store.ports import SeriesReader
 from qingquan.store.sql import events
 from qingquan.store.sql.engine import reading, writing
-from qingquan.store.sql.events import EventMark, EventQuery, EventSwitch, KnownEvent
+from qingquan.store.sql.events import DetectorFigures, EventMark, EventQuery, EventSwitch, KnownEvent
 from qingquan.store.sql.findings import get_finding
 from qingquan.store.sql.register import get_works
 from qingquan.store.sql.statements import Page
@@ -24,6 +26,7 @@ from rules.reasons import CONTRIBUTORS
 __all__ = ["StoreEventDesk"]
 
 HELD = "disinfection_not_ok"
+DAY_MS = 86_400_000
 WorksKey = tuple[str, str]
 
 
@@ -37,8 +40,11 @@ class _Books(NamedTuple):
 class StoreEventDesk:
     """`EventDesk` over the stores. Safe to use from several threads."""
 
-    def __init__(self, engine: Engine, series: SeriesReader, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, series: SeriesReader, clock: Clock, settings: AlertSettings | None = None
+    ) -> None:  # fmt: skip
         self._engine, self._series, self._clock = engine, series, clock
+        self._settings = settings or AlertSettings()
 
     def events(self, query: EventQuery) -> Page[SeenEvent]:
         with reading(self._engine) as connection:
@@ -55,6 +61,7 @@ class StoreEventDesk:
                 # Pressed twice.
                 return SeenEvent(found, before)
             events.save_mark(connection, mark)
+            self._tell_silence(connection, found.county, found.works, now)
         return SeenEvent(found, mark)
 
     def detector(self, county: str, works: str) -> DetectorWord:
@@ -71,8 +78,15 @@ class StoreEventDesk:
     def switch(self, county: str, works: str, is_silent: bool | None, by: str) -> DetectorWord:
         with writing(self._engine) as connection:
             _known_works(connection, county, works)
-            events.set_switch(connection, county, works, EventSwitch(is_silent, self._clock.now_ms(), by))
+            now = self._clock.now_ms()
+            events.set_switch(connection, county, works, EventSwitch(is_silent, now, by))
+            self._tell_silence(connection, county, works, now)
             return _word((county, works), _books(connection))
+
+    def figures(self, region: str, works: str = "") -> Sequence[DetectorFigures]:
+        now = self._clock.now_ms()
+        with reading(self._engine) as connection:
+            return events.detector_figures(connection, region, works, now - FIGURES_DAYS * DAY_MS, now)
 
     def patterns(self, region: str, works: str) -> Sequence[KnownEvent]:
         with reading(self._engine) as connection:
@@ -106,6 +120,14 @@ class StoreEventDesk:
         with writing(self._engine) as connection:
             if not events.delete_pattern(connection, pattern_id, self._clock.now_ms(), by):
                 raise NotFound(f"pattern {pattern_id}")
+
+    def _tell_silence(self, connection: Connection, county: str, works: str, now: int) -> None:
+        """Tell the county if marks have just silenced a detector, or let it speak again."""
+        entry, word = get_works(connection, county, works), _word((county, works), _books(connection))
+        if entry is None:
+            return
+        by_person = word.switch is not None and word.switch.is_silent is True
+        tell_silence(connection, entry, word.real_share, word.is_silent and not by_person, now, self._settings)
 
     def history(self, county: str, works: str) -> Sequence[HistoryEntry]:
         with reading(self._engine) as connection:

@@ -7,7 +7,7 @@ the books, and when the state had to be rebuilt from a log that no longer reache
 from collections.abc import Iterable
 from dataclasses import replace
 
-from qingquan.domain.disinfection import HAND_LOG_OVERDUE
+from qingquan.domain.disinfection import HAND_LOG_OVERDUE, HAND_MEASURED
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.readings import SeriesKey
 from qingquan.services.folds import Fold
@@ -25,6 +25,8 @@ JUDGED_KINDS = tuple(
         FindingKind.LAB_EXCEEDANCE,
         FindingKind.RESIDUAL_FALLING,
         FindingKind.WATER_EVENT,
+        FindingKind.HAND_DISAGREES,
+        FindingKind.DETECTOR_SILENT,
         FindingKind.OPERATIONS,
     )
 )
@@ -40,8 +42,8 @@ _Place = tuple[Fold, int]
 
 def reconciled(folds: Iterable[Fold], stored: Iterable[Finding], language: str = "zh") -> list[Finding]:
     """Take stored open findings of `JUDGED_KINDS` over into the folds; those to withdraw because no rule judges them now."""
-    # That nobody has logged is found by the clock, as silence is.
-    lasting = [finding for finding in stored if finding.rule != HAND_LOG_OVERDUE]
+    # That nobody has logged is found by the clock, as silence is; what people measured beside an instrument, by the adviser.
+    lasting = [finding for finding in stored if finding.rule not in (HAND_LOG_OVERDUE, HAND_MEASURED)]
     places = _places(folds) if lasting else {}
     withdrawn = []
     for finding in lasting:

@@ -6,11 +6,13 @@ import numpy as np
 from sqlalchemy import Engine
 
 from qingquan.clock import Clock
+from qingquan.domain.disinfection import NOT_FOR_THE_LOG
 from qingquan.domain.maintenance import Maintenance
 from qingquan.domain.parameters import ParameterKind
-from qingquan.domain.quality import Flagged, Health
+from qingquan.domain.quality import Flagged, HandCheck, Health, InstrumentCheck
 from qingquan.domain.readings import SeriesKey
 from qingquan.domain.works import Works
+from qingquan.services.hand_checks import beside, checks_of
 from qingquan.services.quality_flags import Stored, companions, flagged_series, series_lead_in_ms
 from qingquan.standards.loader import load_standards
 from qingquan.standards.quality import load_quality_rows
@@ -21,7 +23,7 @@ from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.lab import list_samples
 from qingquan.store.sql.maintenance import list_maintenance
 from qingquan.store.sql.register import get_works
-from rules.quality.health import Reference, sensor_health
+from rules.quality.health import sensor_health
 
 __all__ = ["LONGEST_MS", "SensorDesk"]
 
@@ -30,9 +32,8 @@ LOOKED_AT_MS = 7 * DAY_MS
 LONGEST_MS = 31 * DAY_MS
 """A longer span is not flagged: it would be read reading by reading."""
 REFERENCES_MS = 90 * DAY_MS
-NEAR_MS = 15 * 60_000
 CANDIDATES = 30
-FAULTS = ("out_of_range", "flat_line", "stale", "never_seen")
+FAULTS = ("out_of_range", "flat_line", "stale", "never_seen", "hand_disagrees")
 
 
 class SensorDesk:
@@ -89,10 +90,20 @@ class SensorDesk:
                     place = by_reference.setdefault((sample.point, result.parameter), [])
                     place.append((sample.sampled_at, result.canonical_value))
         for one in by_hand:
-            if one.observed_at >= now - REFERENCES_MS and not one.qualifier.strip("="):
+            # What people log in place of an instrument is the series itself.
+            if one.observed_at >= now - REFERENCES_MS and not one.qualifier and one.sequence == NOT_FOR_THE_LOG:
                 by_reference.setdefault((one.point, one.parameter), []).append((one.observed_at, one.value))
         found = [self._health(works, key, kept, by_reference.get((key.point, key.parameter), []), now) for key in keys]
         return sorted(found, key=lambda one: (one.score is None, one.score or 0, one.point, one.parameter))
+
+    def hand_checks(self, works: Works) -> list[InstrumentCheck]:
+        """How the instruments of a works stand by what people measured in the last 90 days; none at a hand-logged works."""
+        if works.is_hand_logged:
+            return []
+        with reading(self._engine) as connection:
+            measured = hand_measurements(connection, works.county, works.id, 200, 0).items
+            kept = list_maintenance(connection, works.county, works.id, 200) if measured else []
+        return checks_of(self._series, works, measured, kept, self._clock.now_ms())
 
     def worst(self, region: str = "", limit: int = 20) -> list[tuple[str, str, Health]]:
         """County, works and health of the worst sensors of a region, among the works with an open finding about an instrument
@@ -124,13 +135,9 @@ class SensorDesk:
             serviced_at=max(serviced, default=None), service_days=row.numbers["service_days"] if row else 0.0,
         )  # fmt: skip
 
-    def _beside(self, key: SeriesKey, at: int, value: float) -> Reference | None:
-        """The sensor's median within 15 min of a reference, where it has readings that did not fail."""
-        trend = self._series.range(key, at - NEAR_MS, at + NEAR_MS + 1)
-        sound = trend.columns["value"][(trend.columns["flag"] != 4) & ~np.isnan(trend.columns["value"])]
-        # The value entered by hand may stand in the same series.
-        sound = sound[sound != value]
-        return Reference(at, value, float(np.median(sound))) if len(sound) else None
+    def _beside(self, key: SeriesKey, at: int, value: float) -> HandCheck | None:
+        read = beside(self._series, key, at)
+        return None if read is None else HandCheck(at, value, read)
 
     def _read(self, keys: Sequence[SeriesKey], start: int, end: int) -> Mapping[SeriesKey, Stored]:
         """Series as stored; behind the first one's rows those that came with another value for a time already held."""

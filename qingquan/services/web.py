@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from alerts.messages import AlertSettings
 from alerts.policy import load_policy
 from dashboards.web.app import build_app
 from dashboards.web.compliance_port import StoreCompliance
@@ -91,7 +92,7 @@ def run(config: Config) -> int:
         compliance=StoreCompliance(engine), quality=SensorDesk(engine, series, config.clock, most_ms), maintenance=maintenance,
         rules=make_rules_desk(config, engine, series), duty=RosterDesk(engine, config), answers=PhoneDesk(engine, config),
         operations=OperationsDesk(config, engine),
-        events=StoreEventDesk(engine, series, config.clock),
+        events=StoreEventDesk(engine, series, config.clock, AlertSettings.from_config(config)),
     )  # fmt: skip
     console = Console(data, actions, config.clock, CountyFeed(data, config.clock), config.language, config.time_zone)
     app = build_app(console, link.lifespan, [receipts_router(engine, config), answer_doors(engine, config)])

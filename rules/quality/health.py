@@ -5,14 +5,13 @@ handed out with the points it cost, so that a score can be read.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from qingquan.domain.quality import Flagged, Health, HealthReason, QualityTest
+from qingquan.domain.quality import Flagged, HandCheck, Health, HealthReason, QualityTest
 
-__all__ = ["Reference", "noise_growth", "sensor_health"]
+__all__ = ["noise_growth", "sensor_health"]
 
 DAY_MS = 86_400_000
 LEAST_READINGS = 20
@@ -23,8 +22,6 @@ DRIFT_POINTS, NOISE_POINTS, OVERDUE_POINTS, PRESENT_POINTS = 30.0, 15.0, 20.0, 6
 NOISE_FROM = 2.0
 BAD = 50
 """Below it the sensor needs service now."""
-TOLERANCE_ABSOLUTE, TOLERANCE_RELATIVE = 0.1, 0.15
-"""EPA Method 334.0: a sensor may differ from a hand sample by the larger of 0.1 mg/L or 15 %."""
 # Not the sensor's doing: what people do to it, what the network loses, what the water lacks.
 _EXCUSED = int(QualityTest.MAINTENANCE | QualityTest.SAMPLE_FLOW)
 _NAMED = tuple(test for test in QualityTest if test not in (
@@ -33,18 +30,9 @@ _NAMED = tuple(test for test in QualityTest if test not in (
 ))  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A value by hand or laboratory beside what the sensor read: at [ms], reference, sensor."""
-
-    at: int
-    reference: float
-    sensor: float
-
-
 def sensor_health(
     point: str, parameter: str, times: npt.NDArray[np.int64], values: npt.NDArray[np.float64], flagged: Flagged, *,
-    since: int, now: int, cadence_ms: int, references: Sequence[Reference] = (), serviced_at: int | None = None,
+    since: int, now: int, cadence_ms: int, references: Sequence[HandCheck] = (), serviced_at: int | None = None,
     service_days: float = 0.0,
 ) -> Health:  # fmt: skip
     """Health over the readings from ``since`` to ``now``.
@@ -57,7 +45,7 @@ def sensor_health(
         Their flags.
     cadence_ms : int
         Expected time between readings.
-    references : sequence of Reference
+    references : sequence of HandCheck
         Values by hand or laboratory with the sensor's at that time; compared where the sensor reads mg/L.
     serviced_at, service_days
         When the sensor was calibrated last, where that is known, and how long a calibration holds [days]; 0 = not known.
@@ -143,15 +131,13 @@ def _noise_reason(
     return [HealthReason("noise", min(NOISE_POINTS, NOISE_POINTS * (growth - 1) / 4), growth)]
 
 
-def _drift(references: Sequence[Reference], now: int) -> tuple[list[HealthReason], float | None]:
+def _drift(references: Sequence[HandCheck], now: int) -> tuple[list[HealthReason], float | None]:
     """Drift against hand and laboratory values: points by the median of the last three differences in tolerances; days until
     the tolerance is reached at the pace of the differences so far."""
     if not references:
         return [], None
     ordered = sorted(references, key=lambda one: one.at)
-    ratios = np.array([
-        (one.sensor - one.reference) / max(TOLERANCE_ABSOLUTE, TOLERANCE_RELATIVE * abs(one.reference)) for one in ordered
-    ])  # fmt: skip
+    ratios = np.array([one.ratio for one in ordered])
     latest = float(np.median(ratios[-3:]))
     reasons = (
         [HealthReason("drift", min(DRIFT_POINTS * 2, DRIFT_POINTS * abs(latest)), latest)] if abs(latest) > 1 else []

@@ -24,7 +24,9 @@ from qingquan.standards.loader import load_standards
 from qingquan.store.ports import SeriesRows
 from qingquan.store.series.memory import MemorySeriesStore
 from qingquan.store.sql.engine import reading, writing
-from qingquan.store.sql.findings import upsert_findings
+from qingquan.store.sql.events import note_told
+from qingquan.store.sql.findings import list_findings, upsert_findings
+from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.register import save_works
 from qingquan.testing.databases import database_url, engine
 from qingquan.testing.engine import make_works
@@ -202,3 +204,63 @@ def test_where_nobody_detects_events_it_says_so(engine: Engine, series: MemorySe
     data = StoreData(engine, series, lambda: 0)
     with TestClient(build_api(Console(data, ConsoleActions(), clock, CountyFeed(data, clock)))) as client:
         assert client.get("/v1/events").status_code == 501
+
+
+def figures(api: TestClient, **query: object) -> list[dict[str, object]]:
+    answer = api.get("/v1/events/figures", params=query)
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, object]] = answer.json()["items"]
+    return items
+
+
+def test_the_figures_of_a_detector_count_what_was_told_checked_and_how_late(api: TestClient, engine: Engine) -> None:
+    extra = [event(8, silent=1), event(300)]
+    with writing(engine) as connection:
+        late = {name: getattr(event(9), name) for name in Finding.__slots__} | {"late": True}
+        upsert_findings(connection, [*extra, Finding(**late)], NOW)
+        for number, minutes in ((1, 3), (2, 5), (4, 40)):
+            note_told(connection, [f"e{number}"], NOW - number * 3 * HOUR + minutes * MINUTE)
+        # Told once is told: a second word changes nothing.
+        note_told(connection, ["e1"], NOW)
+    mark(api, 1, "real")
+    mark(api, 2, "false")
+    (own,) = figures(api, region=COUNTY)
+    assert own == {
+        "county": COUNTY, "works": ID, "events": 5, "told": 4, "alerts_per_week": 1.0, "marked_real": 1, "marked_false": 1,
+        "real_share": 0.5, "median_delay_s": 300.0,
+    }  # fmt: skip
+    assert [one["county"] for one in figures(api)] == [COUNTY, "999999"]
+    assert figures(api, region="99")[0]["real_share"] is None
+    assert figures(api, works="another") == []
+
+
+def test_the_county_is_told_when_marks_silence_a_detector_and_when_it_tells_again(
+    api: TestClient, engine: Engine
+) -> None:
+    with writing(engine) as connection:
+        upsert_findings(connection, [event(number) for number in range(100, 131)], NOW)
+
+    def silences() -> list[Finding]:
+        with reading(engine) as connection:
+            return list_findings(connection, kinds=[FindingKind.DETECTOR_SILENT]).items
+
+    for number in range(100, 129):
+        mark(api, number, "real" if number < 105 else "false")
+    assert silences() == []
+    # The thirtieth word: five of thirty were real.
+    mark(api, 129, "false")
+    (told,) = silences()
+    assert (told.end, told.severity) == (None, Severity.MINOR)
+    assert told.reason == "突变检测已静默（近30次核实中属实17%，不足两成）"
+    with reading(engine) as connection:
+        (incident,) = list_incidents(connection).items
+    assert incident.summary["cause"] == "detector"
+    # Another false one is no news; a person who lets it tell again ends it.
+    mark(api, 130, "false")
+    assert [one.id for one in silences()] == [told.id]
+    body = {"silent": False, "by": "王建国"}
+    assert api.post(f"/v1/events/detectors/{COUNTY}/{ID}/switch", json=body).status_code == 200
+    assert silences()[0].end is not None
+    # What a person has silenced needs no telling.
+    api.post(f"/v1/events/detectors/{COUNTY}/{ID}/switch", json=body | {"silent": True})
+    assert len(silences()) == 1

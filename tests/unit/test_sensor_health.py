@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from qingquan.domain.quality import Flagged, QualityTest
-from rules.quality.health import Reference, sensor_health
+from qingquan.domain.quality import Flagged, HandCheck, QualityTest
+from rules.quality.health import sensor_health
 
 DAY, MINUTE = 86_400_000, 60_000
 NOW = 1_780_000_000_000
@@ -68,11 +68,11 @@ def test_a_calibration_runs_out_and_an_overdue_one_costs_points() -> None:
 
 
 def test_drift_out_of_tolerance_is_service_now_and_a_slow_one_has_a_date() -> None:
-    far = [Reference(NOW - n * DAY, 0.5, 0.75) for n in (3, 2, 1)]
+    far = [HandCheck(NOW - n * DAY, 0.5, 0.75) for n in (3, 2, 1)]
     found = health(lively(), flagged(len(TIMES)), references=far)
     assert found.reasons[0].what == "drift"
     assert found.days_to_service == 0
-    slow = [Reference(NOW - n * DAY, 0.5, 0.5 - 0.01 * (40 - n) / 5) for n in (40, 30, 20, 10, 0)]
+    slow = [HandCheck(NOW - n * DAY, 0.5, 0.5 - 0.01 * (40 - n) / 5) for n in (40, 30, 20, 10, 0)]
     left = health(lively(), flagged(len(TIMES)), references=slow)
     assert left.score == 100
     assert left.days_to_service in (9, 10)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from qingquan.domain.disinfection import (
     Advice,
@@ -26,10 +26,12 @@ __all__ = [
     "load_advice",
     "load_facts",
     "mark_logged",
+    "newest_hand_measurement",
     "note_on_incidents",
     "save_advice",
     "save_facts",
     "unlogged_measurements",
+    "works_measured_since",
 ]
 
 _PLAIN = (
@@ -128,6 +130,18 @@ def hand_measurements(
         query = query.where(table.c.works == works)
     page = page_of(connection, query, [table.c.observed_at.desc(), table.c.id.desc()], limit, offset)
     return Page([_measured(row) for row in page.items], page.total)
+
+
+def newest_hand_measurement(connection: Connection) -> int:
+    """Id of the measurement entered last; 0 before the first."""
+    return int(connection.scalar(select(func.max(tables.hand_measurement.c.id))) or 0)
+
+
+def works_measured_since(connection: Connection, after: int) -> tuple[set[tuple[str, str]], int]:
+    """County and works of the measurements entered after the one with id ``after``, and the newest id."""
+    table = tables.hand_measurement.c
+    rows = connection.execute(select(table.id, table.county, table.works).where(table.id > after)).all()
+    return {(row.county, row.works) for row in rows}, max((row.id for row in rows), default=after)
 
 
 def _measured(row: Row[Any]) -> HandMeasurement:

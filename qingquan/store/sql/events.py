@@ -1,19 +1,21 @@
 """Marks on detected events, known benign patterns, and who changed what about them."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
 
 from sqlalchemy import Connection, delete, insert, select
 
 from qingquan.domain.findings import Finding, FindingKind
-from qingquan.store.sql.events_schema import event_history, event_mark, event_pattern, event_switch
+from qingquan.store.sql.events_schema import event_history, event_mark, event_pattern, event_switch, event_told
 from qingquan.store.sql.findings import get_findings
 from qingquan.store.sql.schema import finding
-from qingquan.store.sql.statements import Page, insert_or_update, page_of, region
+from qingquan.store.sql.statements import Page, insert_ignoring, insert_or_update, page_of, region
 
 __all__ = [
-    "UNMARKED", "EventMark", "EventQuery", "EventSwitch", "KnownEvent", "delete_pattern", "get_pattern", "history_of", "list_events", "list_marks",
-    "list_patterns", "marks_of_events", "save_mark", "save_pattern", "set_switch", "switches",
+    "UNMARKED", "DetectorFigures", "EventMark", "EventQuery", "EventSwitch", "KnownEvent", "delete_pattern", "detector_figures", "get_pattern",
+    "history_of", "list_events", "list_marks", "list_patterns", "marks_of_events", "note_told", "save_mark", "save_pattern", "set_switch", "switches",
 ]  # fmt: skip
 
 
@@ -98,6 +100,57 @@ def list_events(connection: Connection, query: EventQuery) -> Page[tuple[Finding
     events = {one.id: one for one in get_findings(connection, ids)}
     marks = marks_of_events(connection, ids)
     return Page([(events[id], marks.get(id)) for id in ids], page.total)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorFigures:
+    """What a works' detector came to over a span of time: live events, how many of them were told, marked real, marked false;
+    ``delay_ms`` is the median time from an event's begin until it was told, ``None`` where none was told as it happened."""
+
+    county: str
+    works: str
+    events: int
+    told: int
+    real: int
+    false: int
+    delay_ms: int | None
+
+
+def detector_figures(
+    connection: Connection, counties: str, works: str, from_ms: int, to_ms: int
+) -> list[DetectorFigures]:  # fmt: skip
+    """By works, most events first; ``from_ms`` <= start < ``to_ms``. Late and withdrawn events are no measure and left out."""
+    table = finding.c
+    rows = (
+        select(table.county, table.works, table.started_at, table.evidence, event_mark.c.verdict, event_told.c.told_at)
+        .outerjoin(event_mark, event_mark.c.event == table.id)
+        .outerjoin(event_told, event_told.c.event == table.id)
+        .where(table.kind == str(FindingKind.WATER_EVENT), ~table.withdrawn, ~table.late)
+        .where(table.started_at >= from_ms, table.started_at < to_ms)
+    )
+    if counties:
+        rows = rows.where(region(table.county, counties))
+    if works:
+        rows = rows.where(table.works == works)
+    found: dict[tuple[str, str], list[tuple[bool, str | None, int | None]]] = defaultdict(list)
+    for row in connection.execute(rows):
+        delay = None if row.told_at is None else row.told_at - row.started_at
+        found[row.county, row.works].append(("silent" not in row.evidence, row.verdict, delay))
+    figures = [_figures(*key, events) for key, events in found.items()]
+    return sorted(figures, key=lambda one: (-one.events, one.county, one.works))
+
+
+def _figures(county: str, works: str, events: list[tuple[bool, str | None, int | None]]) -> DetectorFigures:
+    delays = [delay for is_told, _, delay in events if is_told and delay is not None]
+    return DetectorFigures(
+        county, works, len(events), sum(is_told for is_told, _, _ in events), sum(verdict == "real" for _, verdict, _ in events),
+        sum(verdict == "false" for _, verdict, _ in events), round(median(delays)) if delays else None,
+    )  # fmt: skip
+
+
+def note_told(connection: Connection, events: Iterable[str], at: int) -> None:
+    """Note when events were first told; later calls change nothing."""
+    insert_ignoring(connection, event_told, [{"event": one, "told_at": at} for one in events], key=["event"])
 
 
 def save_mark(connection: Connection, mark: EventMark) -> None:

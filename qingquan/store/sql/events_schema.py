@@ -5,7 +5,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Table, Text
 from qingquan.store.sql.columns import DOCUMENT, IDENTITY, MILLISECONDS, FreeText
 from qingquan.store.sql.schema import metadata
 
-__all__ = ["event_history", "event_mark", "event_pattern", "event_switch"]
+__all__ = ["event_history", "event_mark", "event_pattern", "event_switch", "event_told"]
 
 # The newest verdict on an event counts; `event_history` keeps them all.
 event_mark = Table(
@@ -46,6 +46,14 @@ event_switch = Table(
     Column("is_silent", Boolean),
     Column("since", MILLISECONDS, nullable=False),
     Column("by", FreeText, nullable=False),
+)
+
+# When an event was first written down: its finding changes as it goes on, and must not differ between one detector and the next.
+event_told = Table(
+    "event_told",
+    metadata,
+    Column("event", Text, primary_key=True),
+    Column("told_at", MILLISECONDS, nullable=False),
 )
 
 # Append-only: who marked, switched, saved or deleted what, and when.
