@@ -6,6 +6,7 @@ from dataclasses import replace
 from sqlalchemy import Engine
 
 from alerts.channels.base import Channel, Outcome
+from alerts.channels.build import sms_codes
 from alerts.links import Linker
 from alerts.messages import BY_TEMPLATE
 from alerts.policy import load_policy
@@ -66,7 +67,11 @@ class Answerable:
 def with_answers(channels: Mapping[str, Channel | None], engine: Engine, config: Config) -> dict[str, Channel | None]:
     """The channels of the settings, each with the way back it can carry: links where people reach us, replies where they come in."""
     linker = Linker(engine, config.public_url, load_policy(config.alerts_file).link_lasts_ms)
-    takes_replies = {"aliyun_sms"} if config.aliyun_template_alarm_reply and config.receipts_token else set()
+    takes_replies = {
+        f"{provider}_sms"
+        for provider in ("aliyun", "tencent")
+        if config.receipts_token and sms_codes(config, provider)[REPLIED]
+    }
     return {
         name: channel
         if channel is None or (channel.reaches == "person" and name in BY_TEMPLATE and name not in takes_replies)

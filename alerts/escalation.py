@@ -182,10 +182,13 @@ def _people(audience: Audience, place: Place, roster: Roster, at_ms: int) -> tup
 def _channels(rings: bool, place: Place, severity: Severity, policy: Policy, at_ms: int) -> tuple[tuple[str, ...], int]:
     """Channels in order for this hour, and the moment before which nothing rings, 0 for at once."""
     local = from_ms(at_ms).astimezone(ZoneInfo(place.time_zone))
-    if not policy.is_night(local.hour * 60 + local.minute):
-        return (policy.channels_ring if rings else policy.channels_day), 0
-    if severity is Severity.CRITICAL:
-        return (policy.channels_ring if rings else policy.channels_night), 0
+    is_night, is_critical = policy.is_night(local.hour * 60 + local.minute), severity is Severity.CRITICAL
+    if rings and (is_critical or not is_night):
+        return policy.channels_ring, 0
+    if is_critical:
+        return (policy.channels_night if is_night else policy.channels_critical), 0
+    if not is_night:
+        return policy.channels_day, 0
     end = policy.night[1]
     morning = local.replace(hour=end // 60, minute=end % 60, second=0, microsecond=0)
     if morning <= local:

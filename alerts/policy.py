@@ -76,6 +76,7 @@ class Policy:
     lease_ms: Mapping[Severity, int]
     night: tuple[int, int]
     channels_day: tuple[str, ...]
+    channels_critical: tuple[str, ...]
     channels_night: tuple[str, ...]
     channels_ring: tuple[str, ...]
     observe_ms: Mapping[Subject, int]
@@ -154,7 +155,7 @@ def _policy(table: dict[str, Any], faults: Faults) -> Policy:
     words = tuple(_SEVERITIES)
     for name, keys in _KEYS.items():
         faults.only(part[name], name, keys)
-    channels = {name: faults.words(part["channels"], f"channels.{name}", CHANNELS) for name in ("day", "night", "ring")}
+    channels = {name: faults.words(part["channels"], f"channels.{name}", CHANNELS) for name in _KEYS["channels"]}
     township = part["township"]
     ladders = _ladders(faults.rows(table, "ladder"), faults)
     return Policy(
@@ -163,7 +164,7 @@ def _policy(table: dict[str, Any], faults: Faults) -> Policy:
         wait_ms={_SEVERITIES[word]: faults.span(part["wait_s"], f"wait_s.{word}", 1000) for word in words},
         lease_ms={_SEVERITIES[word]: faults.span(part["lease_min"], f"lease_min.{word}", MINUTE_MS, least=1) for word in words},
         night=(faults.hour(part["night"], "night.from"), faults.hour(part["night"], "night.to")),
-        channels_day=channels["day"], channels_night=channels["night"], channels_ring=channels["ring"],
+        channels_day=channels["day"], channels_critical=channels["critical"], channels_night=channels["night"], channels_ring=channels["ring"],
         observe_ms={subject: faults.span(part["observe_s"], f"observe_s.{subject}", 1000) for subject in Subject},
         fixed_observe_ms=faults.span(part["answers"], "answers.fixed_observe_min", MINUTE_MS, least=1),
         link_lasts_ms=faults.span(part["answers"], "answers.link_h", 60 * MINUTE_MS, least=1),
@@ -186,7 +187,7 @@ def _policy(table: dict[str, Any], faults: Faults) -> Policy:
 
 
 _KEYS = {
-    "wait_s": tuple(_SEVERITIES), "lease_min": tuple(_SEVERITIES), "answers": ("fixed_observe_min", "link_h"), "night": ("from", "to"), "channels": ("day", "night", "ring"),
+    "wait_s": tuple(_SEVERITIES), "lease_min": tuple(_SEVERITIES), "answers": ("fixed_observe_min", "link_h"), "night": ("from", "to"), "channels": ("day", "critical", "night", "ring"),
     "observe_s": tuple(Subject), "township": ("causes", "least", "within_min", "wait_s", "ends_below", "severity"),
     "flapping": ("count", "within_min", "lasts_min"), "silence": ("most_h",), "drill": ("most_rung", "most_min"),
 }  # fmt: skip

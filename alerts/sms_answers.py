@@ -1,8 +1,9 @@
 """Replies by SMS: 1 taken note, 2 fixed, 3 need help, with the incident's number as code. Parsing is pure.
 
-The provider pushes them as it does receipts: an array of ``{phone_number, send_time, content, sign_name, dest_code,
-sequence_id}``; its message queue carries one such object at a time. Pushes are unsigned, so their path is unguessable; a reply
-counts only from a number on file that was told of the incident.
+Aliyun pushes them as it does receipts: an array of ``{phone_number, send_time, content, sign_name, dest_code, sequence_id}``;
+its message queue carries one such object at a time. Tencent pushes one object ``{mobile, nationcode, text, sign, time,
+extend}``, without a number of its own. Pushes are unsigned, so their path is unguessable; a reply counts only from a number on
+file that was told of the incident.
 """
 
 import re
@@ -59,14 +60,16 @@ def parse_reply(content: str) -> Reply | None:
     return None
 
 
-def replies_of(body: bytes) -> list[Mapping[str, Any]] | None:
-    """The rows of a pushed body; ``None`` where it cannot be read."""
+def replies_of(body: bytes, channel: str = "aliyun_sms") -> list[Mapping[str, Any]] | None:
+    """The rows of a pushed body, all in Aliyun's form; ``None`` where it cannot be read."""
     try:
         read = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     rows = read if isinstance(read, list) else [read]
-    return rows if len(rows) <= MOST and all(isinstance(row, dict) for row in rows) else None
+    if len(rows) > MOST or not all(isinstance(row, dict) for row in rows):
+        return None
+    return [_from_tencent(row) for row in rows] if channel == "tencent_sms" else rows
 
 
 def take_reply(
@@ -104,6 +107,10 @@ def take_reply(
         taken = take_answer(connection, given, lookup, now_ms, settings)
         counts[taken.answer.outcome.value if taken.is_new else "known"] += 1
     return counts
+
+
+def _from_tencent(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"phone_number": row.get("mobile"), "content": row.get("text"), "send_time": row.get("time")}
 
 
 def _number(given: object) -> str:

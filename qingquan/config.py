@@ -128,6 +128,9 @@ class Config:
     tencent_region: str = _setting("ap-guangzhou", "region named in the requests")
     tencent_sign_name: str = _setting("", "approved SMS signature (its text)")
     tencent_template_alarm: str = _setting("", "template id for an alarm; variables in the order of our text")
+    tencent_template_alarm_reply: str = _setting(
+        "", "template id of the text that asks for a reply; empty = no replies by SMS"
+    )
     tencent_template_recovery: str = _setting("", "template id for a recovery")
     tencent_template_plain: str = _setting("", "template id without variables, the fallback")
     tencent_template_several: str = _setting("", "template id for several messages in one; empty = one by one")

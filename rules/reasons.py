@@ -1,5 +1,6 @@
 """One sentence a duty officer understands, in Chinese or English, made of a finding's own facts."""
 
+import re
 from collections.abc import Mapping
 
 from qingquan.domain.findings import Finding, FindingKind
@@ -42,6 +43,11 @@ def sentence(
     return text.format(f=facts)
 
 
+def _chinese(clause: str) -> str:
+    """A clause as the Chinese standard calls it: ``Table 1 footnote a`` is 表1注a."""
+    return re.sub(r"Table (\w+(?:\.\d+)*)( footnote ?)?", lambda m: f"表{m[1]}{'注' if m[2] else ''}", clause)
+
+
 class _Facts:
     """Numbers as people read them."""
 
@@ -55,7 +61,9 @@ class _Facts:
         self.name = "" if parameter is None else (parameter.name_en if english else parameter.name_zh)
         self.unit = "" if parameter is None or parameter.unit in ("pH unit", "bool") else parameter.unit
         # House rules have no clause of a standard to cite.
-        self.clause = "" if not finding.clause else f" ({finding.clause})" if english else f"（{finding.clause}）"
+        self.clause = (
+            "" if not finding.clause else f" ({finding.clause})" if english else f"（{_chinese(finding.clause)}）"
+        )
         until = finding.end if finding.end is not None else finding.evidence_at
         self.duration = _span(until - finding.start, english)
         # While it lasts only the threshold is certain: how long by now depends on who reads it when.

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import numpy.typing as npt
 
+from qingquan.domain.duty import DutyPerson
 from qingquan.domain.works import Contact, Disinfectant, Equipment, PointKind, Role, SamplingPoint, Works
 from simulators.place_names import (
     COUNTY_CODE,
@@ -17,7 +18,7 @@ from simulators.place_names import (
     VILLAGE_TAILS,
 )
 
-__all__ = ["MAX_WORKS", "county"]
+__all__ = ["MAX_WORKS", "county", "duty_people"]
 
 MAX_WORKS = 100_000
 BEIJING = timezone(timedelta(hours=8))
@@ -48,6 +49,26 @@ def county(works: int, seed: int) -> list[Works]:
     draws = np.random.default_rng([seed, 520425]).random((works, len(_CHOICES)))
     villages = _villages(seed)
     return [_works(i, dict(zip(_CHOICES, row, strict=True)), villages) for i, row in enumerate(draws.tolist())]
+
+
+def duty_people() -> list[DutyPerson]:
+    """Who is told when caretakers do not answer: every township's station, three on duty in the county, a leader, the prefecture.
+
+    Nobody of them exists; ids are 0, as before they are stored.
+    """
+    stations = [
+        DutyPerson(0, "township", COUNTY_CODE, name, f"{SURNAMES[-1 - k % len(SURNAMES)]}某（模拟水管站）", f"1990000{9100 + k}", f"sim-station-{k + 1:02d}")
+        for k, (name, *_) in enumerate(TOWNSHIPS)
+    ]  # fmt: skip
+    posts = [
+        ("county_duty", COUNTY_CODE, "赵某（模拟值班员）"), ("county_duty", COUNTY_CODE, "钱某（模拟值班员）"),
+        ("county_duty", COUNTY_CODE, "孙某（模拟值班员）"), ("county_leader", COUNTY_CODE, "周某（模拟带班领导）"),
+        ("prefecture", COUNTY_CODE[:4], "郑某（模拟市州值班）"),
+    ]  # fmt: skip
+    return stations + [
+        DutyPerson(0, role, area, "", name, f"1990000{9200 + k}", f"sim-duty-{k + 1}")
+        for k, (role, area, name) in enumerate(posts)
+    ]
 
 
 def _works(i: int, draw: dict[str, float], villages: list[str]) -> Works:

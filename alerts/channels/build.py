@@ -123,10 +123,11 @@ def check_channels(config: Config, config_file: Path | None = None) -> list[str]
     if config.apprise_url:
         faults += apprise_faults(config.apprise_url)
     faults += public_url_faults(config.public_url)
-    if config.aliyun_template_alarm_reply and not config.receipts_token:
-        faults.append(
-            "receipts_token is empty: aliyun_template_alarm_reply asks for replies, which come in at its path"
-        )
+    faults += [
+        f"receipts_token is empty: {name} asks for replies, which come in at its path"
+        for name in ("aliyun_template_alarm_reply", "tencent_template_alarm_reply")
+        if getattr(config, name) and not config.receipts_token
+    ]
     if config.receipts_token and len(config.receipts_token) < 16:
         faults.append("receipts_token = ***: allowed: 16 characters or more")
     faults += template_faults()

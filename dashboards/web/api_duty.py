@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from dashboards.web.api_models import IncidentOut
@@ -77,6 +77,23 @@ class DrillIn(ByIn):
 
     county: Annotated[str, Field(pattern=COUNTY)]
     works: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class DrawIn(ByIn):
+    """In which county drills are held, at which share of its works [%], and by whom."""
+
+    county: Annotated[str, Field(pattern=COUNTY)]
+    percent: Annotated[float, Field(gt=0, le=10)] = 1.0
+
+
+class DrillFiguresOut(BaseModel):
+    """How a county's drills went. ``median_s`` and ``longest_s``: from the beginning to the acknowledgement."""
+
+    county: str
+    held: int
+    answered: int
+    median_s: float | None
+    longest_s: float | None
 
 
 class PersonModel(BaseModel):
@@ -183,6 +200,23 @@ def duty_router(console: Console) -> APIRouter:
     def drill(body: DrillIn) -> IncidentOut:
         """Hold a drill at a works."""
         return IncidentOut.of(desk().drill(body.county, body.works, body.by))
+
+    @router.post("/drills/draw", status_code=201)
+    def draw(body: DrawIn) -> list[IncidentOut]:
+        """Hold drills at a share of a county's works, those first whose last drill is longest ago."""
+        return [IncidentOut.of(one) for one in desk().draw_drills(body.county, body.percent, body.by)]
+
+    @router.get("/drills/figures")
+    def figures(region: Region = "", days: Annotated[int, Query(ge=1, le=3660)] = 365) -> list[DrillFiguresOut]:
+        """How many drills were held and answered, and how fast, by county."""
+        return [
+            DrillFiguresOut(
+                county=one.county, held=one.held, answered=one.answered,
+                median_s=None if one.median_ms is None else one.median_ms / 1000,
+                longest_s=None if one.longest_ms is None else one.longest_ms / 1000,
+            )
+            for one in desk().drill_figures(region, days)
+        ]  # fmt: skip
 
     @router.get("/incidents/{id}/plan")
     def plan(id: RowId) -> Mapping[str, Any]:

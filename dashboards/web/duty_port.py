@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from qingquan.domain.duty import DutyPerson, Shift, Silence, Swap
+from qingquan.domain.duty import DrillFigures, DutyPerson, Shift, Silence, Swap
 from qingquan.domain.incidents import Incident
 
 __all__ = ["DutyDesk", "DutyWeek"]
@@ -62,6 +62,14 @@ class DutyDesk(Protocol):
 
     def drill(self, county: str, works: str, by: str) -> Incident:
         """Hold a drill at a works."""
+        ...
+
+    def draw_drills(self, county: str, percent: float, by: str) -> Sequence[Incident]:
+        """Hold drills at a share of a county's works, those first whose last drill is longest ago."""
+        ...
+
+    def drill_figures(self, region: str, days: int) -> Sequence[DrillFigures]:
+        """How the drills of the last days went, by county."""
         ...
 
     def drills(self, region: str) -> Sequence[Incident]:

@@ -7,6 +7,7 @@ from html import escape
 from dashboards.web.marks import severity_chip
 from dashboards.web.texts import Texts
 from dashboards.web.words import (
+    bound_key,
     clause_words,
     clock_time,
     day_time,
@@ -44,7 +45,6 @@ _FINDING = re.compile(r"(\w+) [0-9a-f]{20}")
 _BY_NAME = (
     TransitionReason.ACKNOWLEDGED, TransitionReason.REPORTED_FIXED, TransitionReason.HELP_WANTED, TransitionReason.NOTED,
 )  # fmt: skip
-_LOWER = (FindingKind.DISINFECTION_LOW, FindingKind.DISINFECTION_MISSING)
 
 
 def title_block(incident: Incident, works: Works | None, findings: Sequence[Finding], t: Texts) -> str:
@@ -165,8 +165,7 @@ def _value_rows(worst: Finding, t: Texts) -> list[tuple[str, str]]:
         value = f"{parameter_name(worst.parameter, t)} {number(worst.extreme, parameter.decimals if parameter else 2)} {unit}"
         rows.append(("incident.value", value.rstrip()))
     if worst.limit is not None and not is_doser_stopped(worst):
-        below = worst.kind in _LOWER or (worst.extreme is not None and worst.extreme < worst.limit)
-        bound = t("limit.at_least" if below else "limit.at_most", value=f"{plain_number(worst.limit)}")
+        bound = t(bound_key(worst), value=f"{plain_number(worst.limit)}")
         rows.append(("incident.limit", f"{bound} {unit}".rstrip()))
     if worst.clause:
         rows.append(("incident.clause", _basis(worst, t)))

@@ -56,7 +56,8 @@ async def county_page(console: Console, request: Request, code: str) -> None:
         if words:
             html(words, "maintenance-strip")
         drills = f'<a class="worst-sensors" id="to-drills" href="/drills?region={escape(code)}">{escape(t("incident.drill_start"))} →</a>'
-        html(f'<a class="worst-sensors" href="/sensors">{escape(t("sensors.county"))} →</a>{drills}')
+        roster = f'<a class="worst-sensors" href="/duty?region={escape(code)}">{escape(t("duty.title"))} →</a>'
+        html(f'<a class="worst-sensors" href="/sensors">{escape(t("sensors.county"))} →</a>{roster}{drills}')
         with ui.element("div").classes("cols"):
             with ui.element("section").classes("panel list"):
                 html(_filters(view, t), "panel-head")

@@ -17,6 +17,7 @@ from qingquan.standards.profiles import load_profiles
 
 __all__ = [
     "CONTRIBUTORS",
+    "bound_key",
     "cause_parameter",
     "clause_words", "clock_time", "contributor_words", "county_name", "day_time", "duration", "finding_title", "finding_words", "incident_title",
     "is_doser_stopped", "legal_limit", "limit_words", "masked_phone", "number", "parameter_name", "point_name", "unit_name", "zone",
@@ -157,8 +158,7 @@ def finding_words(finding: Finding, t: Texts) -> str:
     )  # fmt: skip
     if finding.limit is None:
         return f"{value} {unit}".rstrip()
-    below = finding.kind in _LOWER or finding.extreme < finding.limit
-    bound = t("limit.at_least" if below else "limit.at_most", value=f"{plain_number(finding.limit)}")
+    bound = t(bound_key(finding), value=f"{plain_number(finding.limit)}")
     return (
         f"{value}（{bound} {unit}".rstrip() + "）" if t.language == "zh" else f"{value} ({bound} {unit}".rstrip() + ")"
     )
@@ -199,6 +199,14 @@ def finding_short(finding: Finding, t: Texts) -> str:
     parameter = load_standards().parameters.get(finding.parameter)
     bound = f"{plain_number(finding.limit)} {unit_name(parameter.unit) if parameter else ''}".rstrip()
     return t("short.below" if finding.kind in _LOWER else "short.above", value=bound)
+
+
+def bound_key(finding: Finding) -> str:
+    """Text that names the bound of a finding: what the water must keep, or the floor at and below which there is no disinfection."""
+    if finding.kind is FindingKind.DISINFECTION_MISSING:
+        return "limit.missing_at"
+    is_below = finding.extreme is not None and finding.limit is not None and finding.extreme < finding.limit
+    return "limit.at_least" if finding.kind in _LOWER or is_below else "limit.at_most"
 
 
 def cause_parameter(incident: Incident) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from qingquan.cli.application import PROBLEMS, group
 from qingquan.cli.options import AsJson, ConfigFile, settings
+from qingquan.errors import WrongUse
 
 __all__: list[str] = []
 
@@ -58,17 +59,23 @@ def alerts_explain(
 
 @alerts.command("drill")
 def alerts_drill(
-    works: Annotated[str, typer.Option("--works", help="county/id")],
     by: Annotated[str, typer.Option("--by", help="who holds the drill")],
+    works: Annotated[str, typer.Option("--works", help="county/id")] = "",
+    county: Annotated[str, typer.Option("--county", help="6 digits: draw works of this county by turns")] = "",
+    percent: Annotated[float, typer.Option("--percent", help="share of the county's works to draw")] = 1.0,
     config_file: ConfigFile = None,
 ) -> None:
-    """发起演练 · Begin a drill at a works: marked 演练 everywhere, counted nowhere."""
-    from qingquan.services.drilling import begin_drill
+    """发起演练 · Begin a drill at a works, or at a share of a county's: marked 演练 everywhere, counted nowhere."""
+    from qingquan.services.drilling import begin_drill, begin_drills
 
-    drill = begin_drill(settings(config_file), works, by)
-    print(
-        f"演练 {drill.drill_number} 号已发起，事件 {drill.id} · drill {drill.drill_number} begun, incident {drill.id}"
-    )
+    if bool(works) == bool(county):
+        raise WrongUse("give either --works county/id or --county 6 digits")
+    config = settings(config_file)
+    for drill in [begin_drill(config, works, by)] if works else begin_drills(config, county, percent, by):
+        print(
+            f"演练 {drill.drill_number} 号已发起：{drill.works}，事件 {drill.id} · "
+            f"drill {drill.drill_number} begun at {drill.works}, incident {drill.id}"
+        )
 
 
 @alerts.command("send-test")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["DutyPerson", "Shift", "Silence", "Swap"]
+__all__ = ["DrillFigures", "DutyPerson", "Shift", "Silence", "Swap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +60,14 @@ class Silence:
     comment: str
     created_at: int
     ended_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DrillFigures:
+    """How a county's drills went: those that are over or answered, and how long the answers took [ms]."""
+
+    county: str
+    held: int
+    answered: int
+    median_ms: int | None
+    longest_ms: int | None

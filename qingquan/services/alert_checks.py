@@ -83,7 +83,7 @@ def faults_of(
 
 def _of_channels(config: Config, policy: Policy) -> list[Fault]:
     """Channels the policy sends over and the settings leave off."""
-    used = {*policy.channels_day, *policy.channels_night, *policy.channels_ring}
+    used = {*policy.channels_day, *policy.channels_critical, *policy.channels_night, *policy.channels_ring}
     if any(Audience.COUNTY_GROUP in rung.tell for rungs in policy.ladders.values() for rung in rungs):
         used.add(WECOM_ROBOT)
     return [

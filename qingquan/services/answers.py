@@ -2,7 +2,7 @@
 
 * ``GET``/``POST /callbacks/wecom``: signed and sealed by WeCom. The click is stored before the provider gets its 200, so a crash
   loses none; the card is changed afterwards.
-* ``POST /replies/<receipts_token>/aliyun_sms``: pushes of replies, unsigned, at a path nobody guesses.
+* ``POST /replies/<receipts_token>/aliyun_sms`` and ``…/tencent_sms``: pushes of replies, unsigned, at a path nobody guesses.
 
 A database that is away is answered with 503: both providers come again.
 """
@@ -10,6 +10,7 @@ A database that is away is answered with 503: both providers come again.
 import asyncio
 import secrets
 from collections import Counter
+from collections.abc import Mapping
 
 import structlog
 from fastapi import APIRouter, BackgroundTasks, Request, Response
@@ -21,6 +22,7 @@ from alerts.channels.build import build_channels
 from alerts.channels.wecom_app import WecomApp
 from alerts.channels.wecom_crypto import CallbackCrypto, CallbackRefused, CardEvent, card_event
 from alerts.messages import AlertSettings
+from alerts.receipts import ANSWERS as RECEIPT_ANSWERS
 from alerts.sms_answers import replies_of, take_reply
 from qingquan.config import Config
 from qingquan.domain.answers import AnswerKind, AnswerOutcome
@@ -32,7 +34,8 @@ from qingquan.store.sql.engine import writing
 __all__ = ["answer_doors"]
 
 MOST_BYTES = 1_048_576
-TAKEN = {"code": 0, "msg": "ok"}
+# What each provider wants to hear, lest it push again.
+TAKEN: Mapping[str, Mapping[str, object]] = {name: RECEIPT_ANSWERS[name] for name in ("aliyun_sms", "tencent_sms")}
 
 _WORDS = {
     "zh": {
@@ -92,22 +95,22 @@ def answer_doors(engine: Engine, config: Config) -> APIRouter:
             afterwards.add_task(_change_card, engine, config, event, done)
         return Response(background=afterwards)
 
-    @router.post("/replies/{token}/aliyun_sms")
-    async def replied(token: str, request: Request) -> JSONResponse:
+    @router.post("/replies/{token}/{channel}")
+    async def replied(token: str, channel: str, request: Request) -> JSONResponse:
         """Replies by SMS, several at a time or one."""
         wanted = config.receipts_token
-        if not wanted or not secrets.compare_digest(token.encode(), wanted.encode()):
+        if not wanted or not secrets.compare_digest(token.encode(), wanted.encode()) or channel not in TAKEN:
             return JSONResponse({"code": 404}, status_code=404)
         raw = await _body(request)
         if raw is None:
             return JSONResponse({"code": 413}, status_code=413)
         try:
-            counts = await asyncio.to_thread(_take_replies, engine, raw, config, settings)
+            counts = await asyncio.to_thread(_take_replies, engine, channel, raw, config, settings)
         except StoreUnavailable:
             return JSONResponse({"code": 503}, status_code=503)
-        _log.info("replies", **counts)
+        _log.info("replies", channel=channel, **counts)
         # What cannot be read will not read better the next time: it is counted, and taken.
-        return JSONResponse(TAKEN)
+        return JSONResponse(TAKEN[channel])
 
     return router
 
@@ -131,8 +134,8 @@ def _take_click(engine: Engine, event: CardEvent, config: Config, settings: Aler
         return take_click(connection, event, WorksLookup().of(connection), config.clock.now_ms(), settings)
 
 
-def _take_replies(engine: Engine, raw: bytes, config: Config, settings: AlertSettings) -> Counter[str]:
-    rows = replies_of(raw)
+def _take_replies(engine: Engine, channel: str, raw: bytes, config: Config, settings: AlertSettings) -> Counter[str]:
+    rows = replies_of(raw, channel)
     if rows is None:
         return Counter({"unreadable": 1})
     counts: Counter[str] = Counter()

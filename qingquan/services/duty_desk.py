@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 
 from alerts.calendar import default_calendar
-from alerts.drills import start_drill
+from alerts.drills import figures_of, start_drill
 from alerts.explain import explain
 from alerts.ladder import facts_of
 from alerts.messages import AlertSettings
@@ -17,9 +17,10 @@ from alerts.policy import Audience
 from alerts.roster import HANDOVER, POST_DIGITS, Roster, planned_shifts
 from dashboards.web.duty_port import DutyWeek
 from qingquan.config import Config
-from qingquan.domain.duty import DutyPerson, Silence, Swap
+from qingquan.domain.duty import DrillFigures, DutyPerson, Silence, Swap
 from qingquan.domain.incidents import Incident
 from qingquan.errors import NotFound, TransitionRefused
+from qingquan.services.drilling import draw_drills
 from qingquan.services.escalating import WorksLookup
 from qingquan.store.sql import duty
 from qingquan.store.sql.engine import reading, writing
@@ -29,6 +30,7 @@ __all__ = ["RosterDesk"]
 
 HOUR_MS = 3_600_000
 LONGEST_PLAN_DAYS = 366
+MOST_DRILLS = 10_000
 
 
 class RosterDesk:
@@ -121,6 +123,17 @@ class RosterDesk:
         with writing(self._engine) as connection:
             lookup = WorksLookup().of(connection)
             return start_drill(connection, county, works, by, lookup, self._config.clock.now_ms(), self._settings)
+
+    def draw_drills(self, county: str, percent: float, by: str) -> Sequence[Incident]:
+        with writing(self._engine) as connection:
+            return draw_drills(connection, county, percent, by, self._config.clock.now_ms(), self._settings)
+
+    def drill_figures(self, region: str, days: int) -> Sequence[DrillFigures]:
+        since = self._config.clock.now_ms() - days * 24 * HOUR_MS
+        with reading(self._engine) as connection:
+            return figures_of(
+                list_incidents(connection, county=region, drills=True, from_ms=since, limit=MOST_DRILLS).items
+            )
 
     def drills(self, region: str) -> Sequence[Incident]:
         with reading(self._engine) as connection:

@@ -3,6 +3,7 @@
 It listens on this machine alone and refuses to stand in for anything that is not.
 """
 
+import secrets
 import signal
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -34,6 +35,8 @@ def demonstration_settings(config: Config, port: int) -> Config:
         aliyun_key_secret="demonstration-secret",  # noqa: S106  # opens nothing but the double
         aliyun_sign_name="清泉演示",
         aliyun_template_alarm="SMS_100000001",
+        aliyun_template_alarm_reply="SMS_100000005",
+        receipts_token=config.receipts_token or secrets.token_urlsafe(18),
         aliyun_template_recovery="SMS_100000002",
         aliyun_template_plain="SMS_100000003",
         aliyun_template_several="SMS_100000004",

@@ -110,26 +110,32 @@ class Supervisor:
         return [line for line in lines if line and not _LOG_LINE.search(line)] or [f"ended with status {WRONG_USE}"]
 
     def stop(self) -> None:
-        """Stop children, the last started first; whoever does not end in time is killed."""
-        for child in reversed(self._children):
-            self._end(child)
+        """Stop all children together, the one started first after the others: they rest on it."""
+        self._end(self._children[1:])
+        self._end(self._children[:1])
         self._children = []
 
     def retire(self, child: Child) -> None:
         """Stop one child and look after it no longer."""
         self._children.remove(child)
-        self._end(child)
+        self._end([child])
 
-    def _end(self, child: Child) -> None:
-        if child.process is not None and child.process.poll() is None:
-            child.process.send_signal(signal.SIGTERM)
+    @staticmethod
+    def _end(children: Sequence[Child]) -> None:
+        """Ask the children to end, all at once; whoever does not in time is killed."""
+        running = [(child.name, child.process) for child in children if child.process is not None]
+        for _, process in running:
+            process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_WAIT_S
+        for name, process in running:
             try:
-                child.process.wait(STOP_WAIT_S)
+                process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                _log.warning("service did not stop, killed", service=child.name)
-                child.process.kill()
-                child.process.wait()
-        child.process = None
+                _log.warning("service did not stop, killed", service=name)
+                process.kill()
+                process.wait()
+        for child in children:
+            child.process = None
 
     def _launch(self, child: Child) -> None:
         own_pid = os.getpid()

@@ -24,6 +24,7 @@ from qingquan.config import Config
 from qingquan.domain.findings import FindingKind
 from qingquan.domain.incidents import MessageState
 from qingquan.errors import BrokerLost, ConfigurationError, StoreUnavailable
+from qingquan.services.duty_desk import RosterDesk
 from qingquan.services.gateway_double import demonstration_settings
 from qingquan.services.supervisor import Supervisor
 from qingquan.store.reading_log import resolve_log_config
@@ -34,7 +35,8 @@ from qingquan.store.sql.outbox import list_messages
 from qingquan.store.sql.progress import counts
 from qingquan.store.sql.register import get_works, save_works
 from qingquan.wiring import environment_of
-from simulators.county import county
+from simulators.county import county, duty_people
+from simulators.place_names import COUNTY_CODE
 
 __all__ = ["DEMO_SPEED", "DEMO_WORKS", "run"]
 
@@ -43,9 +45,11 @@ DEMO_SPEED = 60.0
 DEMO_SEED = 1
 # The simulated day begins when people get up: water flows, so a loss of dosing shows.
 DEMO_HOUR = 6
+DEMO_ROSTER_DAYS = 60
 DEMO_MARK = ".qingquan-demo"
-LOG_WAIT_S = 30.0
-WEB_WAIT_S = 60.0
+# A service that lives is waited for: slow disks and crowded machines take minutes for a first start.
+START_WAIT_S = 600.0
+STILL_STARTING_S = 30.0
 POLL_S = 0.3
 LATER_PORTS = 50
 
@@ -99,15 +103,23 @@ class _Up:
             engine = open_database(self._config.sql_url)
             with writing(engine) as connection:
                 save_works(connection, register)
+            self._man(RosterDesk(engine, self._config))
             engine.dispose()
             self._say("register", {"works": len(register), "simulated": True})
+
+    @staticmethod
+    def _man(desk: RosterDesk) -> None:
+        """Put made-up people at the posts above the caretakers, so that a ladder can be watched up to its end."""
+        for person in duty_people():
+            desk.add_person(person)
+        desk.plan([one.id for one in desk.week(COUNTY_CODE).persons if one.role == "county_duty"], [], DEMO_ROSTER_DAYS)
 
     def _start(self, stop: threading.Event) -> None:
         config = self._config
         if not config.log_url:
             self._say("log", {})
             self._supervisor.start("log-server", "run", "log-server")
-            self._await(lambda: _log_is_up(config), "log-server", LOG_WAIT_S, stop)
+            self._await(lambda: _log_is_up(config), "log-server", stop)
         if self._demo:
             self._supervisor.start("gateway-double", "run", "gateway-double")
         for name in ("evaluator", "recorder", "alerter", "web", "adviser", "compliance", "detector", "watchdog"):
@@ -128,7 +140,7 @@ class _Up:
                 str(truth),
             )
             self._supervisor.start("simulator", "simulate", *arguments)
-        self._await(lambda: _answers(config.web_host, config.web_port), "web", WEB_WAIT_S, stop)
+        self._await(lambda: _answers(config.web_host, config.web_port), "web", stop)
         if not stop.is_set():
             self._say("ready", {"url": f"http://{config.web_host}:{config.web_port}", **self._mqtt()})
 
@@ -136,16 +148,21 @@ class _Up:
         resolved = resolve_log_config(self._config)
         return {"mqtt": f"{resolved.mqtt_host}:{resolved.mqtt_port}"}
 
-    def _await(self, is_up: Callable[[], bool], name: str, wait_s: float, stop: threading.Event) -> None:
-        deadline = time.monotonic() + wait_s
+    def _await(self, is_up: Callable[[], bool], name: str, stop: threading.Event) -> None:
+        begun = time.monotonic()
+        tell_at = begun + STILL_STARTING_S
+        where = self._supervisor.log_file(name)
         while not stop.wait(POLL_S):
             self._watch()
             if is_up():
                 return
-            if time.monotonic() > deadline:
-                where = self._supervisor.log_file(name)
+            now = time.monotonic()
+            if now - begun > START_WAIT_S:
                 last = self._supervisor.last_line(name)
-                raise ConfigurationError([f"{name} did not start within {wait_s:.0f} s; see {where}: {last}"])
+                raise ConfigurationError([f"{name} did not start within {START_WAIT_S:.0f} s; see {where}: {last}"])
+            if now > tell_at:
+                tell_at = now + STILL_STARTING_S
+                self._say("waiting", {"service": name, "seconds": round(now - begun), "log": str(where)})
 
     def _watch(self) -> None:
         self._supervisor.watch()
@@ -218,6 +235,7 @@ _WORDS = {
     "register": "      登记模拟工程 simulated works: {works}",
     "log": "[2/4] 读数日志 reading log (NATS, MQTT)",
     "services": "[3/4] 评判、存储、告警、网页 evaluator, recorder, alerter, web",
+    "waiting": "      仍在启动 still starting: {service}, {seconds} s (日志 log: {log})",
     "ready": "[4/4] 就绪 ready: {url}   (MQTT {mqtt}; Ctrl-C 结束 to stop)",
     "reading": "      首批读数 first readings: {readings}",
     "finding": "      首个判定 first finding: {works} {reason}",
@@ -253,6 +271,7 @@ def _with_ports(config: Config, demo: bool) -> Config:
     )
     if _is_busy(config.mqtt_host, config.mqtt_port):
         config = replace(config, mqtt_port=0)
+    config = replace(config, public_url=config.public_url or f"http://{config.web_host}:{port}")
     return demonstration_settings(config, _free_port("127.0.0.1", port + 1))
 
 

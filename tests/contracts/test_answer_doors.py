@@ -319,11 +319,16 @@ def test_without_an_address_no_message_has_a_link_and_groups_never_have_one(scen
 
 
 @by_sms
-def test_an_sms_asks_for_a_reply_where_replies_come_in_and_only_there(scene: Scene) -> None:
+@pytest.mark.parametrize("provider", ["aliyun", "tencent"])
+def test_an_sms_asks_for_a_reply_where_replies_come_in_and_only_there(scene: Scene, provider: str) -> None:
+    name, other = f"{provider}_sms", "tencent" if provider == "aliyun" else "aliyun"
+    approved = {f"{provider}_template_alarm_reply": "SMS_9", f"{other}_template_alarm_reply": ""}
     with running_double() as double:
-        settings = replace(double.config, receipts_token="unguessable-path", aliyun_template_alarm_reply="SMS_9")
-        sms = with_answers({"aliyun_sms": double.channel("aliyun_sms")}, scene.engine, settings)["aliyun_sms"]
-        plain = with_answers({"aliyun_sms": double.channel("aliyun_sms")}, scene.engine, double.config)["aliyun_sms"]
+        settings = replace(double.config, receipts_token="unguessable-path", **approved)  # type: ignore[arg-type]
+        sms = with_answers({name: double.channel(name)}, scene.engine, settings)[name]
+        plain = with_answers({name: double.channel(name)}, scene.engine, double.config)[name]
+        elsewhere = with_answers({f"{other}_sms": double.channel(f"{other}_sms")}, scene.engine, settings)
+        assert not isinstance(elsewhere[f"{other}_sms"], Answerable)
         assert isinstance(sms, Answerable)
         assert not isinstance(plain, Answerable)
         shown = sms.answerable(scene.message)
@@ -411,11 +416,25 @@ def test_replies_come_in_as_an_array_or_one_by_one_at_a_path_nobody_guesses(scen
 
 
 @by_sms
+def test_a_reply_over_tencent_lands_on_the_incident_once_however_often_it_is_pushed(scene: Scene) -> None:
+    row = {"extend": "", "mobile": PHONE, "nationcode": "86", "sign": "示例县水务", "time": 1795395900,
+           "text": f"2 {scene.incident.id}"}  # fmt: skip
+    for _ in range(2):
+        answer = scene.client.post("/replies/unguessable-path/tencent_sms", json=row)
+        assert (answer.status_code, answer.json()) == (200, {"result": 0, "errmsg": "OK"})
+    assert scene.answered() == [("张三", "sms_reply", AnswerKind.FIXED, "")]
+    scene.client.post("/replies/unguessable-path/tencent_sms", json={**row, "mobile": "13900000000", "text": "1"})
+    assert len(scene.answered()) == 1
+    assert scene.client.post("/replies/unguessable-path/feishu", json=row).status_code == 404
+
+
+@by_sms
+@pytest.mark.parametrize("provider", ["aliyun_sms", "tencent_sms"])
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[1, 2]", b"\xff\xfe", json.dumps([{}]).encode(), b'{"phone_number": ["x"]}']
 )
-def test_a_reply_that_cannot_be_read_is_taken_and_counts_for_nothing(scene: Scene, body: bytes) -> None:
-    assert scene.client.post("/replies/unguessable-path/aliyun_sms", content=body).status_code == 200
+def test_a_reply_that_cannot_be_read_is_taken_and_counts_for_nothing(scene: Scene, body: bytes, provider: str) -> None:
+    assert scene.client.post(f"/replies/unguessable-path/{provider}", content=body).status_code == 200
     assert scene.answered() == []
 
 

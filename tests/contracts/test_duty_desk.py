@@ -4,16 +4,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from alerts.apply import apply_findings
+from qingquan.clock import to_ms
 from qingquan.config import Config
 from qingquan.domain.duty import DutyPerson
 from qingquan.errors import NotFound, TransitionRefused
 from qingquan.services.alert_checks import check_alerts, explain_incident
 from qingquan.services.duty_desk import RosterDesk
-from qingquan.store.sql.engine import open_database, upgrade, writing
-from qingquan.store.sql.register import save_works
+from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.incidents import acknowledge
+from qingquan.store.sql.register import load_works, save_works
+from qingquan.store.sql.schema import incident
 from qingquan.testing.alerts import START, example_finding, example_works, register_of
 
 
@@ -116,3 +119,45 @@ def test_check_names_the_posts_nobody_holds(engine: Engine, config: Config) -> N
     said = {(fault.where, fault.en) for fault in check_alerts(config)}
     assert ("520425", "county duty: nobody is on file") in said
     assert ("5204", "prefecture duty: nobody is on file") in said
+
+
+def test_drills_are_drawn_by_turns_until_every_works_has_had_one(engine: Engine, desk: RosterDesk) -> None:
+    with writing(engine) as connection:
+        save_works(connection, [example_works(id=f"W{n:04}", name=f"水厂{n}") for n in range(1, 31)])
+    with reading(engine) as connection:
+        number_of_works = len(load_works(connection))
+    held: list[str] = []
+    while len(held) < number_of_works:
+        drills = desk.draw_drills("520425", 10, "王五")
+        assert len(drills) == 4, "a tenth of 31, rounded up"
+        held += [one.works for one in drills]
+        with writing(engine) as connection:
+            for one in drills:
+                acknowledge(connection, one.id, "张三", to_ms(one.opened_at) + len(held) * 60_000)
+                connection.execute(
+                    update(incident).where(incident.c.id == one.id).values(state="resolved", open_key=None)
+                )
+    assert len(set(held)) == number_of_works, "nobody twice before everybody has had one"
+    (figures,) = desk.drill_figures("52", 365)
+    assert (figures.county, figures.held, figures.answered) == ("520425", 32, 32)
+    assert figures.median_ms is not None
+    assert (figures.median_ms, figures.longest_ms) == (18 * 60_000, 32 * 60_000)
+    assert desk.drill_figures("51", 365) == []
+
+
+@pytest.mark.parametrize(
+    ("county", "percent", "said"),
+    [("520425", 0.0, "share = 0 %: allowed"), ("520425", 50.0, "at most 10"), ("530000", 1.0, "county 530000")],
+)
+def test_a_draw_that_cannot_be_is_refused_with_the_reason(
+    desk: RosterDesk, county: str, percent: float, said: str
+) -> None:
+    with pytest.raises((TransitionRefused, NotFound), match=said):
+        desk.draw_drills(county, percent, "王五")
+    assert list(desk.drills("")) == []
+
+
+def test_a_drill_nobody_has_answered_yet_counts_for_nothing(desk: RosterDesk) -> None:
+    desk.draw_drills("520425", 1, "王五")
+    (figures,) = desk.drill_figures("", 365)
+    assert (figures.held, figures.answered, figures.median_ms, figures.longest_ms) == (0, 0, None, None)

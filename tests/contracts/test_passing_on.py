@@ -67,6 +67,10 @@ def test_a_rung_whose_messages_are_all_lost_hands_on_at_once_and_the_next_one_sa
     scene.end("aliyun_sms", S.NOT_SENT, NotSent.BUDGET)
     scene.end("wecom_robot", S.ACCEPTED)
     assert scene.rows("township") == []
+    assert scene.passed_on() == 0, "what is critical ends in a call where the number's budget is spent"
+    (instead,) = [one for one in scene.rows("firing") if one.stands_in_for]
+    assert (instead.channel, instead.receiver) == ("aliyun_voice", "13800000001")
+    scene.end("aliyun_voice", S.NOT_SENT, NotSent.NO_ANSWER)
     assert scene.passed_on() == 1
     assert scene.passed_on() == 0, "each rung is given up once"
     scene.attend()
@@ -76,7 +80,7 @@ def test_a_rung_whose_messages_are_all_lost_hands_on_at_once_and_the_next_one_sa
     with reading(engine) as connection:
         events = events_of(connection, list_incidents(connection)[0].id)
     (said,) = [one for one in events if one.detail.startswith("首次通知")]
-    assert (said.reason, said.detail) == (TransitionReason.NOBODY_REACHED, "首次通知 张三（超出发送额度）")
+    assert (said.reason, said.detail) == (TransitionReason.NOBODY_REACHED, "首次通知 张三（无人接听）")
 
 
 @pytest.mark.parametrize("state", [S.QUEUED, S.SENDING, S.ACCEPTED, S.DELIVERED])
@@ -93,6 +97,8 @@ def test_what_has_another_way_takes_it_first(engine: Engine) -> None:  # noqa: F
     scene.end("aliyun_sms", S.REFUSED, NotSent.NUMBER)
     assert scene.passed_on() == 0
     scene.end("wecom_app", S.REFUSED, NotSent.ACCOUNT)
+    assert scene.passed_on() == 0
+    scene.end("aliyun_voice", S.NOT_SENT, NotSent.NO_ANSWER)
     assert scene.passed_on() == 1
 
 
@@ -105,6 +111,10 @@ def test_an_uncertain_message_counts_as_lost_only_where_it_is_critical(engine: E
 def test_an_uncertain_critical_message_is_passed_on(engine: Engine, works: Works) -> None:  # noqa: F811
     scene = Scene(engine, works)
     scene.end("aliyun_sms", S.UNKNOWN, NotSent.UNCERTAIN)
+    assert scene.passed_on() == 0
+    scene.now += 2 * MINUTE
+    assert scene.passed_on() == 0, "two minutes in doubt: the person is called"
+    scene.end("aliyun_voice", S.UNKNOWN, NotSent.UNCERTAIN)
     assert scene.passed_on() == 1
 
 
@@ -147,7 +157,7 @@ def test_what_waits_is_called_off_once_another_way_has_reached_the_person(engine
 
 def test_an_sms_that_stands_in_for_a_card_has_its_variables_and_reads_as_an_sms(engine: Engine) -> None:  # noqa: F811
     works = example_works(contacts=(Contact(Role.CARETAKER, "张三", "13800000001", wecom_id="zs"),))
-    policy = replace(SETTINGS.policy, channels_day=("wecom_app", "aliyun_sms"))
+    policy = replace(SETTINGS.policy, channels_critical=("wecom_app", "aliyun_sms"))
     settings = replace(SETTINGS, policy=policy)
     now = START + 3_600_000
     with writing(engine) as connection:

@@ -279,12 +279,27 @@ window.QQ = (() => {
       if (!groups.has(row.t)) groups.set(row.t, []);
       groups.get(row.t).push(row);
     }
+    const names = [];
     for (const [name, members] of groups) {
       const middle = (key) => members.map((row) => row[key]).sort((a, b) => a - b)[members.length >> 1];
-      L.marker([Math.max(...members.map((row) => row.la)), middle("lo")], {
+      const marker = L.marker([Math.max(...members.map((row) => row.la)), middle("lo")], {
         interactive: false, keyboard: false, pane: "tilePane", icon: L.divIcon({ className: "town", html: `<span>${escape(name)}</span>`, iconSize: null }),
       }).addTo(map);
+      names.push({ count: members.length, span: marker.getElement().firstChild });
     }
+    // Where two names would lie on each other, the township with more works keeps its own; zooming in makes room for both.
+    names.sort((a, b) => b.count - a.count);
+    const declutter = () => {
+      const taken = [];
+      for (const { span } of names) {
+        span.style.visibility = "";
+        const box = span.getBoundingClientRect();
+        const hidden = taken.some((o) => box.left < o.right && o.left < box.right && box.top < o.bottom && o.top < box.bottom);
+        if (hidden) span.style.visibility = "hidden"; else taken.push(box);
+      }
+    };
+    map.on("zoomend", declutter);
+    declutter();
   };
 
   const pointer = (map, layer, placed) => {

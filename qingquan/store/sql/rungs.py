@@ -19,6 +19,7 @@ __all__ = [
     "give_up_rung",
     "incidents_by_id",
     "is_any_due",
+    "last_drilled",
     "next_drill_number",
     "open_causes",
     "open_of_cause",
@@ -190,3 +191,13 @@ def reword(connection: Connection, message_id: int, body: str, params: dict[str,
 def next_drill_number(connection: Connection) -> int:
     """Drills are numbered by themselves."""
     return (connection.scalar(select(func.max(table.c.drill_number))) or 0) + 1
+
+
+def last_drilled(connection: Connection, county: str) -> dict[tuple[str, str], int]:
+    """When each works of a county had its last drill [ms]; works without one are left out."""
+    query = (
+        select(table.c.county, table.c.works, func.max(table.c.opened_at))
+        .where(table.c.county == county, table.c.drill_number.is_not(None))
+        .group_by(table.c.county, table.c.works)
+    )
+    return {(code, works): at for code, works, at in connection.execute(query)}
