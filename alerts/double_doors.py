@@ -412,4 +412,8 @@ def _card_text(body: Mapping[str, Any]) -> str:
         return str(body["text"]["content"])
     shown = body["template_card"]
     buttons = " ".join(f"[{button.get('text')}]" for button in shown["button_list"])
-    return f"{shown['main_title']['title']}\n{shown.get('sub_title_text', '')}\n{buttons}"
+    # A tap beside the buttons opens what the card leads to.
+    url = str(shown.get("card_action", {}).get("url") or "")
+    return f"{shown['main_title']['title']}\n{shown.get('sub_title_text', '')}\n{buttons}" + (
+        f" [→]({url})" if url else ""
+    )

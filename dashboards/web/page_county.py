@@ -136,7 +136,7 @@ def _grid(view: CountyView, t: Texts) -> ui.aggrid:
          "sort": "asc", "width": 112, "minWidth": 44},
         {"colId": "works", "headerName": t("column.works"), "field": "n", ":cellRenderer": f"{cells}.works", "flex": 5, "minWidth": 130},
         {"colId": "township", "headerName": t("column.township"), "field": "t", "width": 86},
-        {"colId": "residual", "headerName": t("column.residual"), "field": "v", ":cellRenderer": f"{cells}.residual", **number, "width": 126},
+        {"colId": "residual", "headerName": t("column.residual"), "field": "v", ":cellRenderer": f"{cells}.residual", **number, "width": 144},
         {"colId": "turbidity", "headerName": t("column.turbidity"), "field": "u", ":cellRenderer": f"{cells}.turbidity", **number},
         {"colId": "lasting", "headerName": t("column.lasting"), "field": "si", ":cellRenderer": f"{cells}.lasting", "width": 112},
         {"colId": "asof", "headerName": t("column.as_of"), "field": "a", ":cellRenderer": f"{cells}.age", "width": 92},

@@ -141,7 +141,7 @@ def test_a_robot_message_is_rendered_as_on_a_phone() -> None:
     assert phone_markup(ROBOT) == (
         "<span><b>【模拟】严重告警</b></span>"
         '<span class="quote">问题：<span class="f-warning">投加中断</span></span>'
-        '<span class="quote">详情：查看</span>'
+        '<span class="quote">详情：<a href="http://x/1" target="_blank" rel="noreferrer">查看</a></span>'
     )
 
 
@@ -150,7 +150,17 @@ def test_a_robot_message_is_readable_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["<script>alert(1)</script>", '<font color="red" onclick=x>', "**<img src=x>**", '[a](javascript:x)"><b']
+    "text",
+    [
+        "<script>alert(1)</script>",
+        '<font color="red" onclick=x>',
+        "**<img src=x>**",
+        '[a](javascript:x)"><b',
+        '[a](http://x"onclick=y)',
+        "[a](https://x'><img)",
+        "[a](data:text/html,x)",
+        "[<b>](//x)",
+    ],
 )
 def test_markup_in_a_message_stays_text(text: str) -> None:
     shown = phone_markup(text)
