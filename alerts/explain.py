@@ -9,7 +9,15 @@ from alerts.ladder import Facts, mute_of, place_of, rung_facts
 from alerts.messages import AlertSettings
 from alerts.routing import is_standing, rungs_for, subject_of
 from alerts.wording import Style
-from alerts.words_why import audience_words, mute_words, rung_words, unreached_words
+from alerts.words_why import (
+    audience_words,
+    channel_words,
+    mute_words,
+    rung_words,
+    severity_words,
+    state_words,
+    unreached_words,
+)
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.incidents import Incident, IncidentState
 from qingquan.domain.works import Works
@@ -19,13 +27,13 @@ __all__ = ["Explained", "ExplainedRung", "explain", "explained_words"]
 
 @dataclass(frozen=True, slots=True)
 class ExplainedRung:
-    """A rung: when, whether climbed already, who over which channel, and who cannot be told for which reason."""
+    """A rung: when, whether climbed already, who over which channel and which others after it, who cannot be told and why."""
 
     rung: str
     at: datetime
     done: bool
     outcome: str
-    told: tuple[tuple[str, str, str], ...]
+    told: tuple[tuple[str, str, str, tuple[str, ...]], ...]
     not_told: tuple[tuple[str, str], ...]
     opens_problem: bool
 
@@ -35,6 +43,7 @@ class Explained:
     """The ladder of an incident, and what holds it just now."""
 
     incident: int
+    works: str
     state: str
     policy: str
     subject: str
@@ -64,7 +73,7 @@ def explain(
         known[rung.name] = Taken(rung.name, at - shift, done.outcome if done else climbed.outcome)
         told.append(_rung(rung.name, at, done, climbed, rung.opens_problem, style))
     return Explained(
-        incident.id, incident.state.value, settings.policy.version, subject_of(cause, incident.kind).value,
+        incident.id, incident.works if works is None else works.name, incident.state.value, settings.policy.version, subject_of(cause, incident.kind).value,
         incident.severity.word, _held_by(incident, works, facts, place, now_ms, settings, style), tuple(told),
     )  # fmt: skip
 
@@ -73,12 +82,9 @@ def explained_words(told: Explained, style: Style) -> str:
     """The explanation as text."""
     zh = style.language != "en"
     zone = ZoneInfo(style.time_zone)
-    head = (
-        f"事件 {told.incident}：{told.severity}，{told.state}"
-        if zh
-        else f"incident {told.incident}: {told.severity}, {told.state}"
-    )
-    lines = [head]
+    head = f"事件 {told.incident}" if zh else f"incident {told.incident}"
+    standing = (severity_words(told.severity, style), state_words(told.state, style))
+    lines = [f"{head} {told.works}".rstrip() + (f"：{'，'.join(standing)}" if zh else f": {', '.join(standing)}")]
     if told.held_by:
         lines.append(("暂不通知：" if zh else "held: ") + told.held_by)
     if not told.rungs:
@@ -86,17 +92,31 @@ def explained_words(told: Explained, style: Style) -> str:
     for rung in told.rungs:
         mark = ("已执行" if zh else "done") if rung.done else ("将于" if zh else "due")
         lines.append(f"{rung.at.astimezone(zone):%m-%d %H:%M} {mark} {rung_words(rung.rung, style)}")
-        lines += [f"    {audience} {name} ({channel})".replace("  ", " ") for audience, name, channel in rung.told]
+        lines += ["    " + _told_words(*one, style) for one in rung.told]
         lines += [f"    {audience}: {'未通知，' if zh else 'not told, '}{why}" for audience, why in rung.not_told]
         if rung.opens_problem:
             lines.append("    列入问题台账" if zh else "    enters the problem ledger")
     return "\n".join(lines)
 
 
+def _told_words(audience: str, name: str, channel: str, others: tuple[str, ...], style: Style) -> str:
+    """One person, the channel, and the ways that remain where it does not arrive."""
+    zh = style.language != "en"
+    ways = channel_words(channel, style)
+    if others:
+        after = ("、" if zh else ", ").join(channel_words(one, style) for one in others)
+        ways += f"，未送达改用{after}" if zh else f"; if it does not arrive: {after}"
+    who = " ".join(part for part in (audience, name) if part)
+    return f"{who}（{ways}）" if zh else f"{who} ({ways})"
+
+
 def _rung(name: str, at: int, done: Taken | None, climbed: Climb, opens_problem: bool, style: Style) -> ExplainedRung:
     return ExplainedRung(
         name, from_ms(at), done is not None, (done.outcome if done else climbed.outcome).value,
-        tuple((audience_words(a.audience, style), a.name, a.channel) for a in climbed.addresses),
+        tuple(
+            (audience_words(a.audience, style), a.name, a.channel, tuple(channel for channel, _ in a.fallback))
+            for a in climbed.addresses
+        ),
         tuple((audience_words(u.audience, style), unreached_words(u, style)) for u in climbed.unreached),
         opens_problem,
     )  # fmt: skip

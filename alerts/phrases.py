@@ -211,7 +211,7 @@ LAB_ACTION_BY_PARAMETER: dict[str, dict[str, str]] = {
 
 SEVERITY_WORDS: dict[str, dict[Severity, str]] = {
     "zh": {
-        Severity.CRITICAL: "严重告警", Severity.MAJOR: "重要告警", Severity.MINOR: "一般告警", Severity.INFO: "提示",
+        Severity.CRITICAL: "严重告警", Severity.MAJOR: "较重告警", Severity.MINOR: "一般告警", Severity.INFO: "提示",
     },
     "en": {
         Severity.CRITICAL: "Critical", Severity.MAJOR: "Major", Severity.MINOR: "Minor", Severity.INFO: "Notice",

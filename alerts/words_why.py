@@ -11,7 +11,16 @@ from qingquan.clock import from_ms
 from qingquan.domain.delivery import NotSent
 from qingquan.domain.incidents import Message
 
-__all__ = ["audience_words", "mute_words", "not_sent_words", "rung_words", "unreached_words"]
+__all__ = [
+    "audience_words",
+    "channel_words",
+    "mute_words",
+    "not_sent_words",
+    "rung_words",
+    "severity_words",
+    "state_words",
+    "unreached_words",
+]
 
 _AUDIENCES = {
     "zh": {
@@ -66,6 +75,15 @@ _NOT_SENT = {
     },
 }  # fmt: skip
 
+_CHANNELS = {
+    "aliyun_sms": ("短信", "SMS"), "tencent_sms": ("短信（腾讯云）", "SMS (Tencent)"), "aliyun_voice": ("语音电话", "voice call"),
+    "wecom_app": ("企业微信", "WeCom"), "wecom_robot": ("企业微信群", "WeCom group"), "wechat_official": ("微信服务号", "WeChat"),
+    "dingtalk": ("钉钉群", "DingTalk group"), "feishu": ("飞书群", "Feishu group"), "email": ("邮件", "e-mail"),
+    "webhook": ("接口推送", "webhook"), "apprise": ("其他渠道", "other channel"),
+}  # fmt: skip
+_SEVERITIES = {"critical": "严重", "major": "较重", "minor": "一般", "info": "提示"}
+_STATES = {"open": "未确认", "acknowledged": "已确认", "resolved": "已解决", "closed": "已关闭"}
+
 # So many are named; the rest are counted.
 NAMED = 3
 
@@ -75,6 +93,22 @@ _CAUSES = {"power": "停电", "silent": "数据中断", "instrument": "仪表异
 def audience_words(audience: Audience, style: Style) -> str:
     """Name of an audience."""
     return _AUDIENCES[style.language][audience]
+
+
+def channel_words(channel: str, style: Style) -> str:
+    """Name of a channel; its own word where it has none."""
+    zh, en = _CHANNELS.get(channel, (channel, channel))
+    return en if style.language == "en" else zh
+
+
+def severity_words(severity: str, style: Style) -> str:
+    """Name of a severity."""
+    return severity if style.language == "en" else _SEVERITIES.get(severity, severity)
+
+
+def state_words(state: str, style: Style) -> str:
+    """Name of an incident's state."""
+    return state if style.language == "en" else _STATES.get(state, state)
 
 
 def rung_words(rung: str, style: Style) -> str:

@@ -1,7 +1,7 @@
 """The ladder on an incident's page: who was told when, who is next, and why not. And the button that holds a drill."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -42,8 +42,8 @@ def plan_block(plan: Mapping[str, Any] | None, tz: str, t: Texts) -> str:
 def _rung(rung: Mapping[str, Any], tz: str, t: Texts) -> str:
     mark = t("incident.plan_done") if rung["done"] else t("incident.plan_due")
     told = "".join(
-        f"<div><b>{escape(name or audience)}</b> <small>{escape(audience)} · {escape(channel_name(channel, t))}</small></div>"
-        for audience, name, channel in rung["told"]
+        f"<div><b>{escape(name or audience)}</b> <small>{escape(audience)} · {escape(channel_name(channel, t))}{escape(_others(others, t))}</small></div>"
+        for audience, name, channel, others in rung["told"]
     )
     missing = "".join(
         f'<div class="muted">{escape(audience)} <small>{escape(why)}</small></div>'
@@ -54,6 +54,11 @@ def _rung(rung: Mapping[str, Any], tz: str, t: Texts) -> str:
         f'<div class="card"><span class="card-top"><b>{escape(day_time(rung["at"], tz))}</b><small>{escape(mark)}</small></span>'
         f'<span class="card-what">{told}{missing}{problem}</span></div>'
     )
+
+
+def _others(channels: Sequence[str], t: Texts) -> str:
+    """The ways that remain where the first does not arrive."""
+    return "".join(f" → {channel_name(channel, t)}" for channel in channels)
 
 
 def drill_box(console: Console, incident: Incident, t: Texts) -> None:

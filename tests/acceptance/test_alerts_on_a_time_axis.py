@@ -284,7 +284,7 @@ def test_a_township_without_power_is_a_list_and_not_a_flood(axis: Axis) -> None:
     axis.at("08:20").judged(*(replace(silent(works=id_), id=f"s{id_}") for id_ in axis.works))
     axis.at("08:23")
     (posted,) = axis.group()
-    assert posted.startswith("**重要告警｜青山镇**\n> 青山镇120处工程数据中断，水质状况不明")
+    assert posted.startswith("**较重告警｜青山镇**\n> 青山镇120处工程数据中断，水质状况不明")
     assert len(posted.encode()) <= 4096
     assert all(f"第{n}水厂" in posted for n in range(120)), "none is left out"
     assert axis.count() == 121, "each works keeps its own incident, shown as ever"

@@ -106,7 +106,9 @@ def test_explain_says_who_gets_what_when_and_why_in_both_languages(
         apply_findings(connection, [example_finding()], register_of(example_works()), config.clock.now_ms())
     told, words = explain_incident(config, 1, "zh")
     assert [rung.rung for rung in told.rungs[:3]] == ["first", "township", "county_duty"]
-    assert "管水员 张三 (aliyun_voice)" in words
+    assert words.startswith("事件 1 城东水厂：严重，未确认")
+    assert "管水员 张三（短信，未送达改用语音电话）" in words
+    assert "管水员 张三（语音电话，未送达改用短信）" in words
     assert "乡镇水管站: 未通知，没有登记人员" in words
     _, english = explain_incident(config, 1, "en")
     assert "county leader: not told, nobody is on file" in english
