@@ -10,6 +10,7 @@ from nicegui import ui
 
 from dashboards.web.answer_port import AnswerDesk
 from dashboards.web.layout import Console, html
+from dashboards.web.refusals import refusal_words
 from dashboards.web.texts import Texts
 from dashboards.web.words import day_time
 from qingquan.domain.answers import Answer, AnswerOutcome
@@ -86,7 +87,7 @@ async def _added(desk: AnswerDesk, incident_id: int, given: tuple[str, str, str]
         ui.notify(t("store.lost_never"), type="negative")
         return
     except QingquanError as error:
-        ui.notify(str(error), type="warning")
+        ui.notify(refusal_words(error, t), type="warning")
         return
     ui.notify(t("duty.saved"), type="positive")
 

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from dashboards.web.incident_words import channel_name
 from dashboards.web.layout import Console, html
+from dashboards.web.refusals import refusal_words
 from dashboards.web.texts import Texts
 from dashboards.web.words import day_time
 from qingquan.domain.incidents import Incident
@@ -74,7 +75,7 @@ def drill_box(console: Console, incident: Incident, t: Texts) -> None:
             try:
                 drill = await asyncio.to_thread(desk.drill, incident.county, incident.works, (name.value or "").strip())
             except QingquanError as error:
-                ui.notify(str(error), type="warning")
+                ui.notify(refusal_words(error, t), type="warning")
                 return
             ui.notify(t("incident.drill_done"), type="positive")
             ui.navigate.to(f"/incidents/{drill.id}")

@@ -10,6 +10,7 @@ from nicegui import ui
 from dashboards.web.duty_port import DutyDesk
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts
 from dashboards.web.page_parts import store_lost
+from dashboards.web.refusals import refusal_words
 from dashboards.web.texts import Texts
 from dashboards.web.words import day_time, duration
 from qingquan.clock import to_ms
@@ -84,7 +85,7 @@ def _hold_form(desk: DutyDesk, works: Sequence[Works], t: Texts) -> None:
                 ui.notify(t("store.lost_never"), type="negative")
                 return
             except QingquanError as error:
-                ui.notify(str(error), type="warning")
+                ui.notify(refusal_words(error, t), type="warning")
                 return
             ui.notify(t("drill.begun", n=count), type="positive")
 

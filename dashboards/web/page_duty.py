@@ -1,7 +1,7 @@
 """Duty roster and silences: who answers, who stands in, what is kept quiet and by whom."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -11,14 +11,19 @@ from nicegui import ui
 from dashboards.web.duty_port import DutyDesk, DutyWeek
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts
 from dashboards.web.page_parts import store_lost
+from dashboards.web.refusals import refusal_words
 from dashboards.web.texts import Texts
 from dashboards.web.words import day_time
 from qingquan.clock import from_ms
 from qingquan.domain.duty import DutyPerson, Silence
+from qingquan.domain.works import Works
 from qingquan.errors import QingquanError, StoreUnavailable
+from qingquan.standards.divisions import division_name
 
 __all__ = ["duty_page", "silences_page"]
 
+# What an incident's cause begins with; see `alerts.lifecycle.cause_of`.
+CAUSES = ("disinfection", "silent", "power", "instrument", "exceedance", "lab", "hand_log", "rule", "forecast")
 ROLES = ("township", "county_duty", "county_leader", "prefecture")
 
 
@@ -78,7 +83,7 @@ def _duty_forms(desk: DutyDesk, week: DutyWeek, refresh: Callable[[], Awaitable[
         role = ui.select({name: t(f"duty.role.{name}") for name in ROLES}, label=t("duty.role"), value="county_duty")
         role.props("outlined dense")
         area, township = _field(t("duty.area")), _field(t("duty.township"))
-        name, phone = _field(t("duty.name")), _field(t("duty.phone"))
+        name, phone = _field(t("duty.person_name")), _field(t("duty.phone"))
 
         async def add() -> None:
             person = DutyPerson(
@@ -116,25 +121,54 @@ async def silences_page(console: Console, request: Request) -> None:
                     _silence(console, desk, one, refresh, t)
 
         await refresh()
-        with ui.element("section").classes("panel duty-form"):
-            county, works = _field(t("duty.area"), region), _field(t("silence.works"))
-            cause, hours = _field(t("silence.cause")), _field(t("silence.hours"), "4")
-            author, comment = _field(t("duty.name")), _field(t("duty.comment"))
+        try:
+            register = await asyncio.to_thread(console.data.works, region)
+        except StoreUnavailable:
+            register = []
+        _silence_form(desk, register, region, refresh, t)
 
-            async def silence() -> None:
-                given = [(field.value or "").strip() for field in (county, works, cause, author, comment)]
-                await _done(
-                    lambda: desk.silence(given[0], "", given[1], given[2], _number(hours.value), given[3], given[4]),
-                    refresh, t,
-                )  # fmt: skip
 
-            _save(t("duty.save"), silence, "silence")
+def _silence_form(
+    desk: DutyDesk, register: Sequence[Works], region: str, refresh: Callable[[], Awaitable[None]], t: Texts
+) -> None:
+    """What is chosen from the register need not be typed; without one the division code is."""
+    counties = {code: division_name(code, t.language) for code in sorted({one.county for one in register})}
+    townships = {"": t("silence.any_township")} | {one.township: one.township for one in register if one.township}
+    places = {"": t("silence.any_works")} | {f"{one.county}/{one.id}": f"{one.name} · {one.id}" for one in register}
+    with ui.element("section").classes("panel duty-form"):
+        html(f"<h2>{escape(t('silence.add'))}</h2>")
+        first = next(iter(counties), "")
+        county = (
+            ui.select(counties, label=t("drill.county"), value=region if region in counties else first).props(
+                "outlined dense"
+            )
+            if counties
+            else _field(t("duty.area"), region)
+        )
+        township = ui.select(townships, label=t("silence.township"), value="").props("outlined dense")
+        works = ui.select(places, label=t("incident.works"), value="", with_input=True).props("outlined dense")
+        causes = {"": t("silence.any_cause")} | {name: t(f"silence.cause.{name}") for name in CAUSES}
+        cause = ui.select(causes, label=t("silence.cause"), value="").props("outlined dense id=silence-cause")
+        hours = _field(t("silence.hours"), "4")
+        author, comment = _field(t("duty.name")), _field(t("duty.comment"))
+
+        async def silence() -> None:
+            chosen, _, number = str(works.value or "").partition("/")
+            area = chosen or str(county.value or "").strip()
+            where = ("", number) if number else (str(township.value or ""), "")
+            said = (author.value or "").strip(), (comment.value or "").strip()
+            span = _number(hours.value)
+            await _done(lambda: desk.silence(area, *where, str(cause.value or ""), span, *said), refresh, t)
+
+        _save(t("duty.save"), silence, "silence")
 
 
 def _silence(console: Console, desk: DutyDesk, one: Silence, refresh: Callable[[], Awaitable[None]], t: Texts) -> None:
     now = console.clock.now_ms()
     is_over = one.end <= now
-    where = " ".join(part for part in (one.county, one.township, one.works, one.cause) if part)
+    cause = one.cause.partition(":")[0]
+    what = t(f"silence.cause.{cause}") if cause in CAUSES else one.cause or t("silence.any_cause")
+    where = " · ".join(part for part in (division_name(one.county, t.language), one.township, one.works, what) if part)
     until = t("silence.over") if is_over else t("silence.until", time=day_time(from_ms(one.end), console.time_zone))
     with ui.element("div").classes("card"):
         html(
@@ -142,9 +176,14 @@ def _silence(console: Console, desk: DutyDesk, one: Silence, refresh: Callable[[
             f'<span class="card-what">{escape(t("silence.by", name=one.author, comment=one.comment))}</span>'
         )
         if not is_over:
+            by = _field(t("duty.name"))
 
             async def end() -> None:
-                await _done(lambda: desk.end_silence(one.id, one.author), refresh, t)
+                name = (by.value or "").strip()
+                if not name:
+                    ui.notify(t("drill.needs_name"), type="warning")
+                    return
+                await _done(lambda: desk.end_silence(one.id, name), refresh, t)
 
             ui.button(t("silence.end"), on_click=end).props("flat no-caps dense color=primary")
 
@@ -154,7 +193,7 @@ def _week(week: DutyWeek, tz: str, t: Texts) -> str:
         return empty_state(t("duty.none"))
     names = {person.id: person for person in week.persons}
     now = "".join(
-        f'<div class="card"><span class="card-top"><b>{escape(t(f"duty.role.{role}"))}</b><small>{escape(township or area)}</small></span>'
+        f'<div class="card"><span class="card-top"><b>{escape(t(f"duty.role.{role}"))}</b><small>{escape(township or division_name(area, t.language))}</small></span>'
         f'<span class="card-what">{escape("、".join(people)) if people else escape(t("duty.nobody"))}</span></div>'
         for (role, area, township), people in week.now.items()
     )
@@ -214,7 +253,7 @@ async def _done(action: Callable[[], object], refresh: Callable[[], Awaitable[No
         ui.notify(t("store.lost_never"), type="negative")
         return
     except QingquanError as error:
-        ui.notify(str(error), type="warning")
+        ui.notify(refusal_words(error, t), type="warning")
         return
     ui.notify(t("duty.saved"), type="positive")
     await refresh()

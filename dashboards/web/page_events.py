@@ -14,6 +14,7 @@ from dashboards.web.events_port import FIGURES_DAYS, DetectorWord, EventDesk, Hi
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts
 from dashboards.web.page_incidents import LONGEST_NAME, NAME_COOKIE
 from dashboards.web.page_parts import offset_of, pager, store_lost
+from dashboards.web.refusals import refusal_words
 from dashboards.web.texts import Texts
 from dashboards.web.words import contributor_words, day_time, duration, number, point_name
 from qingquan.domain.works import Works
@@ -64,7 +65,7 @@ class _View:
             ui.notify(self.t("store.lost_never"), type="negative")
             return False
         except QingquanError as error:
-            ui.notify(str(error), type="warning")
+            ui.notify(refusal_words(error, self.t), type="warning")
             return False
         ui.run_javascript(f"document.cookie = '{NAME_COOKIE}={quote(by)};path=/;max-age=31536000;samesite=lax'")
         ui.notify(self.t("event.saved"), type="positive")

@@ -10,6 +10,7 @@ from nicegui import ui
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts
 from dashboards.web.page_parts import store_lost
 from dashboards.web.quality_port import MaintenancePort, QualityPort
+from dashboards.web.refusals import refusal_words
 from dashboards.web.texts import Texts
 from dashboards.web.words import day_time, parameter_name, point_name
 from qingquan.domain.maintenance import Maintenance
@@ -184,7 +185,7 @@ def _running_card(desk: MaintenancePort, one: Maintenance, works: Works, refresh
             try:
                 await asyncio.to_thread(desk.end, works.county, works.id, one.id, str(by.value))
             except (StoreUnavailable, BrokerLost, NotFound) as error:
-                ui.notify(str(error), type="negative")
+                ui.notify(refusal_words(error, t), type="negative")
                 return
             ui.notify(t("maintenance.ended"), type="positive")
             await refresh()
@@ -213,7 +214,7 @@ def _begin_form(desk: MaintenancePort, works: Works, refresh: Refresh, t: Texts)
                 ui.notify(t("maintenance.running"), type="warning")
                 return
             except (StoreUnavailable, BrokerLost, NotFound) as error:
-                ui.notify(str(error), type="negative")
+                ui.notify(refusal_words(error, t), type="negative")
                 return
             ui.notify(t("maintenance.begun"), type="positive")
             await refresh()
