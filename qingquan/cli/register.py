@@ -8,6 +8,7 @@ import typer
 from qingquan.cli.application import PROBLEMS, group
 from qingquan.cli.options import ConfigFile, DataFolder, running, settings
 from qingquan.cli.progress import Progress
+from qingquan.errors import WrongUse
 
 __all__: list[str] = []
 
@@ -42,6 +43,8 @@ def works_export(
     config_file: ConfigFile = None,
 ) -> None:
     """导出台账或空表 · Write the register (when it is empty: a template) as a workbook that `works import` reads."""
+    if out.suffix.lower() != ".xlsx":
+        raise WrongUse(f"{out}: allowed: a name that ends in .xlsx")
     from qingquan.services.works_import import export_works
     from qingquan.store.sql.engine import open_database, upgrade
 

@@ -232,3 +232,17 @@ def test_database_upgrade_says_the_revision(tmp_path: Path) -> None:
     result = run("db", "upgrade", "--data", tmp_path / "fresh")
     assert result.exit_code == 0
     assert (tmp_path / "fresh" / "qingquan.db").exists()
+
+
+def test_the_register_is_written_as_the_workbook_its_name_promises(tmp_path: Path) -> None:
+    (line,) = refused("works", "export", tmp_path / "register.csv")
+    assert line.endswith("register.csv: allowed: a name that ends in .xlsx")
+    assert not (tmp_path / "register.csv").exists()
+    assert run("works", "export", tmp_path / "register.xlsx").exit_code == 0
+
+
+def test_a_drill_is_held_at_a_works_or_drawn_in_a_county_not_both(tmp_path: Path) -> None:
+    for given in ((), ("--works", "520425/W0001", "--county", "520425")):
+        assert refused("alerts", "drill", "--by", "王五", *given) == [
+            "give either --works county/id or --county 6 digits"
+        ]
