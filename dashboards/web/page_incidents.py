@@ -251,7 +251,7 @@ def _acknowledge_box(console: Console, box: ui.element, request: Request, shown:
             ui.notify(t("incident.ack_needs_name"), type="warning")
             return
         try:
-            await asyncio.to_thread(console.data.acknowledge, incident.id, by, console.clock.now_ms())
+            held = await asyncio.to_thread(console.data.acknowledge, incident.id, by, console.clock.now_ms())
         except (NotFound, TransitionRefused):
             ui.notify(t("incident.ack_gone"), type="warning")
             return
@@ -259,7 +259,10 @@ def _acknowledge_box(console: Console, box: ui.element, request: Request, shown:
             ui.notify(t("store.lost_never"), type="negative")
             return
         ui.run_javascript(f"document.cookie = '{NAME_COOKIE}={quote(by)};path=/;max-age=31536000;samesite=lax'")
-        ui.notify(t("incident.ack_done", name=by), type="positive")
+        if held.acknowledged_by == by:
+            ui.notify(t("incident.ack_done", name=by), type="positive")
+        else:
+            ui.notify(t("incident.ack_taken", name=held.acknowledged_by), type="warning")
 
 
 async def _evidence(console: Console, shown: _Facts, t: Texts) -> None:

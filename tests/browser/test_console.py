@@ -204,6 +204,21 @@ def test_acknowledging_names_the_person_and_changes_the_state(page: Any) -> None
     page.get_by_text(ZH["reason.acknowledged"].format(name="吴桂兰"), exact=True).wait_for()
 
 
+def test_who_acknowledges_second_is_told_who_was_first(page: Any, browser: Any) -> None:
+    page.goto("/incidents?state=open")
+    page.locator("a.line").first.click()
+    page.wait_for_url("**/incidents/*")
+    context = browser.new_context()
+    other = context.new_page()
+    other.goto(page.url)
+    for one, name in ((page, "吴桂兰"), (other, "韦国强")):
+        one.get_by_label(ZH["incident.ack_name"]).fill(name)
+    for one in (page, other):
+        one.evaluate("document.querySelector('#acknowledge').click()")
+    other.get_by_text(ZH["incident.ack_taken"].format(name="吴桂兰")).wait_for()
+    context.close()
+
+
 def test_an_acknowledgement_without_a_name_is_refused_in_words(page: Any) -> None:
     page.goto("/incidents?state=open")
     page.locator("a.line").first.click()
