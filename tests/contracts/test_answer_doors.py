@@ -326,7 +326,8 @@ def test_an_sms_asks_for_a_reply_where_replies_come_in_and_only_there(scene: Sce
     with running_double() as double:
         settings = replace(double.config, receipts_token="unguessable-path", **approved)  # type: ignore[arg-type]
         sms = with_answers({name: double.channel(name)}, scene.engine, settings)[name]
-        plain = with_answers({name: double.channel(name)}, scene.engine, double.config)[name]
+        closed = replace(settings, receipts_token="")
+        plain = with_answers({name: double.channel(name)}, scene.engine, closed)[name]
         elsewhere = with_answers({f"{other}_sms": double.channel(f"{other}_sms")}, scene.engine, settings)
         assert not isinstance(elsewhere[f"{other}_sms"], Answerable)
         assert isinstance(sms, Answerable)
