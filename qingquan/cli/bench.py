@@ -117,6 +117,25 @@ def bench_latency(
     raise typer.Exit(PROBLEMS if result["lost"] else 0)
 
 
+@bench.command("soak")
+def bench_soak(
+    minutes: Annotated[float, typer.Option("--minutes", min=0.1)] = 30.0,
+    rate: Annotated[float, typer.Option("--rate", min=5.0, help="readings/s")] = 5_000.0,
+    works: Annotated[int, typer.Option("--works", min=10, max=90_000)] = 58_400,
+    alarms: Annotated[int | None, typer.Option("--alarms", min=1, help="default: one in five seconds")] = None,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """长时稳定 · A steady load for half an hour: memory of every process, delay of alarms, nothing lost."""
+    from qingquan.services.bench.short import shown
+    from qingquan.services.bench.soak import run_soak
+
+    result = run_soak(settings(config_file), works, minutes, rate, alarms=alarms, say=_said)
+    print(shown(result, as_json))
+    is_kept = not result["lost"] and result["growth_most_percent"] < 2 and result["p99_ms"] <= 1000
+    raise typer.Exit(0 if is_kept else PROBLEMS)
+
+
 @bench.command("query")
 def bench_query(
     works: Annotated[int, typer.Option("--works", min=1, max=10_000)] = 660,

@@ -7,12 +7,13 @@ Nothing may be lost: acknowledged = in the log = evaluated = recorded, in messag
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from qingquan.config import Config
 from qingquan.services.bench.load import PARAMETERS, STEP_MS, Load
 from qingquan.services.bench.sender import Order, Sent, sending
-from qingquan.services.bench.system import MeasuredSystem, measured_system
+from qingquan.services.bench.system import MeasuredSystem, Taken, measured_system
 
 __all__ = ["run_ingest"]
 
@@ -42,41 +43,20 @@ def run_ingest(
             system.wait_covered(first + warm.acknowledged, WAIT_S)
             say(f"测量 measuring: {works} x {rounds}")
             sender.prepare(Order(works, start_ms, step_ms, 1, rounds))
-            before, used = _taken(system), system.processor_s()
-            at = system.last_sequence()
+            before, used = system.taken(), system.processor_s()
             sender.go()
             sent = sender.result(WAIT_S)
-            judged_at, recorded_at = system.wait_covered(at + sent.acknowledged, WAIT_S)
-            return _figures(system, sent, before, used, at, judged_at, recorded_at, works)
-
-
-def _taken(system: MeasuredSystem) -> dict[str, int]:
-    """Messages and readings that evaluator and recorder have taken so far."""
-    evaluated, recorded = system.evaluated(), system.recorded()
-    return {
-        "evaluated": evaluated.get("evaluated.messages", 0),
-        "recorded": recorded.messages,
-        "evaluated_readings": evaluated.get("evaluated.readings", 0),
-        "recorded_readings": recorded.readings,
-    }
+            judged_at, recorded_at = system.wait_covered(before.logged + sent.acknowledged, WAIT_S)
+            return _figures(system, sent, before, used, judged_at, recorded_at, works)
 
 
 def _figures(
-    system: MeasuredSystem, sent: Sent, before: dict[str, int], used: dict[str, float], at: int, judged_at: float,
-    recorded_at: float, works: int,
+    system: MeasuredSystem, sent: Sent, before: Taken, used: dict[str, float], judged_at: float, recorded_at: float,
+    works: int,
 ) -> dict[str, object]:  # fmt: skip
-    after = _taken(system)
-    taken = {name: after[name] - before[name] for name in after}
-    logged = system.last_sequence() - at
+    taken = system.taken().since(before)
     took_s = max(judged_at, recorded_at) - sent.began_at
     readings = sent.acknowledged * len(PARAMETERS)
-    lost = sum(
-        abs(one)
-        for one in (
-            sent.published - sent.acknowledged, sent.acknowledged - logged, logged - taken["evaluated"],
-            logged - taken["recorded"], readings - taken["evaluated_readings"], readings - taken["recorded_readings"],
-        )
-    )  # fmt: skip
     spent = {name: spent_s - used[name] for name, spent_s in system.processor_s().items()} | {
         "sender": sent.processor_s
     }
@@ -85,11 +65,10 @@ def _figures(
         "seconds": round(took_s, 2),
         "messages_per_s": round(sent.acknowledged / took_s),
         "readings_per_s": round(readings / took_s),
-        "lost": lost,
+        "lost": taken.lost(sent.published, sent.acknowledged, readings),
         "published": sent.published,
         "acknowledged": sent.acknowledged,
-        "logged": logged,
-        **taken,
+        **asdict(taken),
         "acknowledged_per_s": round(sent.acknowledged / (sent.ended_at - sent.began_at)),
         "evaluated_per_s": round(sent.acknowledged / (judged_at - sent.began_at)),
         "recorded_per_s": round(sent.acknowledged / (recorded_at - sent.began_at)),

@@ -8,23 +8,19 @@ when a reader of the database finds the outbox row committed.
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Engine, select
 
 from qingquan.config import Config
-from qingquan.domain.works import Contact, Role, Works
-from qingquan.errors import StoreUnavailable
+from qingquan.domain.works import Works
+from qingquan.services.bench.alarms import OutboxWatch, at_floor, delays, told, topic
 from qingquan.services.bench.load import PARAMETERS, STEP_MS, Load
 from qingquan.services.bench.sender import Order, Timed, sending
 from qingquan.services.bench.system import MeasuredSystem, TooSlow, measured_system
 from qingquan.services.rulesets import load_ruleset
-from qingquan.store.sql.engine import reading
-from qingquan.store.sql.schema import incident, outbox
 
 __all__ = ["run_latency"]
 
@@ -46,24 +42,23 @@ def run_latency(
     with tempfile.TemporaryDirectory(prefix="qingquan-bench-", dir=folder) as name:
         load = Load(works + alarms, config.clock.now_ms(), step_ms=STEP_MS)
         # The works of the alarms stand at the end of the register and take no part in the load.
-        struck = [_told(one) for one in load.register[works:]]
+        struck = [told(one) for one in load.register[works:]]
         register = [*load.register[:works], *struck]
         with measured_system(Path(name) / "data", register, config, say) as system, sending(system.config) as sender:
             say("预热 warming up")
             first = system.last_sequence()
             began_ms = config.clock.now_ms()
-            sender.prepare(
-                Order(works, began_ms, STEP_MS, 0, 1, rate=1e6, timed=tuple(_before(struck, began_ms, seconds, config)))
-            )
-            sender.go()
+            sender.prepare(Order(works, began_ms, STEP_MS, 0, 1, rate=1e6))
+            sender.go(tuple(_before(struck, began_ms, seconds, config)))
             warm = sender.result(WAIT_S)
             system.wait_covered(first + warm.acknowledged, WAIT_S)
             say(f"测量 measuring: {alarms} alarms, {readings_per_s} readings/s")
             timed = tuple(_completing(struck, began_ms, seconds))
-            sender.prepare(Order(works, began_ms, STEP_MS, 1, rounds, rate=rate, timed=timed))
+            sender.prepare(Order(works, began_ms, STEP_MS, 1, rounds, rate=rate))
             _wait_until(began_ms / 1000 + _SET_UP_S)
-            sender.go()
-            seen = _seen(system, {one.id for one in struck}, seconds + LEAD_S + WAIT_S)
+            sender.go(timed)
+            with OutboxWatch(system.engine, {one.id for one in struck}, LOOK_S) as watch:
+                seen = watch.wait(seconds + LEAD_S + WAIT_S)
             sent = sender.result(WAIT_S)
             published = dict(zip((one.id for one in struck), sent.timed_at, strict=True))
             return _figures(seen, published, sent.acknowledged, sent.ended_at - sent.began_at, system)
@@ -71,10 +66,6 @@ def run_latency(
 
 # The measurement starts so long after the readings that lead to the alarms were stamped [s].
 _SET_UP_S = 8.0
-
-
-def _told(one: Works) -> Works:
-    return replace(one, contacts=(Contact(Role.CARETAKER, "某（模拟管水员）", "19900000000"),))
 
 
 def _moments(count: int, seconds: float) -> npt.NDArray[np.float64]:
@@ -92,74 +83,28 @@ def _before(struck: list[Works], began_ms: int, seconds: float, config: Config) 
     for_ms = load_ruleset(config).disinfection.missing_floor_for_ms
     for one, after_s in zip(struck, _moments(len(struck), seconds).tolist(), strict=True):
         due = _completed_at(began_ms, after_s)
-        readings = [_at_floor(at) for at in range(due - for_ms, due - STEP_MS // 2, STEP_MS)]
-        yield Timed(0.0, _topic(one), json.dumps(readings).encode())
+        readings = [at_floor(at) for at in range(due - for_ms, due - STEP_MS // 2, STEP_MS)]
+        yield Timed(0.0, topic(one), json.dumps(readings).encode())
 
 
 def _completing(struck: list[Works], began_ms: int, seconds: float) -> Iterator[Timed]:
     for one, after_s in zip(struck, _moments(len(struck), seconds).tolist(), strict=True):
-        yield Timed(after_s, _topic(one), json.dumps(_at_floor(_completed_at(began_ms, after_s))).encode())
-
-
-def _at_floor(at: int) -> dict[str, object]:
-    wobble = at // STEP_MS % 3
-    values = (0.01 + 0.005 * wobble, 0.4 + 0.02 * wobble, 7.2 + 0.03 * wobble, 17.0 + 0.1 * wobble, 12.0 + 0.4 * wobble)
-    return {"t": at, "v": dict(zip(PARAMETERS, values, strict=True))}
-
-
-def _topic(one: Works) -> str:
-    return f"wq/{one.county}/{one.id}/outlet/json"
+        yield Timed(after_s, topic(one), json.dumps(at_floor(_completed_at(began_ms, after_s))).encode())
 
 
 def _wait_until(at: float) -> None:
     time.sleep(max(0.0, at - time.time()))
 
 
-def _seen(system: MeasuredSystem, wanted: set[str], wait_s: float) -> dict[str, float]:
-    """When the first message of each works was found in the outbox [s of `time.time`]."""
-    deadline = time.monotonic() + wait_s
-    found: dict[str, float] = {}
-    newest = 0
-    while len(found) < len(wanted) and time.monotonic() < deadline:
-        newest, works = _rows_after(system.engine, newest)
-        now = time.time()
-        for one in works:
-            if one in wanted:
-                found.setdefault(one, now)
-        time.sleep(LOOK_S)
-    return found
-
-
-def _rows_after(engine: Engine, newest: int) -> tuple[int, list[str]]:
-    query = (
-        select(outbox.c.id, incident.c.works)
-        .join(incident, incident.c.id == outbox.c.incident_id)
-        .where(outbox.c.id > newest)
-        .order_by(outbox.c.id)
-    )
-    try:
-        with reading(engine) as connection:
-            rows = connection.execute(query).all()
-    except StoreUnavailable:
-        return newest, []
-    return (rows[-1].id if rows else newest), [row.works for row in rows]
-
-
 def _figures(
-    seen: dict[str, float], published: dict[str, float], acknowledged: int, took_s: float, system: MeasuredSystem
+    seen: Mapping[str, float], published: Mapping[str, float], acknowledged: int, took_s: float, system: MeasuredSystem
 ) -> dict[str, object]:
-    delays = np.array([seen[one] - published[one] for one in published if one in seen]) * 1000
-    if not len(delays):
-        raise TooSlow(f"none of {len(published)} alarms reached the outbox; see {system.config.data_path / 'log'}")
-    p50, p90, p99 = np.percentile(delays, [50, 90, 99])
+    try:
+        figures = delays(seen, published)
+    except ValueError as error:
+        raise TooSlow(f"{error}; see {system.config.data_path / 'log'}") from error
     return {
-        "alarms": len(published),
-        "lost": len(published) - len(delays),
-        "too_early": int((delays < 0).sum()),
-        "p50_ms": round(float(p50), 1),
-        "p90_ms": round(float(p90), 1),
-        "p99_ms": round(float(p99), 1),
-        "max_ms": round(float(delays.max()), 1),
+        **figures,
         "readings_per_s": round(acknowledged * len(PARAMETERS) / took_s),
         "restarts": system.restarts(),
         "rss_mb": system.memory_mb(),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qingquan.store.reading_log.binary import server_binary
 
-__all__ = ["cpu_s", "descendants", "describe", "rss_mb"]
+__all__ = ["command", "cpu_s", "descendants", "describe", "rss_mb"]
 
 PACKAGES = ("numpy", "numba", "msgspec", "duckdb", "natsrpy", "sqlalchemy")
 
@@ -42,6 +42,11 @@ def cpu_s(process: int) -> float:
         return 0.0
     fields = lines[0].rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def command(process: int) -> str:
+    """Name of the program a process runs; ``?`` where that cannot be known."""
+    return next(iter(_lines(Path(f"/proc/{process}/comm"))), "?")
 
 
 def descendants(process: int) -> list[int]:

@@ -2,16 +2,17 @@
 
 import multiprocessing
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from qingquan.config import Config
 from qingquan.services.bench.load import Load
 from simulators.devices import Devices
 
-__all__ = ["Order", "Sender", "Sent", "Timed", "sending"]
+__all__ = ["Go", "Order", "Sender", "Sent", "Timed", "sending"]
 
 CONNECTIONS = 8
 WINDOW = 500
@@ -35,8 +36,7 @@ class Timed:
 @dataclass(frozen=True, slots=True)
 class Order:
     """What to send: rounds ``first`` to ``first + rounds`` of a load, at ``rate`` messages/s (``None``: as fast as
-    acknowledgements come in), and ``timed`` messages in between. With a rate, readings are observed when they are sent.
-    """
+    acknowledgements come in). With a rate, readings are observed when they are sent."""
 
     works: int
     start_ms: int
@@ -45,7 +45,14 @@ class Order:
     rounds: int
     seed: int = 1
     rate: float | None = None
-    timed: tuple[Timed, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Begin at ``at`` [s of `time.time`; 0 = at once]; ``timed`` messages go out in between, if the order has a rate."""
+
+    timed: tuple[Timed, ...] = ()
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ class Sender:
     """The other end of the generator's process."""
 
     def __init__(
-        self, process: "multiprocessing.process.BaseProcess", pipe: "Connection[Order | str, Sent | str]"
+        self, process: "multiprocessing.process.BaseProcess", pipe: "Connection[Order | Go, Sent | str]"
     ) -> None:
         self._process = process
         self._pipe = pipe
@@ -75,9 +82,9 @@ class Sender:
         self._pipe.send(order)
         self._expect(PREPARE_WAIT_S)
 
-    def go(self) -> None:
-        """Begin to send."""
-        self._pipe.send("go")
+    def go(self, timed: Sequence[Timed] = (), at: float = 0.0) -> None:
+        """Begin to send; ``timed`` is sorted by its moments."""
+        self._pipe.send(Go(tuple(timed), at))
 
     def result(self, wait_s: float) -> Sent:
         """Wait for the end: everything sent and acknowledged."""
@@ -109,7 +116,7 @@ def sending(config: Config) -> Iterator[Sender]:
             process.join()
 
 
-def _serve(config: Config, pipe: "Connection[Sent | str, Order | str]") -> None:
+def _serve(config: Config, pipe: "Connection[Sent | str, Order | Go]") -> None:
     """Orders come in one by one; a closed pipe is the end."""
     while True:
         try:
@@ -124,20 +131,24 @@ def _serve(config: Config, pipe: "Connection[Sent | str, Order | str]") -> None:
         try:
             devices.connect(10.0)
             pipe.send("ready")
-            pipe.recv()
-            pipe.send(_send(devices, order, topics, rounds))
+            go = pipe.recv()
+            assert isinstance(go, Go)
+            time.sleep(max(0.0, go.at - time.time()))
+            pipe.send(_send(devices, order, go.timed, topics, rounds))
         finally:
             devices.close()
 
 
-def _send(devices: Devices, order: Order, topics: Sequence[str], rounds: Sequence[Sequence[bytes]]) -> Sent:
+def _send(
+    devices: Devices, order: Order, timed: Sequence[Timed], topics: Sequence[str], rounds: Sequence[Sequence[bytes]]
+) -> Sent:
     used = time.process_time()
     began = time.time()
     if order.rate is None:
         _send_all(devices, topics, rounds)
         timed_at: list[float] = []
     else:
-        timed_at = _send_at_rate(devices, order, topics, rounds)
+        timed_at = _send_at_rate(devices, order.rate, timed, topics, rounds)
     devices.drain(DRAIN_S)
     return Sent(
         began, time.time(), devices.published, devices.acknowledged, devices.reconnects, tuple(timed_at),
@@ -157,27 +168,26 @@ def _send_all(devices: Devices, topics: Sequence[str], rounds: Sequence[Sequence
 
 
 def _send_at_rate(
-    devices: Devices, order: Order, topics: Sequence[str], rounds: Sequence[Sequence[bytes]]
+    devices: Devices, rate: float, timed: Sequence[Timed], topics: Sequence[str], rounds: Sequence[Sequence[bytes]]
 ) -> list[float]:
     """Background at an even rate, stamped with the time of sending; timed messages at their moment."""
-    assert order.rate is not None
     began = time.time()
-    total, sent, timed = len(topics) * len(rounds), 0, 0
+    total, sent = len(topics) * len(rounds), 0
     timed_at: list[float] = []
-    while sent < total or timed < len(order.timed):
+    while sent < total or len(timed_at) < len(timed):
         elapsed = time.time() - began
-        while timed < len(order.timed) and order.timed[timed].after_s <= elapsed:
-            one = order.timed[timed]
+        while len(timed_at) < len(timed) and timed[len(timed_at)].after_s <= elapsed:
+            one = timed[len(timed_at)]
             timed_at.append(time.time())
-            devices.put(timed % CONNECTIONS, one.topic, one.payload)
+            # Messages of one works keep their order: they share a connection.
+            devices.put(zlib.crc32(one.topic.encode()) % CONNECTIONS, one.topic, one.payload)
             devices.pump(0.0)
-            timed += 1
         at = str(int(time.time() * 1000)).encode()
-        for n in range(sent, min(int(elapsed * order.rate), total)):
+        for n in range(sent, min(int(elapsed * rate), total)):
             payload = rounds[n // len(topics)][n % len(topics)]
             # The time stands first in the object, 13 digits long.
             devices.put(n % len(topics) % CONNECTIONS, topics[n % len(topics)], payload[:5] + at + payload[18:])
             sent = n + 1
-        upcoming = order.timed[timed].after_s - elapsed if timed < len(order.timed) else RATE_SLICE_S
+        upcoming = timed[len(timed_at)].after_s - elapsed if len(timed_at) < len(timed) else RATE_SLICE_S
         devices.pump(max(min(upcoming, RATE_SLICE_S), 0.0005))
     return timed_at

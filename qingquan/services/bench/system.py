@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -13,10 +13,9 @@ from sqlalchemy import Engine
 from qingquan.config import Config
 from qingquan.domain.works import Works
 from qingquan.errors import BrokerLost, QingquanError, StoreUnavailable
-from qingquan.services.bench.machine import cpu_s, descendants, rss_mb
+from qingquan.services.bench.machine import command, cpu_s, descendants, rss_mb
 from qingquan.services.recorder import READER
 from qingquan.services.supervisor import Child, Supervisor
-from qingquan.store.ports import RecordedCounts
 from qingquan.store.reading_log import ReadingLog, resolve_log_config
 from qingquan.store.series.opening import recorder_socket
 from qingquan.store.series.remote import RemoteSeriesStore
@@ -25,12 +24,12 @@ from qingquan.store.sql.progress import applied_sequence, counts
 from qingquan.store.sql.register import save_works
 from qingquan.wiring import environment_of
 
-__all__ = ["Covered", "MeasuredSystem", "TooSlow", "measured_system"]
+__all__ = ["READERS", "Covered", "MeasuredSystem", "Taken", "TooSlow", "measured_system"]
 
-START_WAIT_S = 180.0
+START_WAIT_S = 600.0
 LOG_BYTES = 4 * 2**30
 POLL_S = 0.05
-SERVICES = ("evaluator", "recorder")
+READERS = ("evaluator", "recorder")
 
 
 class TooSlow(QingquanError):
@@ -45,13 +44,37 @@ class Covered:
     recorded: int
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How much each has taken up to a moment, in messages and in readings."""
+
+    logged: int
+    evaluated: int
+    recorded: int
+    evaluated_readings: int
+    recorded_readings: int
+
+    def since(self, before: "Taken") -> "Taken":
+        """What came between two moments."""
+        return Taken(*(getattr(self, one.name) - getattr(before, one.name) for one in fields(self)))
+
+    def lost(self, published: int, acknowledged: int, readings: int) -> int:
+        """Every difference between what was sent and what was taken, added up; 0 when nothing is missing or too much."""
+        gaps = (
+            published - acknowledged, acknowledged - self.logged, self.logged - self.evaluated,
+            self.logged - self.recorded, readings - self.evaluated_readings, readings - self.recorded_readings,
+        )  # fmt: skip
+        return sum(map(abs, gaps))
+
+
 class MeasuredSystem:
     """A running system, asked from outside: by the database, by the recorder's socket, by the log itself."""
 
-    def __init__(self, config: Config, engine: Engine, children: dict[str, Child]) -> None:
+    def __init__(self, config: Config, engine: Engine, children: dict[str, Child], supervisor: Supervisor) -> None:
         self.config = config
         self.engine = engine
         self._children = children
+        self._supervisor = supervisor
         self._store = RemoteSeriesStore(recorder_socket(config))
 
     def last_sequence(self) -> int:
@@ -67,14 +90,27 @@ class MeasuredSystem:
         with reading(self.engine) as connection:
             return Covered(applied_sequence(connection, 0), recorded)
 
-    def evaluated(self) -> dict[str, int]:
-        """Running totals of the evaluator."""
+    def taken(self) -> Taken:
+        """What log, evaluator and recorder have taken so far."""
         with reading(self.engine) as connection:
-            return counts(connection)
+            evaluated = counts(connection)
+        recorded = self._store.counts()
+        return Taken(
+            self.last_sequence(), evaluated.get("evaluated.messages", 0), recorded.messages,
+            evaluated.get("evaluated.readings", 0), recorded.readings,
+        )  # fmt: skip
 
-    def recorded(self) -> RecordedCounts:
-        """Running totals of the recorder."""
-        return self._store.counts()
+    def watch(self) -> None:
+        """One look at every process; those that ended are started again and counted by `restarts`.
+
+        Raises
+        ------
+        TooSlow
+            If one was refused by its configuration.
+        """
+        self._supervisor.watch()
+        if self._supervisor.refused is not None:
+            raise TooSlow(self._supervisor.refused)
 
     def wait_covered(self, sequence: int, wait_s: float) -> tuple[float, float]:
         """Wait until everything up to ``sequence`` is judged and recorded; when each was [s of `time.time`].
@@ -105,6 +141,14 @@ class MeasuredSystem:
         """Resident memory of each [MB]."""
         return {name: round(sum(rss_mb(one) or 0.0 for one in self._processes(name)), 1) for name in self._children}
 
+    def memory_by_process_mb(self) -> dict[str, float]:
+        """The same of every single process; a server that a service has started stands under both names."""
+        found: dict[str, float] = {}
+        for name in self._children:
+            for number, one in enumerate(self._processes(name)):
+                found[name if number == 0 else f"{name}: {command(one)}"] = rss_mb(one) or 0.0
+        return found
+
     def restarts(self) -> int:
         """How often a process ended and was started again: 0 in a measurement that counts."""
         return sum(child.restarts for child in self._children.values())
@@ -116,10 +160,11 @@ class MeasuredSystem:
 
 @contextmanager
 def measured_system(
-    folder: Path, register: Sequence[Works], config: Config, say: Callable[[str], None] = lambda _: None
-) -> Iterator[MeasuredSystem]:
+    folder: Path, register: Sequence[Works], config: Config, say: Callable[[str], None] = lambda _: None,
+    services: Sequence[str] = READERS,
+) -> Iterator[MeasuredSystem]:  # fmt: skip
     """Start on free ports below ``folder``, with these works registered; ready when both readers have read the log's
-    self-test. Everything is stopped at the end."""
+    self-test. Everything is stopped at the end. ``services`` has at least the two readers."""
     config = replace(
         config, data_dir=str(folder), log_port=0, mqtt_port=0, log_url="", log_max_bytes=LOG_BYTES, log_level="info"
     )
@@ -134,8 +179,8 @@ def measured_system(
         children = {"log-server": supervisor.start("log-server", "run", "log-server")}
         ready = config.data_path / "run" / "log-server.ready"
         _await(ready.exists, supervisor, "log-server")
-        children |= {name: supervisor.start(name, "run", name) for name in SERVICES}
-        system = MeasuredSystem(resolve_log_config(config), engine, children)
+        children |= {name: supervisor.start(name, "run", name) for name in services}
+        system = MeasuredSystem(resolve_log_config(config), engine, children, supervisor)
         say("等待评判与存储启动 waiting for evaluator and recorder")
         first = system.last_sequence()
         _await(lambda: _have_read(system, first), supervisor, "evaluator")
