@@ -136,6 +136,31 @@ def bench_soak(
     raise typer.Exit(0 if is_kept else PROBLEMS)
 
 
+@bench.command("compare")
+def bench_compare(
+    node_red: Annotated[Path | None, typer.Option("--node-red", help="folder with Node-RED")] = None,
+    install: Annotated[bool, typer.Option("--install", help="fetch Node-RED into that folder from npm")] = False,
+    works: Annotated[int, typer.Option("--works", min=10, max=58_400)] = 5_840,
+    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.5, help="length of a repeat")] = 6.0,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """与常见做法对比 · The same load through Node-RED, a plain script, Telegraf and ours: same broker, same database."""
+    from qingquan.errors import ConfigurationError
+    from qingquan.services.bench.compare import node_red as flows
+    from qingquan.services.bench.compare.run import Effort, run_compare, table_text
+
+    if install:
+        if node_red is None:
+            raise ConfigurationError(["--install: name the folder with --node-red DIR"])
+        flows.install(node_red)
+    effort = Effort(works=works, repeats=repeats, seconds=seconds)
+    result = run_compare(settings(config_file), effort, node_red=node_red, say=_said)
+    print(json.dumps(result, ensure_ascii=False) if as_json else table_text(result))
+    raise typer.Exit(PROBLEMS if any(row["lost"] for row in result["rows"] if row["name"] == "qingquan") else 0)
+
+
 @bench.command("query")
 def bench_query(
     works: Annotated[int, typer.Option("--works", min=1, max=10_000)] = 660,

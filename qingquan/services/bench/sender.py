@@ -36,7 +36,8 @@ class Timed:
 @dataclass(frozen=True, slots=True)
 class Order:
     """What to send: rounds ``first`` to ``first + rounds`` of a load, at ``rate`` messages/s (``None``: as fast as
-    acknowledgements come in). With a rate, readings are observed when they are sent."""
+    acknowledgements come in). With a rate, readings are observed when they are sent. ``most`` leaves out
+    what comes after so many messages."""
 
     works: int
     start_ms: int
@@ -45,6 +46,7 @@ class Order:
     rounds: int
     seed: int = 1
     rate: float | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def _serve(config: Config, pipe: "Connection[Sent | str, Order | Go]") -> None:
         assert isinstance(order, Order)
         load = Load(order.works, order.start_ms, step_ms=order.step_ms, seed=order.seed)
         topics = load.topics()
-        rounds = [load.payloads(number) for number in range(order.first, order.first + order.rounds)]
+        rounds = _cut([load.payloads(number) for number in range(order.first, order.first + order.rounds)], order.most)
         devices = Devices(config, CONNECTIONS, window=WINDOW, is_lean=True)
         try:
             devices.connect(10.0)
@@ -137,6 +139,14 @@ def _serve(config: Config, pipe: "Connection[Sent | str, Order | Go]") -> None:
             pipe.send(_send(devices, order, go.timed, topics, rounds))
         finally:
             devices.close()
+
+
+def _cut(rounds: list[list[bytes]], most: int | None) -> list[list[bytes]]:
+    """The first ``most`` messages."""
+    if most is None:
+        return rounds
+    left = [max(most - sum(map(len, rounds[:n])), 0) for n in range(len(rounds))]
+    return [payloads[:room] for payloads, room in zip(rounds, left, strict=True)]
 
 
 def _send(
@@ -159,8 +169,8 @@ def _send(
 def _send_all(devices: Devices, topics: Sequence[str], rounds: Sequence[Sequence[bytes]]) -> None:
     """A works keeps its connection, so its messages stay in order."""
     for payloads in rounds:
-        for first in range(0, len(topics), HANDED):
-            for n in range(first, min(first + HANDED, len(topics))):
+        for first in range(0, len(payloads), HANDED):
+            for n in range(first, min(first + HANDED, len(payloads))):
                 devices.put(n % CONNECTIONS, topics[n], payloads[n])
             while devices.waiting > BACKLOG:
                 devices.pump(0.05)
@@ -172,7 +182,7 @@ def _send_at_rate(
 ) -> list[float]:
     """Background at an even rate, stamped with the time of sending; timed messages at their moment."""
     began = time.time()
-    total, sent = len(topics) * len(rounds), 0
+    total, sent = sum(map(len, rounds)), 0
     timed_at: list[float] = []
     while sent < total or len(timed_at) < len(timed):
         elapsed = time.time() - began

@@ -17,8 +17,7 @@ from qingquan.services.bench.machine import command, cpu_s, descendants, rss_mb
 from qingquan.services.recorder import READER
 from qingquan.services.supervisor import Child, Supervisor
 from qingquan.store.reading_log import ReadingLog, resolve_log_config
-from qingquan.store.series.opening import recorder_socket
-from qingquan.store.series.remote import RemoteSeriesStore
+from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.progress import applied_sequence, counts
 from qingquan.store.sql.register import save_works
@@ -75,7 +74,7 @@ class MeasuredSystem:
         self.engine = engine
         self._children = children
         self._supervisor = supervisor
-        self._store = RemoteSeriesStore(recorder_socket(config))
+        self._store = open_series_reader(config)
 
     def last_sequence(self) -> int:
         """Newest sequence of the log."""
@@ -99,6 +98,10 @@ class MeasuredSystem:
             self.last_sequence(), evaluated.get("evaluated.messages", 0), recorded.messages,
             evaluated.get("evaluated.readings", 0), recorded.readings,
         )  # fmt: skip
+
+    def close(self) -> None:
+        """Release what was opened to ask."""
+        self._store.close()
 
     def watch(self) -> None:
         """One look at every process; those that ended are started again and counted by `restarts`.
@@ -132,6 +135,10 @@ class MeasuredSystem:
                 )
             time.sleep(POLL_S)
         return judged_at, recorded_at
+
+    def processes(self) -> list[int]:
+        """All of its processes."""
+        return [one for name in self._children for one in self._processes(name)]
 
     def processor_s(self) -> dict[str, float]:
         """Processor time used so far by NATS server, evaluator and recorder [s]."""
@@ -175,18 +182,21 @@ def measured_system(
         save_works(connection, list(register))
     environment = {**os.environ, **environment_of(config), "PYTHONUNBUFFERED": "1"}
     supervisor = Supervisor(environment, folder / "log")
+    system: MeasuredSystem | None = None
     try:
         children = {"log-server": supervisor.start("log-server", "run", "log-server")}
         ready = config.data_path / "run" / "log-server.ready"
         _await(ready.exists, supervisor, "log-server")
         children |= {name: supervisor.start(name, "run", name) for name in services}
-        system = MeasuredSystem(resolve_log_config(config), engine, children, supervisor)
+        measured = system = MeasuredSystem(resolve_log_config(config), engine, children, supervisor)
         say("等待评判与存储启动 waiting for evaluator and recorder")
-        first = system.last_sequence()
-        _await(lambda: _have_read(system, first), supervisor, "evaluator")
-        yield system
+        first = measured.last_sequence()
+        _await(lambda: _have_read(measured, first), supervisor, "evaluator")
+        yield measured
     finally:
         supervisor.stop()
+        if system is not None:
+            system.close()
         engine.dispose()
 
 
