@@ -60,6 +60,11 @@ class Config:
         "off: one evaluator, one recorder and one detector read the whole log; on: start as many as you like, they share its partitions",
         choices=("off", "on"),
     )
+    log_client: str = _setting(
+        "natsrpy",
+        "client that fetches from the reading log: natsrpy, the quick one, or nats-py, the fallback",
+        choices=("natsrpy", "nats-py"),
+    )
     log_lease_s: float = _setting(
         3.0, "with log_sharing: seconds after which a silent owner's partitions go to others", low=1.0
     )

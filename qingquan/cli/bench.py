@@ -161,6 +161,22 @@ def bench_compare(
     raise typer.Exit(PROBLEMS if any(row["lost"] for row in result["rows"] if row["name"] == "qingquan") else 0)
 
 
+@bench.command("clients")
+def bench_clients(
+    messages: Annotated[int, typer.Option("--messages", min=100)] = 200_000,
+    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """日志客户端 · natsrpy and nats-py fetch the same reading log: rate and processor time a message."""
+    from qingquan.services.bench.clients import run_clients
+    from qingquan.services.bench.short import shown
+
+    result = run_clients(settings(config_file), messages, repeats, say=_said)
+    print(shown(result, as_json))
+    raise typer.Exit(PROBLEMS if any(row["lost"] for row in result["rows"]) else 0)
+
+
 @bench.command("query")
 def bench_query(
     works: Annotated[int, typer.Option("--works", min=1, max=10_000)] = 660,

@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import nats.errors
 import nats.js.errors
@@ -52,14 +52,15 @@ class ReadingLog:
 
     @classmethod
     async def connect(
-        cls, config: Config, *, name: str, fetcher: FetcherKind = "natsrpy", wait_s: float = CONNECT_WAIT_S
+        cls, config: Config, *, name: str, fetcher: FetcherKind | None = None, wait_s: float = CONNECT_WAIT_S
     ) -> Self:
         """Connect as ``name`` (letters, digits, ``-`` and ``_``; shows in the server's monitoring).
 
-        Settings of the embedded server are filled in. Raises `BrokerLost` when no server answers within ``wait_s``.
+        Settings of the embedded server are filled in; ``fetcher`` overrides the client of the settings. Raises `BrokerLost` when no server answers within ``wait_s``.
         """
         resolved = resolve_log_config(config)
-        return cls(resolved, await connect(resolved, name=name, wait_s=wait_s), name, fetcher)
+        kind = fetcher or cast(FetcherKind, config.log_client)
+        return cls(resolved, await connect(resolved, name=name, wait_s=wait_s), name, kind)
 
     async def last_sequence(self) -> int:
         """Sequence of the newest message, 0 when the log never held one."""
