@@ -82,6 +82,8 @@ def _queues(words: Words) -> Sequence[Panel]:
         _lines(words("每秒入日志消息", "Messages into the log per second"), ("rate(qingquan_log_last_sequence[5m])", words("入日志", "logged")), ('rate(qingquan_totals_total{name="evaluated.messages"}[5m])', words("已评判", "judged"))),
         _lines(words("通知（近 24 小时）", "Messages to people (last 24 h)"), ("qingquan_outbox_messages", "{{state}}")),
         _lines(words("日志已用", "Log in use"), ("qingquan_log_used_ratio", words("已用", "used")), unit="percentunit"),
+        _lines(words("每秒存储", "Recorded per second"), ("rate(qingquan_recorded_total[5m])", "{{name}}")),
+        _lines(words("多久没有新消息、重启需重读多少", "Quiet log, messages to read again after a restart"), ("qingquan_log_quiet_seconds", words("无新消息（秒）", "no message (s)")), ("qingquan_snapshot_lag_messages", words("需重读", "to read again"))),
         _lines(words("待重算的合规天数", "Days of compliance to reckon"), ("qingquan_compliance_days_waiting", words("天", "days"))),
     )  # fmt: skip
 

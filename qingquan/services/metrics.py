@@ -37,8 +37,10 @@ METRICS: dict[str, MetricRow] = {
     "log_first_sequence": MetricRow("oldest message of the log"),
     "log_last_sequence": MetricRow("newest message of the log"),
     "log_self_test_failures": MetricRow("failed self-tests of the log since the last round"),
+    "log_quiet_seconds": MetricRow("since the last message came into the log"),
     "evaluator_lag_messages": MetricRow("messages of the log not judged yet"),
     "evaluator_age_seconds": MetricRow("for how long messages have waited without the evaluator moving on"),
+    "snapshot_lag_messages": MetricRow("messages a restarted evaluator would have to read again"),
     "recorder_lag_messages": MetricRow("messages of the log not recorded yet"),
     "recorder_age_seconds": MetricRow("the same of the recorder"),
     "detector_lag_messages": MetricRow("messages of the log not looked at by the event detector yet"),
@@ -47,6 +49,10 @@ METRICS: dict[str, MetricRow] = {
     "compliance_age_seconds": MetricRow("for how long they have waited without one being reckoned"),
     "database_up": MetricRow("1 while the relational database answers"),
     "series_store_up": MetricRow("1 while the series store answers"),
+    "recorded_series": MetricRow("series the series store holds"),
+    "recorded": MetricRow(
+        "what the series store has taken: messages, readings, duplicates, conflicts", "name", is_counter=True
+    ),
     "outbox_messages": MetricRow("messages in the outbox; ended ones of the last day", "state"),
     "outbox_age_seconds": MetricRow("by how much the longest due message is overdue"),
     "service_age_seconds": MetricRow("since the last sign of life of a service", "service"),

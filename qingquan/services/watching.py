@@ -5,7 +5,7 @@ Ages and steps are seconds of the wall; those of messages, which bear our time, 
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from qingquan.store.reading_log import LogInfo
 from qingquan.store.sql import ownership
 from qingquan.store.sql.engine import reading
 from qingquan.store.sql.operations import days_to_reckon, heartbeats, load_signs, look_at_outbox, progress_rows
-from qingquan.store.sql.progress import DETECTOR_PARTITION, RECORDER_PARTITION, counts
+from qingquan.store.sql.progress import DETECTOR_PARTITION, RECORDER_PARTITION, SNAPSHOT_PARTITION, counts
 from qingquan.store.sql.quarantine import counts_by_reason
 
 __all__ = ["Ages", "ClockWatch", "LogReaders", "Watched", "Watching", "steady_s", "wall_ms"]
@@ -77,6 +77,8 @@ class LogReaders:
     """Log sequence each reader has applied; those that never began are left out."""
 
     positions: Mapping[str, int]
+    snapshot: int | None = None
+    """How far the evaluator's snapshots reach; from there a restart reads again, and the log keeps what lies beyond."""
 
     @classmethod
     def read(cls, connection: Connection) -> "LogReaders":
@@ -89,7 +91,9 @@ class LogReaders:
         for name in ("evaluator", "recorder", "detector"):
             if ownership.is_shared(connection, name):
                 found[name] = ownership.least_applied(connection, name)
-        return cls(found)
+        shared = ownership.is_shared(connection, "evaluator")
+        snapshot = ownership.least_snapshot(connection, "evaluator") if shared else rows.get(SNAPSHOT_PARTITION)
+        return cls(found, snapshot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class Watching:
         """One round; ``log`` is what the reading log said, ``None`` when nothing."""
         measures = [*_of_log(log), Measure("clock_step_seconds", self._clock.step_s(now_s, now_ms)), *self._disks()]
         measures += self._heartbeat_out(now_ms)
-        measures.append(Measure("series_store_up", float(_answers(self._series.counts))))
+        measures += [*self._of_series(), *self._quiet(log, now_s)]
         try:
             with reading(self._engine) as connection:
                 watched = self._of_database(connection, log, now_s, now_ms)
@@ -142,6 +146,19 @@ class Watching:
         measures.append(Measure("log_self_test_failures", 0 if before is None else max(0, failed - before)))
         return Watched(measures, totals, counts_by_reason(connection), signs)
 
+    def _of_series(self) -> list[Measure]:
+        try:
+            held = self._series.counts()
+        except QingquanError:
+            return [Measure("series_store_up", 0.0)]
+        names = ("readings", "duplicates", "conflicts", "messages")
+        totals = [Measure("recorded", getattr(held, name), name) for name in names]
+        return [Measure("series_store_up", 1.0), Measure("recorded_series", held.series), *totals]
+
+    def _quiet(self, log: LogInfo | None, now_s: float) -> list[Measure]:
+        """A link that brings nothing at all shows here first: no queue grows."""
+        return [] if log is None else [Measure("log_quiet_seconds", self._ages.of("log", log.last, True, now_s))]
+
     def _lags(self, readers: LogReaders, log: LogInfo | None, now_s: float) -> list[Measure]:
         measures = []
         for name, position in sorted(readers.positions.items()):
@@ -150,6 +167,8 @@ class Watching:
             lag = max(0, log.last - position)
             measures.append(Measure(f"{name}_lag_messages", lag))
             measures.append(Measure(f"{name}_age_seconds", self._ages.of(name, position, lag > 0, now_s)))
+        if log is not None and readers.snapshot is not None:
+            measures.append(Measure("snapshot_lag_messages", max(0, log.last - readers.snapshot)))
         return measures
 
     def _outbox(self, connection: Connection) -> list[Measure]:
@@ -203,14 +222,6 @@ def _of_log(log: LogInfo | None) -> list[Measure]:
         Measure("log_max_bytes", log.max_bytes), Measure("log_used_ratio", log.bytes / max(1, log.max_bytes)),
         Measure("log_last_sequence", log.last), Measure("log_first_sequence", log.first),
     ]  # fmt: skip
-
-
-def _answers(ask: Callable[[], object]) -> bool:
-    try:
-        ask()
-    except QingquanError:
-        return False
-    return True
 
 
 def _there(folder: Path) -> Path:

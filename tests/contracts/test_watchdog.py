@@ -31,7 +31,7 @@ from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.operations import save_sign
 from qingquan.store.sql.outbox import list_messages
-from qingquan.store.sql.progress import RECORDER_PARTITION, add_counts, set_applied_sequence
+from qingquan.store.sql.progress import RECORDER_PARTITION, SNAPSHOT_PARTITION, add_counts, set_applied_sequence
 from qingquan.testing.ports import free_port
 
 CONTACT = OperationsContact("王工", (("wecom_app", "wang"), ("aliyun_sms", "13800000001")))
@@ -105,7 +105,7 @@ class Platform:
             def counts(self) -> RecordedCounts:
                 if not platform.series_answers:
                     raise StoreUnavailable("gone")
-                return RecordedCounts(0, 0, 0, 0, 0)
+                return RecordedCounts(500, 3, 2, 50, 100)
 
         watchdog._watching._series = Series()  # type: ignore[abstract]
         return watchdog
@@ -340,7 +340,8 @@ def test_metrics_are_served_by_the_watchdog_itself_and_by_the_console_with_docum
 ) -> None:
     with writing(engine) as connection:
         add_counts(connection, {"mqtt_log_full": 3})
-    platform.run(10)
+        set_applied_sequence(connection, SNAPSHOT_PARTITION, platform.last - 40)
+    platform.run(30)
     with MetricsDoor("127.0.0.1", free_port(), platform.watchdog.metrics, platform.watchdog.is_ready) as door:
         with urllib.request.urlopen(f"http://127.0.0.1:{door.port}/metrics", timeout=5) as answer:
             own = answer.read().decode()
@@ -351,6 +352,9 @@ def test_metrics_are_served_by_the_watchdog_itself_and_by_the_console_with_docum
         assert 'qingquan_service_age_seconds{service="alerter"}' in text
         assert 'qingquan_totals_total{name="mqtt_log_full"} 3.0' in text
         assert 'qingquan_watch_condition{cause="log_down"} 0.0' in text
+        assert 'qingquan_recorded_total{name="conflicts"} 2.0' in text
+        assert "qingquan_log_quiet_seconds 20.0" in text
+        assert "qingquan_snapshot_lag_messages 40.0" in text
     names = {line.split("{")[0].split(" ")[0] for line in own.splitlines() if not line.startswith("#")}
     known = {f"qingquan_{name}{'_total' if row.is_counter else ''}" for name, row in METRICS.items()}
     assert names <= known
