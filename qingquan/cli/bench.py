@@ -177,6 +177,24 @@ def bench_clients(
     raise typer.Exit(PROBLEMS if any(row["lost"] for row in result["rows"]) else 0)
 
 
+@bench.command("page")
+def bench_page(
+    works: Annotated[int, typer.Option("--works", min=10, max=5_840)] = 660,
+    repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5,
+    readings: Annotated[int, typer.Option("--readings", min=1, help="whose way to the open page is timed")] = 40,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """区县页 · First paint in a browser and how late a reading is seen; needs the development set-up and Chromium."""
+    from qingquan.services.bench.page import missing, run_page
+    from qingquan.services.bench.short import shown
+
+    if why := missing():
+        print(f"未测 skipped: {why}")
+        return
+    print(shown(run_page(settings(config_file), works, repeats, readings, say=_said), as_json))
+
+
 @bench.command("query")
 def bench_query(
     works: Annotated[int, typer.Option("--works", min=1, max=10_000)] = 660,
