@@ -48,9 +48,11 @@ def bench_truth(
 def bench_evaluate(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """评判引擎 · The engine alone: compiled loop, decoding, memory."""
     from qingquan.services.bench.evaluate import run_evaluate
+    from qingquan.services.bench.repeats import on_this_machine
     from qingquan.services.bench.short import shown
 
-    print(shown(run_evaluate(settings(config_file), say=_said), as_json))
+    config = settings(config_file)
+    print(shown(on_this_machine(lambda: run_evaluate(config, say=_said)), as_json))
 
 
 @bench.command("scale")
@@ -61,11 +63,12 @@ def bench_scale(
     config_file: ConfigFile = None,
 ) -> None:
     """规模 · Cost of a reading in the compiled loop, from a county to a country."""
+    from qingquan.services.bench.repeats import on_this_machine
     from qingquan.services.bench.scale import SCALES, run_scale
     from qingquan.services.bench.short import shown
 
-    sizes = [size for size in SCALES if size <= most]
-    print(shown(run_scale(settings(config_file), sizes, repeats=repeats, say=_said), as_json))
+    config, sizes = settings(config_file), [size for size in SCALES if size <= most]
+    print(shown(on_this_machine(lambda: run_scale(config, sizes, repeats=repeats, say=_said)), as_json))
 
 
 @bench.command("replay")
@@ -73,14 +76,18 @@ def bench_replay(
     works: Annotated[int, typer.Option("--works", min=2, max=10_000)] = 660,
     days: Annotated[int, typer.Option("--days", min=1, max=366)] = 30,
     processes: Annotated[int, typer.Option("--processes", min=1, max=64)] = 2,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="the middle one is shown")] = 1,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
     """重判 · A county's readings by the minute judged again, works shared out among processes."""
+    from qingquan.services.bench.repeats import on_this_machine
     from qingquan.services.bench.scale import run_replay
     from qingquan.services.bench.short import shown
 
-    print(shown(run_replay(settings(config_file), works, days, processes, say=_said), as_json))
+    config = settings(config_file)
+    result = on_this_machine(lambda: run_replay(config, works, days, processes, say=_said), repeats, "readings_per_s")
+    print(shown(result, as_json))
 
 
 @bench.command("ingest")
@@ -88,14 +95,19 @@ def bench_ingest(
     works: Annotated[int, typer.Option("--works", min=1, max=100_000)] = 58_400,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="messages of each works")] = 11,
     step_s: Annotated[float, typer.Option("--step", min=0.1, help="event time between them [s]")] = 60.0,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="the middle one is shown")] = 1,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
     """全程吞吐 · End to end over MQTT: until everything is judged and recorded, nothing lost."""
     from qingquan.services.bench.ingest import run_ingest
+    from qingquan.services.bench.repeats import on_this_machine
     from qingquan.services.bench.short import shown
 
-    result = run_ingest(settings(config_file), works, rounds, step_ms=round(step_s * 1000), say=_said)
+    config, step_ms = settings(config_file), round(step_s * 1000)
+    result = on_this_machine(
+        lambda: run_ingest(config, works, rounds, step_ms=step_ms, say=_said), repeats, "messages_per_s"
+    )
     print(shown(result, as_json))
     raise typer.Exit(PROBLEMS if result["lost"] else 0)
 
@@ -105,14 +117,17 @@ def bench_latency(
     works: Annotated[int, typer.Option("--works", min=1, max=90_000)] = 5_840,
     alarms: Annotated[int, typer.Option("--alarms", min=1)] = 120,
     seconds: Annotated[float, typer.Option("--seconds", min=1.0)] = 30.0,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="the middle one is shown")] = 1,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
     """告警时延 · From publishing to the alert in the outbox, under 5,000 readings/s."""
     from qingquan.services.bench.latency import run_latency
+    from qingquan.services.bench.repeats import on_this_machine
     from qingquan.services.bench.short import shown
 
-    result = run_latency(settings(config_file), works, alarms, seconds, say=_said)
+    config = settings(config_file)
+    result = on_this_machine(lambda: run_latency(config, works, alarms, seconds, say=_said), repeats, "p99_ms")
     print(shown(result, as_json))
     raise typer.Exit(PROBLEMS if result["lost"] else 0)
 

@@ -11,6 +11,7 @@ from qingquan.services.bench.evaluate import naive_loop, run_evaluate
 from qingquan.services.bench.ingest import run_ingest
 from qingquan.services.bench.latency import run_latency
 from qingquan.services.bench.load import PARAMETERS, Load
+from qingquan.services.bench.repeats import on_this_machine
 from qingquan.services.bench.short import shown, text_of
 
 
@@ -56,6 +57,17 @@ def test_latency_finds_every_alarm_after_the_reading_that_completes_it(tmp_path:
     assert result["lost"] == 0
     assert result["too_early"] == 0
     assert 0 < result["p50_ms"] <= result["p99_ms"]
+
+
+def test_of_several_runs_the_middle_one_is_shown_and_every_loss_counts() -> None:
+    runs = iter(
+        [{"rate": 5, "lost": 1, "run": "a"}, {"rate": 9, "lost": 0, "run": "b"}, {"rate": 7, "lost": 2, "run": "c"}]
+    )
+    result = on_this_machine(lambda: next(runs), 3, "rate")
+    assert (result["run"], result["lost"], result["repeats"]) == ("c", 3, 3)
+    assert (result["rate_least"], result["rate_most"]) == (5, 9)
+    assert {"processor", "cores", "memory_gb", "load_before"} <= result["machine"].keys()
+    assert on_this_machine(lambda: {"rate": 1})["rate"] == 1
 
 
 def test_a_result_is_shown_as_one_json_object_and_as_a_table() -> None:

@@ -105,6 +105,7 @@ def _figures(
         raise TooSlow(f"{error}; see {system.config.data_path / 'log'}") from error
     return {
         **figures,
+        "messages_per_s": round(acknowledged / took_s),
         "readings_per_s": round(acknowledged * len(PARAMETERS) / took_s),
         "restarts": system.restarts(),
         "rss_mb": system.memory_mb(),

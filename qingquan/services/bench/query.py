@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 
 from qingquan.domain.readings import SeriesKey
-from qingquan.services.bench.machine import describe
+from qingquan.services.bench.machine import describe, rss_mb
 from qingquan.store.ports import Retention, SeriesRows
 from qingquan.store.series.duckdb import DuckdbSeriesStore
 
@@ -60,9 +60,11 @@ def run_query(works: int, days: int, raw_days: int, queries: int, say: Callable[
         "queries": queries,
         "p50_ms": round(float(np.percentile(hourly, 50)), 1),
         "p95_ms": round(float(np.percentile(hourly, 95)), 1),
+        "p99_ms": round(float(np.percentile(hourly, 99)), 1),
         "max_ms": round(max(hourly), 1),
         "daily_p50_ms": round(statistics.median(daily), 1),
         "daily_p95_ms": round(float(np.percentile(daily, 95)), 1),
+        "rss_mb": rss_mb(),
         "machine": describe(),
     }
 
