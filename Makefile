@@ -25,6 +25,7 @@ demo: setup
 	@exec $(RUN) -m qingquan up --demo
 
 test: setup-dev
+	@$(RUN) -m qingquan.testing.compiled
 	@$(RUN) -m pytest -q -n 4 --dist loadfile
 
 check: setup-dev
