@@ -80,7 +80,9 @@ class Config:
     )
 
     retention_raw_days: int = _setting(
-        730, "days readings are kept in the embedded store, counted back from the newest held; 0 = for ever", low=0
+        730,
+        "days readings are kept; the embedded store counts back from the newest held, InfluxDB by its clock; 0 = for ever",
+        low=0,
     )
     retention_5min_days: int = _setting(1100, "days 5-minute rollups are kept; at least as long as readings", low=0)
     retention_1h_days: int = _setting(3660, "days hourly rollups are kept; at least as long as 5-minute ones", low=0)

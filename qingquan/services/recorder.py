@@ -166,11 +166,15 @@ class Recorder:
         """Log sequence up to which all partitions are recorded, when this recorder has come to ``covered``."""
         return covered if self.partition is None else min(covered, self._recorded)
 
-    def maintain(self) -> None:
-        """Let the store drop what is older than its time and put its rollups in order; once in `MAINTAIN_EVERY_S`."""
+    def is_upkeep_due(self) -> bool:
+        """Whether `maintain` is due; once in `MAINTAIN_EVERY_S`."""
         if time.monotonic() < self._maintain_due:
-            return
+            return False
         self._maintain_due = time.monotonic() + MAINTAIN_EVERY_S
+        return True
+
+    def maintain(self) -> None:
+        """Let the store drop what is older than its time and put the rest in order; beside `record`, from another thread."""
         self._store.maintain(self._config.clock.now_ms(), retention_of(self._config))
 
     def beat(self) -> None:
@@ -217,6 +221,7 @@ async def follow(recorder: Recorder, log: ReadingLog, stop: asyncio.Event, reser
     reader = log.reader(covered + 1, partition=recorder.partition)
     pass_due = time.monotonic() + REPORT_S
     summary = _Summary(recorder, log, reserve)
+    upkeep = _Upkeep(recorder, stop)
     _log.info("recorder_started", covered=covered)
     upcoming = asyncio.create_task(_batch(reader, stop))
     try:
@@ -241,15 +246,16 @@ async def follow(recorder: Recorder, log: ReadingLog, stop: asyncio.Event, reser
                     await _insisted(recorder.pass_over, stop, last)
                     covered = last
             await summary.tell(covered)
-            await _insisted(recorder.maintain, stop)
+            upkeep.look()
             recorder.beat()
         await summary.tell(covered, is_last=True)
     except _Stopped:
         _log.warning("recorder_stopped_without_store", covered=covered)
     finally:
-        upcoming.cancel()
-        with suppress(asyncio.CancelledError):
-            await upcoming
+        for task in (upcoming, upkeep.task):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def _batch(reader: LogReader, stop: asyncio.Event) -> list[LogMessage]:
@@ -283,6 +289,26 @@ async def _insisted(work: Callable[..., T], stop: asyncio.Event, *arguments: obj
             await asyncio.wait_for(stop.wait(), wait_s)
         if stop.is_set():
             raise _Stopped
+
+
+class _Upkeep:
+    """Upkeep of the store in the background, one at a time; readings are recorded meanwhile."""
+
+    def __init__(self, recorder: Recorder, stop: asyncio.Event) -> None:
+        self._recorder, self._stop = recorder, stop
+        self.task = asyncio.create_task(asyncio.sleep(0))
+
+    def look(self) -> None:
+        """Begin when it is due. Raises what ended the last one, unless that was the store being away."""
+        if not self.task.done():
+            return
+        self.task.result()
+        if self._recorder.is_upkeep_due():
+            self.task = asyncio.create_task(self._done())
+
+    async def _done(self) -> None:
+        with suppress(_Stopped):
+            await _insisted(self._recorder.maintain, self._stop)
 
 
 class _Summary:

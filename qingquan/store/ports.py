@@ -188,9 +188,10 @@ class SeriesStore(SeriesReader, Protocol):
         ...
 
     def maintain(self, now_ms: int, retention: Retention) -> None:
-        """Drop what is older than its time, and put in order what makes long trends quick; now and then, by the writer.
+        """Drop what is older than its time, and put in order what makes long trends quick; now and then, by the writer's
+        process, beside its appends.
 
-        Age counts back from ``now_ms`` or from the newest reading held, whichever is earlier. A store whose server does that by itself does nothing.
+        Age counts back from ``now_ms`` or from the newest reading held, whichever is earlier; where a server drops, from its clock.
         """
         ...
 

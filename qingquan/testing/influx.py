@@ -1,12 +1,13 @@
 """A real InfluxDB 1.x for tests, and a shim that gives it the write door of 2.x.
 
-The shim translates ``POST /api/v2/write`` into the server's own ``/write`` and passes ``/query`` through. So the client's
+The shim translates ``POST /api/v2/write`` into the server's own ``/write``, buckets into databases, and passes ``/query`` through. So the client's
 side of the v2 door runs in earnest (addresses, headers, compression, error handling), but a 2.x server is **not** what
 answers. To run against one, set ``QINGQUAN_TEST_INFLUX2_URL`` and ``QINGQUAN_TEST_INFLUX2_TOKEN``.
 """
 
 import gzip
 import http.client
+import json
 import shutil
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from qingquan.testing.ports import free_port
@@ -81,6 +83,7 @@ class Shim:
     url: str = ""
     refusals: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
     largest_body: int = 2**30
+    forbids_buckets: bool = False
     writes: int = 0
 
 
@@ -115,8 +118,55 @@ def _handler(shim: Shim, server_url: str) -> type[BaseHTTPRequestHandler]:
                 self._pass_on("/query", body, {"Content-Type": self.headers.get("Content-Type", "")})
             elif address.path == "/api/v2/write":
                 self._write(parse_qs(address.query), body)
+            elif address.path == "/api/v2/buckets":
+                self._make_bucket(json.loads(body))
             else:
                 self._answer(404, {}, b"{}")
+
+        def do_GET(self) -> None:
+            """Organisations, and buckets by name; retention as the 1.x server keeps it."""
+            address = urlsplit(self.path)
+            query = parse_qs(address.query)
+            if address.path == "/api/v2/orgs":
+                self._answer(200, {}, b'{"orgs":[{"id":"0000000000000001","name":"org"}]}')
+                return
+            name = query["name"][0]
+            held = [row for row in self._asked("SHOW DATABASES") if row[0] == name]
+            rules = [{"type": "expire", "everySeconds": every} for every in self._kept(name)] if held else []
+            found = [{"id": name, "name": name, "retentionRules": rules}] if held else []
+            self._answer(200, {}, json.dumps({"buckets": found}).encode())
+
+        def do_PATCH(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            name = urlsplit(self.path).path.rsplit("/", 1)[1]
+            self._keep(name, body["retentionRules"])
+            self._answer(200, {}, b"{}")
+
+        def _make_bucket(self, wanted: dict[str, Any]) -> None:
+            if shim.forbids_buckets:
+                self._answer(403, {}, b'{"code":"forbidden","message":"insufficient permissions"}')
+                return
+            self._asked(f'CREATE DATABASE "{wanted["name"]}"')
+            self._keep(wanted["name"], wanted["retentionRules"])
+            self._answer(201, {}, b"{}")
+
+        def _keep(self, name: str, rules: list[dict[str, Any]]) -> None:
+            every = f"{rules[0]['everySeconds']}s SHARD DURATION 1d" if rules else "INF"
+            self._asked(f'ALTER RETENTION POLICY "autogen" ON "{name}" DURATION {every}')
+
+        def _kept(self, name: str) -> list[int]:
+            [hours] = [row[1].split("h")[0] for row in self._asked(f'SHOW RETENTION POLICIES ON "{name}"')]
+            return [int(hours) * 3600] if hours not in ("0", "0s") else []
+
+        def _asked(self, statement: str) -> list[list[Any]]:
+            connection = http.client.HTTPConnection(backend, timeout=30)
+            try:
+                form = {"Content-Type": "application/x-www-form-urlencoded"}
+                connection.request("POST", "/query", urlencode({"q": statement}), form)
+                [result] = json.loads(connection.getresponse().read())["results"]
+            finally:
+                connection.close()
+            return [row for series in result.get("series", []) for row in series["values"]]
 
         def _write(self, query: dict[str, list[str]], body: bytes) -> None:
             status, headers, text = shim.refusals.pop(0) if shim.refusals else (-1, {}, "")

@@ -8,9 +8,9 @@ from qingquan.services.bench.short import shown
 
 
 def test_a_trend_over_all_days_is_whole_and_says_what_was_made_for_it() -> None:
-    result = run_query(2, 70, 1, 3, lambda _: None)
-    assert {"p50_ms", "p95_ms"} <= result.keys()
-    assert (result["series"], result["hourly_rows"], result["readings"]) == (10, 10 * 70 * 24, 10 * 1440)
+    result = run_query(2, 70, 4, 3, lambda _: None)
+    assert {"p50_ms", "p95_ms", "raw_as_they_came_p50_ms", "raw_in_order_p50_ms"} <= result.keys()
+    assert (result["series"], result["hourly_rows"], result["readings"]) == (10, 10 * 70 * 24, 10 * 4 * 1440)
     assert json.loads(shown(result, True))["queries"] == 3
 
 

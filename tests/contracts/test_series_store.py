@@ -1,5 +1,6 @@
 """One suite for every time-series store. What holds here is the port; the twin in memory is held to it too."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -12,7 +13,7 @@ import pytest
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from qingquan.domain.readings import SeriesKey
-from qingquan.store.ports import AppendResult, SeriesStore
+from qingquan.store.ports import AGGREGATES, AppendResult, SeriesStore
 from qingquan.store.series.duckdb import DuckdbSeriesStore
 from qingquan.store.series.influx import InfluxSeriesStore
 from qingquan.store.series.influx_door import InfluxDoor
@@ -345,6 +346,45 @@ def test_readings_for_judging_are_suspect_where_another_value_came(store: Series
     append(store, [Row(CHLORINE, T0 + i, 0.9, 1) for i in (1, 2)], covered=2)
     append(store, [Row(TURBIDITY, T0 + 3, 0.9, 1)], covered=3)
     assert store.readings([CHLORINE], T0, T0 + 9).flag.tolist() == [1, 3, 4, 1]
+
+
+def _mixed(parts: int) -> list[list[Row]]:
+    """Appends of three days: minutes missing, late stretches, repeats, contradictions, failed and missing values."""
+    dice = np.random.default_rng(20260601)
+    made: list[list[Row]] = []
+    for number in range(parts):
+        begun = T0 + (number - int(dice.integers(0, 3))) * 7 * HOUR
+        minutes = np.sort(dice.choice(600, 40, replace=False))
+        rows = [
+            Row(
+                (CHLORINE, TURBIDITY, NEIGHBOUR)[minute % 3],
+                begun + int(minute) * MINUTE,
+                float(value),
+                9 if np.isnan(value) else int(flag),
+            )
+            for minute, value, flag in zip(
+                minutes, dice.choice([0.1, 0.3, 7.0, nan], 40), dice.choice([1, 1, 2, 3, 4], 40), strict=True
+            )
+        ]
+        again = [rows[n] for n in dice.integers(0, 40, 5)]
+        made.append([*rows, *again, *(row._replace(value=0.2) for row in again[:2])])
+    return made
+
+
+@pytest.mark.parametrize("is_reopened", [False, True])
+def test_trends_by_any_step_are_those_of_the_readings(reopen: Callable[[], SeriesStore], is_reopened: bool) -> None:
+    twin, store = MemorySeriesStore(), reopen()
+    for number, rows in enumerate(_mixed(10), 1):
+        assert append(store, rows, covered=number) == append(twin, rows, covered=number)
+        store = reopen() if is_reopened else store
+    for key, step in itertools.product((CHLORINE, NEIGHBOUR), (MINUTE, 5 * MINUTE, 20 * MINUTE, HOUR, 24 * HOUR)):
+        for start, end in ((T0 - HOUR, T0 + 100 * HOUR), (T0 + 3 * MINUTE, T0 + 29 * HOUR + 61_000)):
+            expected = twin.range(key, start, end, step, AGGREGATES)
+            found = store.range(key, start, end, step, AGGREGATES)
+            assert found.observed_at.tolist() == expected.observed_at.tolist()
+            for name in AGGREGATES:
+                np.testing.assert_allclose(found.columns[name], expected.columns[name], rtol=1e-12, atol=1e-12)
+    assert store.counts() == twin.counts()
 
 
 def test_everything_outlives_a_restart(reopen: Callable[[], SeriesStore]) -> None:

@@ -1,17 +1,20 @@
 """The InfluxDB adapter when the server refuses, cuts the line or stops between two writes. A real 1.x server stands behind."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import pytest
 
 from qingquan.domain.readings import SeriesKey
 from qingquan.errors import StoreUnavailable
-from qingquan.store.ports import AppendResult
+from qingquan.store.ports import AGGREGATES, AppendResult, Retention
 from qingquan.store.series.influx import InfluxSeriesStore
 from qingquan.store.series.influx_door import InfluxDoor, LinesRefused, StoreBusy
+from qingquan.store.series.memory import MemorySeriesStore
 from qingquan.testing.influx import SHIM_TOKEN, Shim, influx_server, influx_shim, influxd_path
 from qingquan.testing.series import Row, rows_of
 
@@ -107,6 +110,101 @@ def test_sent_again_in_other_batches_it_is_still_counted_once(
     assert (counts.readings, counts.duplicates, counts.conflicts, counts.messages) == (3, 1, 2, 6)
     assert sorted(store.conflicts(CHLORINE, T0, T0 + 1).columns["value"]) == [0.7, 0.9]
     assert store.range(CHLORINE, T0, T0 + 1).columns["value"].tolist() == [0.4]
+
+
+# A day and more: minutes of two series, so that buckets of all levels close within one append; one value failed.
+LONG = [
+    Row((CHLORINE, TURBIDITY)[n % 2], T0 + n * 7 * 60_000, n % 10 / 4, 4 if n == 50 else 1)
+    for n in range(400)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("writes_before_the_cut", range(6))
+@pytest.mark.parametrize("is_split", [False, True])
+def test_rollups_are_whole_after_an_append_cut_short_anywhere(
+    opened: Callable[[], InfluxSeriesStore], shim: Shim, writes_before_the_cut: int, is_split: bool
+) -> None:
+    twin, store = MemorySeriesStore(), opened()
+    for one in (twin, store):
+        one.append(rows_of(LONG[:101]), "all", 101)
+    cut_after(shim, writes_before_the_cut)
+    with pytest.raises(StoreUnavailable):
+        store.append(rows_of(LONG[101:], range(102, 401)), "all", 400)
+    store = opened()
+    cuts = [101, 230, 233, 400] if is_split else [101, 400]
+    for first, last in itertools.pairwise(cuts):
+        for one in (twin, store):
+            one.append(rows_of(LONG[first:last], range(first + 1, last + 1)), "all", last)
+    shim.refusals.clear()
+    assert store.counts() == twin.counts()
+    for key, step in itertools.product((CHLORINE, TURBIDITY), (5 * 60_000, 3_600_000, 86_400_000)):
+        expected = twin.range(key, T0, T0 + 10 * 86_400_000, step, AGGREGATES)
+        found = store.range(key, T0, T0 + 10 * 86_400_000, step, AGGREGATES)
+        assert found.observed_at.tolist() == expected.observed_at.tolist()
+        for name in AGGREGATES:
+            np.testing.assert_allclose(found.columns[name], expected.columns[name], rtol=1e-12)
+
+
+def kept(influx_url: str, bucket: str) -> list[str]:
+    with closing(InfluxDoor(influx_url, "", "", bucket, "v1")) as door:
+        [answer] = door.query([f'SHOW RETENTION POLICIES ON "{bucket}"'])
+    return [row[1] for row in answer[0]["values"]]
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_readings_and_rollups_have_a_retention_of_their_own(influx_url: str, shim: Shim, bucket: str, api: str) -> None:
+    url, token = (influx_url, "") if api == "v1" else (shim.url, SHIM_TOKEN)
+    days = Retention(raw=30, fine=60, hour=400, day=0)
+    with closing(InfluxSeriesStore(url, token, "org", bucket, api, retention=days)) as store:
+        store.append(rows_of(ROWS[:1]), "all", 1)
+        assert [kept(influx_url, bucket + name) for name in ("", "_5min", "_1h", "_1d")] == [
+            ["768h0m0s"], ["1488h0m0s"], ["9648h0m0s"], ["0s"]
+        ]  # fmt: skip
+        store.maintain(T0, Retention(raw=40, fine=60, hour=0, day=0))
+        assert [kept(influx_url, bucket + name) for name in ("", "_1h")] == [["1008h0m0s"], ["0s"]]
+
+
+def test_a_token_that_may_not_make_buckets_is_named_with_the_remedy(
+    opened: Callable[[], InfluxSeriesStore], shim: Shim
+) -> None:
+    shim.forbids_buckets = True
+    with pytest.raises(StoreUnavailable, match=r"_5min' cannot be made.*give influx_token the right"):
+        opened().append(rows_of(ROWS), "all", 6)
+
+
+def test_a_reading_older_than_what_is_kept_changes_no_rollup(influx_url: str, bucket: str) -> None:
+    with closing(InfluxSeriesStore(influx_url, bucket=bucket, api="v1", wall_ms=lambda: T0)) as store:
+        store.append(rows_of(LONG), "all", 400)
+        hourly = store.range(CHLORINE, T0, T0 + 86_400_000, 3_600_000, AGGREGATES)
+        store._frozen_before = T0 + 3_600_000
+        late = Row(CHLORINE, T0 + 61_000, 99.0, 1)
+        store.append(rows_of([late], [401]), "all", 401)
+        again = store.range(CHLORINE, T0, T0 + 86_400_000, 3_600_000, AGGREGATES)
+    for name in AGGREGATES:
+        np.testing.assert_array_equal(again.columns[name], hourly.columns[name])
+
+
+def test_history_from_before_there_were_rollups_is_still_answered(influx_url: str, bucket: str) -> None:
+    store = InfluxSeriesStore(influx_url, bucket=bucket, api="v1")
+    store.append(rows_of(LONG), "all", 400)
+    before = store.range(CHLORINE, T0, T0 + 10**9, 3_600_000, AGGREGATES)
+    store.close()
+    with closing(InfluxDoor(influx_url, "", "", bucket, "v1")) as door:
+        # As an older version left it: a mark that knows of no rollups, and none of them.
+        door.query(
+            [*(f'DROP DATABASE "{bucket}{name}"' for name in ("_5min", "_1h", "_1d")), "DROP SERIES FROM progress"]
+        )
+        door.write(
+            [
+                f"progress,reader=all revision=1i,covered=400i,series=2i,messages=0i,readings=400i,duplicates=0i,conflicts=0i {T0}"
+            ]
+        )
+    with closing(InfluxSeriesStore(influx_url, bucket=bucket, api="v1")) as store:
+        assert store.append(rows_of([Row(CHLORINE, T0 + 10**9, 0.5, 1)], [401]), "all", 401).stored == 1
+        after = store.range(CHLORINE, T0, T0 + 10**9, 3_600_000, AGGREGATES)
+        assert (store.counts().series, store.counts().readings) == (2, 401)
+    for name in AGGREGATES:
+        np.testing.assert_allclose(after.columns[name], before.columns[name], rtol=1e-12)
 
 
 def test_a_busy_server_tells_how_long_to_wait(opened: Callable[[], InfluxSeriesStore], shim: Shim) -> None:

@@ -3,15 +3,18 @@
 import itertools
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qingquan.domain.readings import SeriesKey
-from qingquan.store.ports import AGGREGATES, Retention
+from qingquan.store.ports import AGGREGATES, Readings, Retention, Trend
 from qingquan.store.series.duckdb import DuckdbSeriesStore
+from qingquan.store.series.duckdb_order import EVERY_READING
 from qingquan.store.series.memory import MemorySeriesStore
 from qingquan.store.series.rollups import LEVELS
 from qingquan.testing.series import Row, rows_of
@@ -35,18 +38,19 @@ steps = st.sampled_from([MINUTE, 5 * MINUTE, 10 * MINUTE, 7 * MINUTE, HOUR, 3 * 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    batches, st.booleans(), st.lists(st.tuples(steps, st.integers(-60, 4100), st.integers(-60, 4100)), min_size=1, max_size=6)
+    batches, st.booleans(), st.booleans(), st.lists(st.tuples(steps, st.integers(-60, 4100), st.integers(-60, 4100)), min_size=1, max_size=6)
 )  # fmt: skip
 def test_rollups_equal_the_readings(
-    parts: list[list[Row]], is_reopened: bool, asked: list[tuple[int, int, int]]
+    parts: list[list[Row]], is_reopened: bool, is_ordered: bool, asked: list[tuple[int, int, int]]
 ) -> None:
     twin = MemorySeriesStore()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "series.duckdb"
-        store = DuckdbSeriesStore(path, threads=1)
+        store = DuckdbSeriesStore(path, threads=1, most_moved=7)
         for number, part in enumerate(parts, 1):
-            for one in (twin, store):
-                one.append(rows_of(part), "all", number)
+            assert store.append(rows_of(part), "all", number) == twin.append(rows_of(part), "all", number)
+            if is_ordered:
+                store.maintain(0, Retention(0, 0, 0, 0))
             if is_reopened:
                 store.close()
                 store = DuckdbSeriesStore(path, threads=1)
@@ -57,8 +61,21 @@ def test_rollups_equal_the_readings(
             assert found.observed_at.tolist() == expected.observed_at.tolist()
             for name in AGGREGATES:
                 np.testing.assert_allclose(found.columns[name], expected.columns[name], rtol=1e-12, atol=1e-12)
+            _are_same(store.range(key, start, end), twin.range(key, start, end))
+            _are_same(store.readings([key], start, end), twin.readings([key], start, end))
+        assert sorted(map(repr, store.latest("520425"))) == sorted(map(repr, twin.latest("520425")))
         store.close()
         _held_buckets_are_those_of_the_readings(path)
+
+
+def _are_same(found: Trend | Readings, expected: Trend | Readings) -> None:
+    assert found.observed_at.tolist() == expected.observed_at.tolist()
+    for one, other in zip(_columns_of(found), _columns_of(expected), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def _columns_of(found: Trend | Readings) -> list[npt.NDArray[Any]]:
+    return list(found.columns.values()) if isinstance(found, Trend) else [found.value, found.flag]
 
 
 def _held_buckets_are_those_of_the_readings(path: Path) -> None:
@@ -66,8 +83,8 @@ def _held_buckets_are_those_of_the_readings(path: Path) -> None:
         for level in LEVELS:
             held = connection.execute(f"SELECT series, bucket, count FROM {level.table} ORDER BY 1, 2").fetchall()
             made = connection.execute(
-                f"SELECT r.series, observed_at // {level.step} * {level.step} AS b, count(*) FROM reading r JOIN"
-                " (SELECT series, max(observed_at) AS newest FROM reading GROUP BY 1) n USING (series)"
+                f"SELECT r.series, observed_at // {level.step} * {level.step} AS b, count(*) FROM {EVERY_READING} r JOIN"
+                f" (SELECT series, max(observed_at) AS newest FROM {EVERY_READING} GROUP BY 1) n USING (series)"
                 f" WHERE value IS NOT NULL AND flag NOT IN (4, 9) AND b < newest // {level.step} * {level.step}"
                 " GROUP BY 1, 2 ORDER BY 1, 2"
             ).fetchall()

@@ -5,6 +5,7 @@ every series is kept in memory instead (rebuilt on opening), so a later row is s
 looked up, by a join that zone maps confine to the row groups of their time.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from qingquan.store.ports import AppendResult, LatestReading, Readings, Recorded
 from qingquan.store.series.buckets import check_aggregation
 from qingquan.store.series.duckdb_bulk import readings_of
 from qingquan.store.series.duckdb_copy import copy_database
+from qingquan.store.series.duckdb_order import EVERY_READING, MOST_ROWS, NEWEST, ORDER_SCHEMA, finish, move, planned
 from qingquan.store.series.duckdb_rollups import (
     SCHEMA,
     build_missing,
@@ -32,7 +34,7 @@ from qingquan.store.series.duckdb_rollups import (
 )
 from qingquan.store.series.identity import NEVER, Held, Settled, canonical_bits, settle, stretches
 from qingquan.store.series.index import SeriesIndex
-from qingquan.store.series.rollups import pieces
+from qingquan.store.series.rollups import closed_by, pieces
 
 __all__ = ["DuckdbSeriesStore"]
 
@@ -53,19 +55,16 @@ CREATE TABLE IF NOT EXISTS total(name VARCHAR NOT NULL, value BIGINT NOT NULL);
 """
 # A missing value is NULL in the tables (numpy's NaN becomes NULL on the way in) and NaN on the way out.
 _VALUE = "coalesce(value, 'nan'::DOUBLE)"
-_NEWEST = f"""
-SELECT series, max(observed_at) AS at, arg_max(received_at, observed_at) AS received_at,
-       arg_max({_VALUE}, observed_at) AS value, arg_max(flag, observed_at) AS flag
-FROM reading GROUP BY series ORDER BY series
-"""  # noqa: S608 - built from constants of this file
 _TOTALS = ("readings", "duplicates", "conflicts", "messages")
+_TURN_S = 0.02
 _TRANSIENT = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.ConnectionException)
 
 
 class DuckdbSeriesStore:
     """Series store in the file ``path``; its folder is made if need be. Safe to use from several threads.
 
-    ``memory_limit`` bounds DuckDB's buffers ("512MB"), ``threads`` its workers.
+    ``memory_limit`` bounds DuckDB's buffers ("512MB"), ``threads`` its workers, ``most_moved`` the readings put in order at
+    once.
 
     Raises
     ------
@@ -73,8 +72,11 @@ class DuckdbSeriesStore:
         If the file is held by another process, or cannot be read or written.
     """
 
-    def __init__(self, path: Path, *, memory_limit: str = "512MB", threads: int = 2) -> None:
+    def __init__(
+        self, path: Path, *, memory_limit: str = "512MB", threads: int = 2, most_moved: int = MOST_ROWS
+    ) -> None:
         self._path = path
+        self._most_moved = most_moved
         self._settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
             "threads": threads,
@@ -134,11 +136,11 @@ class DuckdbSeriesStore:
         """See `SeriesStore.range`. Answered from the coarsest rollups that answer exactly."""
         check_aggregation(step_ms, aggregates)
         if step_ms is None:
-            return self._raw("reading", key, start, end)
+            return self._raw(EVERY_READING, key, start, end)
         with self._access():
             number = self._index.id(key)
             newest = NEVER if number is None else int(self._index.newest_at[number])
-            parts = pieces(start, end, step_ms, newest, self._frozen_before)
+            parts = pieces(start, end, step_ms, closed_by(newest, self._frozen_before))
         if not parts:
             return _trend(key, _nothing(aggregates), aggregates)
         bounds = {f"{name}{n}": at for n, part in enumerate(parts) for name, at in (("a", part.start), ("b", part.end))}
@@ -147,7 +149,7 @@ class DuckdbSeriesStore:
         )
 
     def maintain(self, now_ms: int, retention: Retention) -> None:
-        """See `SeriesStore.maintain`. Appends wait meanwhile, 1 to 3 s for a month of a county."""
+        """See `SeriesStore.maintain`. Step by step: appends come in between, and wait 1 to 3 s at most."""
         with self._access() as connection:
             known = self._index.newest_at[: len(self._index)]
             if not len(known):
@@ -156,6 +158,20 @@ class DuckdbSeriesStore:
             # A clock that jumped ahead, or a recording of years ago, must not empty the store.
             self._frozen_before = drop_old(connection, min(now_ms, newest), retention, numbers, known)
             put_in_order(connection, newest)
+        self._order_readings(newest)
+
+    def _order_readings(self, newest: int) -> None:
+        with self._access() as connection:
+            plan = planned(connection, newest, self._most_moved)
+        if plan is None:
+            return
+        for portion in plan.portions:
+            with self._access() as connection:
+                move(connection, portion)
+            # A lock is not handed over in turn: who waits for it gets it now.
+            time.sleep(_TURN_S)
+        with self._access() as connection:
+            finish(connection, plan)
 
     def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:
         """See `SeriesStore.conflicts`."""
@@ -202,7 +218,7 @@ class DuckdbSeriesStore:
         older = np.flatnonzero(~found)
         for stretch in stretches(observed_at[older]):
             part = older[stretch]
-            row, stored = _joined(connection, "reading", series[part], observed_at[part])
+            row, stored = _joined(connection, EVERY_READING, series[part], observed_at[part])
             found[part[row]] = True
             value[part[row]] = stored
         return Held(found, value)
@@ -293,12 +309,13 @@ class DuckdbSeriesStore:
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(_SCHEMA)
+        connection.execute(ORDER_SCHEMA)
         connection.execute(SCHEMA)
         build_missing(connection)
         self._frozen_before = frozen_before(connection)
         keys = connection.execute("SELECT county, works, point, parameter FROM series ORDER BY id").fetchall()
         self._index = SeriesIndex([SeriesKey(*key) for key in keys])
-        newest = connection.execute(_NEWEST).fetchnumpy()
+        newest = connection.execute(NEWEST).fetchnumpy()
         self._index.advance(*(np.ma.getdata(newest[name]) for name in ("series", "at", "received_at", "value", "flag")))
         self._covered = dict(connection.execute("SELECT reader, covered FROM progress").fetchall())
         self._totals = dict.fromkeys(_TOTALS, 0) | dict(connection.execute("SELECT name, value FROM total").fetchall())

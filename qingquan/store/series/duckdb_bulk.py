@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from qingquan.store.ports import Readings
 from qingquan.store.series.buckets import doubted
+from qingquan.store.series.duckdb_order import EVERY_READING
 
 __all__ = ["readings_of"]
 
@@ -26,8 +27,8 @@ def readings_of(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int | None]
     try:
         cursor.register("asked", {"series": series, "rank": rank})
         found = cursor.execute(
-            "SELECT a.rank AS rank, r.observed_at AS at, coalesce(r.value, 'nan'::DOUBLE) AS value, r.flag AS flag"
-            " FROM reading r JOIN asked a ON r.series = a.series WHERE r.observed_at >= ? AND r.observed_at < ?",
+            "SELECT a.rank AS rank, r.observed_at AS at, coalesce(r.value, 'nan'::DOUBLE) AS value, r.flag AS flag"  # noqa: S608 - constants only
+            f" FROM {EVERY_READING} r JOIN asked a ON r.series = a.series WHERE r.observed_at >= ? AND r.observed_at < ?",
             [start, end],
         ).fetchnumpy()
         others = cursor.execute(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qingquan.store.ports import Retention
+from qingquan.store.series.duckdb_order import EVERY_READING
 from qingquan.store.series.identity import NEVER, stretches
 from qingquan.store.series.rollups import DAY, LEVELS, Level, Piece, Touched, touched
 
@@ -91,7 +92,7 @@ def query_of(parts: Sequence[Piece], aggregates: Sequence[str]) -> str:
         f"SELECT bucket, count, good, sum, min, max, last, last_at FROM {part.level.table}"  # noqa: S608
         f" WHERE series = $series AND bucket >= $a{n} AND bucket < $b{n}"
         if part.level is not None
-        else "SELECT observed_at, 1, (flag = 1)::BIGINT, value, value, value, value, observed_at FROM reading"  # noqa: S608
+        else f"SELECT observed_at, 1, (flag = 1)::BIGINT, value, value, value, value, observed_at FROM {EVERY_READING}"  # noqa: S608
         f" WHERE series = $series AND observed_at >= $a{n} AND observed_at < $b{n} AND {_USABLE}"
         for n, part in enumerate(parts)
     )
@@ -134,11 +135,12 @@ def drop_old(
         if cutoffs[0] > frozen:
             _close(connection, series, newest_at, cutoffs[0], frozen)
             connection.register("kept", {"series": series, "at": newest_at})
-            connection.execute(
-                "DELETE FROM reading WHERE observed_at < ? AND NOT EXISTS (SELECT 1 FROM kept k"
-                " WHERE k.series = reading.series AND k.at = reading.observed_at)",
-                [cutoffs[0]],
-            )
+            for table in ("reading", "reading_ordered"):
+                connection.execute(
+                    f"DELETE FROM {table} r WHERE observed_at < ? AND NOT EXISTS (SELECT 1 FROM kept k"  # noqa: S608
+                    " WHERE k.series = r.series AND k.at = r.observed_at)",
+                    [cutoffs[0]],
+                )
             connection.unregister("kept")
             connection.execute("DELETE FROM conflict WHERE observed_at < ?", [cutoffs[0]])
             connection.execute("UPDATE rollup_state SET value = ? WHERE name = 'frozen'", [cutoffs[0]])
@@ -196,7 +198,7 @@ def _columns(changed: Touched) -> Mapping[str, npt.NDArray[Any]]:
 def _source(number: int) -> tuple[str, str, str, str]:
     """Table, time column, aggregates and condition from which a level is made."""
     if number == 0:
-        return "reading", "observed_at", _FROM_READINGS, _USABLE
+        return EVERY_READING, "observed_at", _FROM_READINGS, _USABLE
     return LEVELS[number - 1].table, "bucket", _FROM_FINER, "TRUE"
 
 

@@ -5,7 +5,7 @@ recorder), it looks before it writes, and it puts the progress mark last. Other 
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
@@ -18,10 +18,20 @@ from qingquan.domain.readings import SeriesKey
 from qingquan.errors import StoreUnavailable
 from qingquan.store.ports import AppendResult, LatestReading, Readings, RecordedCounts, Retention, SeriesRows, Trend
 from qingquan.store.series.buckets import aggregated, check_aggregation, joined
-from qingquan.store.series.identity import Held, settle
+from qingquan.store.series.identity import NEVER, Held, settle
 from qingquan.store.series.index import SeriesIndex
+from qingquan.store.series.influx_answers import (
+    by_point,
+    columns_of,
+    conflict_trend,
+    conflicts_of,
+    during,
+    raw_of,
+    raw_trend,
+)
 from qingquan.store.series.influx_door import InfluxDoor
 from qingquan.store.series.influx_held import HeldRows, conflicts_held, rows_held
+from qingquan.store.series.influx_known import Newest, newest_of
 from qingquan.store.series.influx_lines import (
     StoredRow,
     arrival_lines,
@@ -31,40 +41,57 @@ from qingquan.store.series.influx_lines import (
     progress_line,
     reading_lines,
 )
+from qingquan.store.series.influx_rollups import InfluxRollups
+from qingquan.store.series.rollup_rows import RollupRows, chosen_aggregates, rows_of_readings, summed
+from qingquan.store.series.rollups import DAY, LEVELS, Piece, pieces
 
 __all__ = ["InfluxSeriesStore"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+KEEP_ALL = Retention(0, 0, 0, 0)
 _HOUR_MS = 3_600_000
 _SERIES_AT_ONCE = 50
+_MARGIN_DAYS = 2
+"""The server keeps so much more than was asked for: what is still computed from must be there."""
+_MARKED = ("covered", "series", "found", "rollups_from")
 _TOTALS = ("messages", "readings", "duplicates", "conflicts")
 
 
 @dataclass(slots=True)
 class _Mark:
-    """Last progress line of a reader."""
+    """Last progress line of a reader. ``found``: series that it was the first to write; ``series``: those counted before series
+    were counted so. ``rollups_from``: all readings from then on are in the rollups [ms]."""
 
     revision: int = 0
     covered: int = 0
     series: int = 0
+    found: int = 0
+    rollups_from: int = 0
     totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_TOTALS, 0))
 
 
 @dataclass(slots=True)
 class _Written:
-    """What the writer knows of the store: the newest time of every series, and every reader's mark."""
+    """What the writer knows of the store: every reader's mark, and the newest time of the series it has met since it began.
+
+    ``parameters``: those the store has readings of. ``covered_at``: newest covered time of series whose newest reading is left
+    of an append that was cut short.
+    """
 
     index: SeriesIndex
     marks: dict[str, _Mark]
+    parameters: set[str]
+    covered_at: dict[int, int] = field(default_factory=dict)
 
 
 class InfluxSeriesStore:
     """Series store in the bucket (database) ``bucket`` of the server at ``url``.
 
     ``api`` is the write door: "v2", or "v1" for a 1.x server, where ``token`` is ``user:password`` and the database is
-    made if need be. No request is made before the first call. ``wall_ms`` is the server's kind of time [ms].
+    made if need be. No request is made before the first call. ``retention``: how long the server keeps readings and rollups;
+    ``wall_ms`` is the server's kind of time [ms].
     """
 
     def __init__(
@@ -75,10 +102,14 @@ class InfluxSeriesStore:
         bucket: str = "qingquan",
         api: str = "v2",
         *,
+        retention: Retention = KEEP_ALL,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._door = InfluxDoor(url, token, org, bucket, api)
         self._bucket = bucket
+        self._rollups = InfluxRollups(self._door, bucket)
+        self._retention = retention
+        self._frozen_before = _frozen_before(wall_ms(), retention)
         self._needs_database = api == "v1"
         self._wall_ms = wall_ms
         self._lock = RLock()
@@ -89,24 +120,29 @@ class InfluxSeriesStore:
         """See `SeriesStore.append`. One process only may append."""
         with self._lock:
             written, self._written = self._written or self._load(), None
-            mark = written.marks.setdefault(reader, _Mark())
+            mark = written.marks.setdefault(reader, _Mark(rollups_from=self._rollups_from(written.marks)))
             if 0 < covered <= mark.covered:
                 self._written = written
                 return AppendResult(0, 0, 0)
-            result = self._record(rows, written.index, mark.covered)
-            self._mark(reader, mark, written, result, covered, messages)
+            result, found = self._record(rows, written, mark.covered)
+            self._mark(reader, mark, written, result, found, covered, messages)
             # Only an append that went through keeps the memory; after any error it is read afresh.
             self._written = written
             return result
 
     def maintain(self, now_ms: int, retention: Retention) -> None:
-        """See `SeriesStore.maintain`: nothing, the server drops by its own retention."""
+        """See `SeriesStore.maintain`: the server drops by its own clock and retention, which is set here if it is another."""
+        with self._lock:
+            self._retention = retention
+            self._frozen_before = _frozen_before(now_ms, retention)
+            self._keep_for(retention)
 
     def rewind(self, reader: str, covered: int) -> None:
         """See `SeriesStore.rewind`."""
         with self._lock:
             self._written = None
-            mark = self._marks().get(reader, _Mark())
+            marks = self._marks()
+            mark = marks.get(reader) or _Mark(rollups_from=self._rollups_from(marks))
             self._put_mark(reader, replace(mark, revision=mark.revision + 1, covered=covered))
 
     def covered(self, reader: str) -> int:
@@ -134,7 +170,7 @@ class InfluxSeriesStore:
         )
         found: list[LatestReading] = []
         for number, name in enumerate(parameters):
-            arrivals, values, flags = (_by_point(answer, name) for answer in answers[3 * number : 3 * number + 3])
+            arrivals, values, flags = (by_point(answer, name) for answer in answers[3 * number : 3 * number + 3])
             for key, (at, _, received_at) in arrivals.items():
                 value = values.get(key, (None, np.nan))
                 flag = flags.get(key, (None, Flag.PASS))
@@ -152,24 +188,41 @@ class InfluxSeriesStore:
     def range(
         self, key: SeriesKey, start: int, end: int, step_ms: int | None = None, aggregates: Sequence[str] = ("mean",)
     ) -> Trend:
-        """See `SeriesStore.range`. Buckets without failed readings are aggregated by the server."""
+        """See `SeriesStore.range`. Answered from the coarsest rollups that answer exactly."""
         check_aggregation(step_ms, aggregates)
         if step_ms is None:
             return self._raw(key, start, end)
+        levels = [level for level in LEVELS if step_ms % level.step == 0]
+        if not levels or start < max((mark.rollups_from for mark in self._marks().values()), default=0):
+            return self._by_server(key, start, end, step_ms, aggregates)
+        parts = pieces(start, end, step_ms, self._rollups.closed(key, levels), levels)
+        rows = summed(RollupRows.joined([self._piece(key, part) for part in parts]), step_ms)
+        return Trend(key, rows.bucket, chosen_aggregates(rows, aggregates))
+
+    def _piece(self, key: SeriesKey, part: Piece) -> RollupRows:
+        if part.level is not None:
+            return self._rollups.rows(part.level, key, part.start, part.end)
+        raw = self._raw(key, part.start, part.end)
+        series = np.zeros(len(raw.observed_at), np.int64)
+        return rows_of_readings(series, raw.observed_at, raw.columns["value"], raw.columns["flag"])
+
+    def _by_server(self, key: SeriesKey, start: int, end: int, step_ms: int, aggregates: Sequence[str]) -> Trend:
+        """Steps that no rollup fits, or that begin before there were any, aggregated by the server; buckets with failed readings
+        here."""
         # InfluxQL cannot count by flag, and `last` beside other functions is no trouble: good = count less those flagged.
         chosen = ", ".join(
             f"{'count' if name == 'good' else name}({identifier(key.parameter)}) AS {identifier(name)}"
             for name in aggregates
         )
-        during = _during(key, start, end)
+        place = during(key, start, end)
         values, flags = self._query(
             [
-                f"SELECT {chosen} FROM reading WHERE {during} GROUP BY time({step_ms}ms) fill(none)",  # noqa: S608
-                f"SELECT {identifier(key.parameter)} FROM flag WHERE {during}",  # noqa: S608 - quoted by us
+                f"SELECT {chosen} FROM reading WHERE {place} GROUP BY time({step_ms}ms) fill(none)",  # noqa: S608
+                f"SELECT {identifier(key.parameter)} FROM flag WHERE {place}",  # noqa: S608 - quoted by us
             ]
         )
-        at, columns = _columns(values, len(aggregates))
-        spoilt_at, (flag,) = _columns(flags, 1)
+        at, columns = columns_of(values, len(aggregates))
+        spoilt_at, (flag,) = columns_of(flags, 1)
         spoilt = np.unique(spoilt_at[np.isin(flag, (Flag.FAIL, Flag.MISSING))] // step_ms * step_ms)
         trend = Trend(key, at, dict(zip(aggregates, columns, strict=True)))
         if "good" in aggregates:
@@ -181,8 +234,8 @@ class InfluxSeriesStore:
 
     def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:
         """See `SeriesStore.conflicts`."""
-        [answer] = self._query([_conflicts_of(key, start, end)])
-        return _conflict_trend(key, answer)
+        [answer] = self._query([conflicts_of(key, start, end)])
+        return conflict_trend(key, answer)
 
     def readings(self, keys: Sequence[SeriesKey], start: int, end: int) -> Readings:
         """See `SeriesStore.readings`. Three statements a series, `_SERIES_AT_ONCE` series a request."""
@@ -191,19 +244,20 @@ class InfluxSeriesStore:
         for first in range(0, len(keys), _SERIES_AT_ONCE):
             part = keys[first : first + _SERIES_AT_ONCE]
             answers = self._query(
-                [text for key in part for text in (*_raw_of(key, start, end), _conflicts_of(key, start, end))]
+                [text for key in part for text in (*raw_of(key, start, end), conflicts_of(key, start, end))]
             )
             for number, key in enumerate(part):
                 values, flags, others = answers[3 * number : 3 * number + 3]
-                trends.append(_raw_trend(key, values, flags))
-                conflicts.append(_conflict_trend(key, others).observed_at)
+                trends.append(raw_trend(key, values, flags))
+                conflicts.append(conflict_trend(key, others).observed_at)
         return joined(trends, conflicts)
 
     def counts(self) -> RecordedCounts:
         """See `SeriesStore.counts`."""
         marks = self._marks().values()
         totals = {name: sum(mark.totals[name] for mark in marks) for name in _TOTALS}
-        return RecordedCounts(series=max((mark.series for mark in marks), default=0), **totals)
+        series = max((mark.series for mark in marks), default=0) + sum(mark.found for mark in marks)
+        return RecordedCounts(series=series, **totals)
 
     def close(self) -> None:
         """See `SeriesStore.close`."""
@@ -212,10 +266,13 @@ class InfluxSeriesStore:
                 self._is_closed = True
                 self._door.close()
 
-    def _record(self, rows: SeriesRows, index: SeriesIndex, covered: int) -> AppendResult:
-        series, new_keys = index.numbered(rows)
+    def _record(self, rows: SeriesRows, written: _Written, covered: int) -> tuple[AppendResult, int]:
+        """Write what is new; what became of the rows, and how many series had no reading before."""
+        index = written.index
+        self._meet(rows, written, covered)
+        series, _ = index.numbered(rows)
         sequence = rows.sequence if rows.sequence is not None else np.zeros(len(rows), np.int64)
-        key_of = [*index.keys, *new_keys]
+        key_of = index.keys
         readings, others = HeldRows(), HeldRows()
 
         def held(asked: Ints) -> Held:
@@ -242,15 +299,45 @@ class InfluxSeriesStore:
         self._write(reading_lines(stored))
         self._write(arrival_lines(stored))
         self._write(conflict_lines(others.numbered(picked(settled.conflicts))))
-        index.add(new_keys)
         chosen = settled.stored
-        index.advance(
-            series[chosen], rows.observed_at[chosen], rows.received_at[chosen], rows.value[chosen], rows.flag[chosen]
-        )
-        return AppendResult(len(settled.stored), settled.duplicates, len(settled.conflicts))
+        at = rows.observed_at[chosen]
+        known = index.newest_at[: len(index)].copy()
+        covered_at = known.copy()
+        covered_at[list(written.covered_at)] = list(written.covered_at.values())
+        self._rollups.keep(key_of, series[chosen], at, (covered_at, known), self._frozen_before)
+        index.advance(series[chosen], at, rows.received_at[chosen], rows.value[chosen], rows.flag[chosen])
+        found = int((covered_at[np.unique(series[chosen])] == NEVER).sum())
+        _forget_finished(written, series[chosen], at)
+        return AppendResult(len(settled.stored), settled.duplicates, len(settled.conflicts)), found
+
+    def _meet(self, rows: SeriesRows, written: _Written, covered: int) -> None:
+        """Ask for the newest readings of series that were not met before."""
+        index = written.index
+        used = [rows.keys[number] for number in np.unique(rows.series).tolist()]
+        unmet = [key for key in used if index.id(key) is None]
+        if not unmet:
+            return
+        asked = [key for key in unmet if key.parameter in written.parameters]
+        around = int(np.median(rows.observed_at))
+        newest = newest_of(self._query, asked, around, covered) if asked else {}
+        first = len(index)
+        index.add(unmet)
+        written.parameters |= {key.parameter for key in unmet}
+        for number, key in enumerate(unmet, first):
+            held, at_covered = newest.get(key, Newest())
+            index.newest_at[number] = held
+            if at_covered != held:
+                written.covered_at[number] = at_covered
 
     def _mark(
-        self, reader: str, mark: _Mark, written: _Written, result: AppendResult, covered: int, messages: int
+        self,
+        reader: str,
+        mark: _Mark,
+        written: _Written,
+        result: AppendResult,
+        found: int,
+        covered: int,
+        messages: int,
     ) -> None:
         added = {
             "messages": messages,
@@ -258,40 +345,48 @@ class InfluxSeriesStore:
             "duplicates": result.duplicates,
             "conflicts": result.conflicts,
         }
-        written.marks[reader] = _Mark(
-            mark.revision + 1,
-            max(covered, mark.covered),
-            len(written.index),
-            {name: total + added[name] for name, total in mark.totals.items()},
+        written.marks[reader] = replace(
+            mark,
+            revision=mark.revision + 1,
+            covered=max(covered, mark.covered),
+            found=mark.found + found,
+            totals={name: total + added[name] for name, total in mark.totals.items()},
         )
         self._put_mark(reader, written.marks[reader])
 
     def _put_mark(self, reader: str, mark: _Mark) -> None:
         """Marks are put by the hour: one point an hour stays, and retention never finds the last one old. Retention goes
         by the server's wall clock, so this does too; which mark is the last is told by its revision, not its time."""
-        fields = {"revision": mark.revision, "covered": mark.covered, "series": mark.series, **mark.totals}
+        fields = {name: getattr(mark, name) for name in ("revision", *_MARKED)} | mark.totals
         self._write([progress_line(reader, fields, self._wall_ms() // _HOUR_MS * _HOUR_MS)])
 
     def _load(self) -> _Written:
-        parameters = self._parameters()
-        answers = self._query(
-            f"SELECT last({identifier(name + '_sequence')}) FROM arrival GROUP BY county, works, point"  # noqa: S608
-            for name in parameters
-        )
-        newest: dict[SeriesKey, int] = {}
-        for name, answer in zip(parameters, answers, strict=True):
-            newest |= {key: at for key, (at, _) in _by_point(answer, name).items()}
-        index = SeriesIndex(list(newest))
-        index.newest_at[: len(newest)] = list(newest.values())
-        return _Written(index, self._marks())
+        self._keep_for(self._retention)
+        return _Written(SeriesIndex(), self._marks(), set(self._parameters()))
+
+    def _keep_for(self, retention: Retention) -> None:
+        raw, *rollups = (days + _MARGIN_DAYS if days else 0 for days in retention.days())
+        self._query([])
+        if raw:
+            self._door.ensure_bucket(self._bucket, raw)
+        self._rollups.ensure(rollups)
+
+    def _rollups_from(self, marks: Mapping[str, _Mark]) -> int:
+        """Since when a new reader's readings are all in the rollups: as those of the others; 0 in an empty store."""
+        return max((mark.rollups_from for mark in marks.values()), default=0)
 
     def _marks(self) -> dict[str, _Mark]:
-        names = ", ".join(map(identifier, ("covered", "series", *_TOTALS)))
+        names = ", ".join(map(identifier, (*_MARKED, *_TOTALS)))
         [answer] = self._query([f"SELECT max(revision), {names} FROM progress GROUP BY reader"])  # noqa: S608
         marks: dict[str, _Mark] = {}
         for series in answer:
-            _, revision, covered, count, *totals = series["values"][0]
-            marks[series["tags"]["reader"]] = _Mark(revision, covered, count, dict(zip(_TOTALS, totals, strict=True)))
+            _, revision, covered, count, found, begun, *totals = series["values"][0]
+            if begun is None:
+                # Written before there were rollups: they are whole from the day after this version's first append on.
+                begun = (self._wall_ms() // DAY + 1) * DAY
+            marks[series["tags"]["reader"]] = _Mark(
+                revision, covered, count or 0, found or 0, begun, dict(zip(_TOTALS, totals, strict=True))
+            )
         return marks
 
     def _parameters(self) -> list[str]:
@@ -300,8 +395,8 @@ class InfluxSeriesStore:
         return [name.removesuffix("_sequence") for name in names if name.endswith("_sequence")]
 
     def _raw(self, key: SeriesKey, start: int, end: int) -> Trend:
-        values, flags = self._query(_raw_of(key, start, end))
-        return _raw_trend(key, values, flags)
+        values, flags = self._query(raw_of(key, start, end))
+        return raw_trend(key, values, flags)
 
     def _repaired(self, trend: Trend, spoilt: Ints, start: int, end: int, step_ms: int) -> Trend:
         """Buckets that hold failed readings, aggregated here from the readings: InfluxQL cannot join flags to values."""
@@ -330,52 +425,16 @@ class InfluxSeriesStore:
             raise StoreUnavailable("InfluxDB: this store was closed")
 
 
-def _during(key: SeriesKey, start: int, end: int) -> str:
-    return f"{is_at(key.county, key.works, key.point)} AND time >= {start}ms AND time < {end}ms"
+def _frozen_before(now_ms: int, retention: Retention) -> int:
+    """Buckets before are never computed again: their readings are no longer kept."""
+    return (now_ms - retention.raw * DAY) // DAY * DAY if retention.raw else NEVER + 1
 
 
-def _raw_of(key: SeriesKey, start: int, end: int) -> tuple[str, str]:
-    asked = f"WHERE {_during(key, start, end)}"
-    name = identifier(key.parameter)
-    return f"SELECT {name} FROM reading {asked}", f"SELECT {name} FROM flag {asked}"  # noqa: S608 - quoted by us
-
-
-def _conflicts_of(key: SeriesKey, start: int, end: int) -> str:
-    name = key.parameter
-    return (
-        f"SELECT {identifier(name + '_flag')}, {identifier(name)}"  # noqa: S608 - quoted by us
-        f" FROM conflict WHERE {_during(key, start, end)}"
-    )
-
-
-def _raw_trend(key: SeriesKey, values: list[dict[str, Any]], flags: list[dict[str, Any]]) -> Trend:
-    value_at, (value,) = _columns(values, 1)
-    flag_at, (flag,) = _columns(flags, 1)
-    at = np.union1d(value_at, flag_at)
-    columns = {"value": np.full(len(at), np.nan), "flag": np.full(len(at), float(Flag.PASS))}
-    columns["value"][np.searchsorted(at, value_at)] = value
-    columns["flag"][np.searchsorted(at, flag_at)] = flag
-    return Trend(key, at, columns)
-
-
-def _conflict_trend(key: SeriesKey, answer: list[dict[str, Any]]) -> Trend:
-    at, (flag, value) = _columns(answer, 2)
-    is_ours = ~np.isnan(flag)  # a line may be of another parameter
-    return Trend(key, at[is_ours], {"value": value[is_ours], "flag": flag[is_ours]})
-
-
-def _by_point(answer: list[dict[str, Any]], parameter: str) -> dict[SeriesKey, list[Any]]:
-    """First row of each series of an answer grouped by point."""
-    found: dict[SeriesKey, list[Any]] = {}
-    for series in answer:
-        tags = series["tags"]
-        found[SeriesKey(tags["county"], tags["works"], tags["point"], parameter)] = series["values"][0]
-    return found
-
-
-def _columns(answer: list[dict[str, Any]], count: int) -> tuple[Ints, list[Floats]]:
-    """Times and value columns of an ungrouped answer; null is NaN."""
-    rows = answer[0]["values"] if answer else []
-    columns = list(zip(*rows, strict=True)) if rows else [()] * (count + 1)
-    values = [np.array([np.nan if v is None else v for v in column], np.float64) for column in columns[1:]]
-    return np.array(columns[0], np.int64), values
+def _forget_finished(written: _Written, series: Ints, observed_at: Ints) -> None:
+    """What was cut short and is now written again is covered with this append."""
+    if written.covered_at:
+        for number, at in zip(series.tolist(), observed_at.tolist(), strict=True):
+            if number in written.covered_at:
+                written.covered_at[number] = max(written.covered_at[number], at)
+        newest = written.index.newest_at
+        written.covered_at = {number: at for number, at in written.covered_at.items() if at < newest[number]}

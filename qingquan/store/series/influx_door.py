@@ -18,6 +18,7 @@ from influxdb_client.domain.write_precision import WritePrecision
 from urllib3.exceptions import HTTPError
 
 from qingquan.errors import StoreUnavailable
+from qingquan.store.series.influx_buckets import V1Buckets, V2Buckets
 
 __all__ = ["InfluxDoor", "LinesRefused", "Series", "StoreBusy", "V1Writer", "V2Writer"]
 
@@ -60,7 +61,7 @@ class _Answered(Exception):
 
 
 class _Writer(Protocol):
-    def write(self, body: bytes) -> None: ...
+    def write(self, body: bytes, bucket: str) -> None: ...
 
     def close(self) -> None: ...
 
@@ -68,15 +69,14 @@ class _Writer(Protocol):
 class V2Writer:
     """``/api/v2/write`` (InfluxDB 2 and 3, 1.x from 1.8)."""
 
-    def __init__(self, url: str, token: str, org: str, bucket: str) -> None:
-        self._bucket = bucket
+    def __init__(self, url: str, token: str, org: str) -> None:
         self._client = InfluxDBClient(url=url, token=token, org=org, timeout=int(TIMEOUT_S * 1000), enable_gzip=True)
         self._api = self._client.write_api(write_options=SYNCHRONOUS)
 
-    def write(self, body: bytes) -> None:
+    def write(self, body: bytes, bucket: str) -> None:
         """Write lines, or raise what the server answered."""
         try:
-            self._api.write(bucket=self._bucket, record=body, write_precision=WritePrecision.MS)  # type: ignore[arg-type]
+            self._api.write(bucket=bucket, record=body, write_precision=WritePrecision.MS)  # type: ignore[arg-type]
         except InfluxDBError as error:
             headers = getattr(error, "headers", None) or {}
             text = str(getattr(error, "body", None) or error)
@@ -91,13 +91,12 @@ class V2Writer:
 class V1Writer:
     """``/write`` of 1.x. ``token`` is ``user:password``, or empty where the server asks for none."""
 
-    def __init__(self, url: str, token: str, bucket: str) -> None:
+    def __init__(self, url: str, token: str) -> None:
         self._client = httpx2.Client(base_url=url, timeout=TIMEOUT_S, headers=_v1_headers(token))
-        self._target = {"db": bucket, "precision": "ms"}
 
-    def write(self, body: bytes) -> None:
+    def write(self, body: bytes, bucket: str) -> None:
         """Write lines, or raise what the server answered."""
-        answer = self._client.post("/write", params=self._target, content=body)
+        answer = self._client.post("/write", params={"db": bucket, "precision": "ms"}, content=body)
         if answer.status_code not in (200, 204):
             raise _Answered(answer.status_code, answer.text, answer.headers.get("Retry-After"))
 
@@ -107,7 +106,7 @@ class V1Writer:
 
 
 class InfluxDoor:
-    """Writes and queries of one database (bucket).
+    """Writes and queries of the database (bucket) ``bucket``, or of another one that is named.
 
     Raises
     ------
@@ -117,11 +116,12 @@ class InfluxDoor:
 
     def __init__(self, url: str, token: str, org: str, bucket: str, api: str) -> None:
         self._bucket = bucket
-        self._writer: _Writer = V1Writer(url, token, bucket) if api == "v1" else V2Writer(url, token, org, bucket)
+        self._writer: _Writer = V1Writer(url, token) if api == "v1" else V2Writer(url, token, org)
         headers = _v1_headers(token) if api == "v1" else {"Authorization": f"Token {token}"}
         self._reader = httpx2.Client(base_url=url, timeout=TIMEOUT_S, headers=headers)
+        self._buckets = V1Buckets(self.query) if api == "v1" else V2Buckets(self._reader, org)
 
-    def write(self, lines: Sequence[str]) -> None:
+    def write(self, lines: Sequence[str], bucket: str = "") -> None:
         """Write all lines, in order; returns only when the server has them.
 
         Writing a line again is harmless: same series, same time, same fields. Lines older than the server's retention
@@ -129,30 +129,35 @@ class InfluxDoor:
         """
         refused: list[tuple[str, str]] = []
         for start in range(0, len(lines), MOST_LINES):
-            self._deliver(lines[start : start + MOST_LINES], refused)
+            self._deliver(lines[start : start + MOST_LINES], bucket or self._bucket, refused)
         if refused:
             raise LinesRefused(refused)
 
-    def query(self, statements: Sequence[str]) -> list[list[Series]]:
+    def query(self, statements: Sequence[str], bucket: str = "") -> list[list[Series]]:
         """Answers of several InfluxQL statements, in order; times in ms."""
         answers: list[list[Series]] = []
         for start in range(0, len(statements), 100):
-            answers += self._asked(statements[start : start + 100])
+            answers += self._asked(statements[start : start + 100], bucket or self._bucket)
         return answers
+
+    def ensure_bucket(self, bucket: str, days: int) -> None:
+        """Make the bucket if it is missing, and have the server keep what is in it for so many days; 0 = for ever."""
+        with _unavailable():
+            self._buckets.ensure(bucket, days)
 
     def close(self) -> None:
         """Give connections back."""
         self._writer.close()
         self._reader.close()
 
-    def _deliver(self, lines: Sequence[str], refused: list[tuple[str, str]]) -> None:
+    def _deliver(self, lines: Sequence[str], bucket: str, refused: list[tuple[str, str]]) -> None:
         try:
             with _unavailable():
-                self._writer.write("\n".join(lines).encode())
+                self._writer.write("\n".join(lines).encode(), bucket)
         except _Answered as answer:
-            self._divide(lines, answer, refused)
+            self._divide(lines, bucket, answer, refused)
 
-    def _divide(self, lines: Sequence[str], answer: _Answered, refused: list[tuple[str, str]]) -> None:
+    def _divide(self, lines: Sequence[str], bucket: str, answer: _Answered, refused: list[tuple[str, str]]) -> None:
         """React to a refusal. 400 and 422 keep the good lines and drop the bad ones, so the halves are written again
         until the bad ones stand alone; 413 needs halves anyway."""
         if answer.status in (400, 413, 422):
@@ -162,19 +167,19 @@ class InfluxDoor:
                 refused.append((lines[0], answer.text.strip()))
                 return
             middle = len(lines) // 2
-            self._deliver(lines[:middle], refused)
-            self._deliver(lines[middle:], refused)
+            self._deliver(lines[:middle], bucket, refused)
+            self._deliver(lines[middle:], bucket, refused)
         elif answer.status in (429, 503):
             raise StoreBusy(f"InfluxDB is busy ({answer})", _seconds(answer.retry_after)) from answer
         elif answer.status in (401, 403, 404):
-            hint = f"check address, token and bucket {self._bucket!r}"
+            hint = f"check address, token and bucket {bucket!r}"
             raise StoreUnavailable(f"InfluxDB refuses to write ({answer}): {hint}") from answer
         else:
             raise StoreUnavailable(f"InfluxDB cannot write ({answer})") from answer
 
-    def _asked(self, statements: Sequence[str]) -> list[list[Series]]:
+    def _asked(self, statements: Sequence[str], bucket: str) -> list[list[Series]]:
         with _unavailable():
-            answer = self._reader.post("/query", data={"db": self._bucket, "epoch": "ms", "q": "; ".join(statements)})
+            answer = self._reader.post("/query", data={"db": bucket, "epoch": "ms", "q": "; ".join(statements)})
         if answer.status_code != 200:
             raise StoreUnavailable(f"InfluxDB cannot read ({answer.status_code}: {answer.text.strip()[:500]})")
         results = _decoded(answer.content).get("results", [])

@@ -7,19 +7,21 @@ reading      county, works, point   one float per parameter; nothing for a missi
 flag         county, works, point   one integer per parameter, for every flag but 1 (pass)
 arrival      county, works, point   ``<parameter>_sequence``, ``<parameter>_received_at``: the message that brought it
 conflict     the same, and ``nth``  ``<parameter>`` and ``_flag``, ``_sequence``, ``_received_at`` of the other value
-progress     reader                 ``revision``, ``covered`` and the totals
+progress     reader                 ``revision``, ``covered``, the totals, and since when there are rollups
 ===========  =====================  =============================================================================
 
 A reading is held once its arrival is: rows are written first, arrivals second, progress last. What a crash left between
-is recognised by its sequence, which lies after the progress, and simply written again.
+is recognised by its sequence, which lies after the progress, and simply written again. Rollups lie in buckets of their own,
+see `influx_rollups`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from typing import NamedTuple
 
 from qingquan.domain.flags import Flag
 from qingquan.domain.readings import SeriesKey
+from qingquan.store.series.rollup_rows import RollupRows
 
 __all__ = [
     "StoredRow",
@@ -29,6 +31,7 @@ __all__ = [
     "is_at",
     "progress_line",
     "reading_lines",
+    "rollup_lines",
 ]
 
 
@@ -78,6 +81,20 @@ def conflict_lines(rows: Iterable[StoredRow]) -> list[str]:
             f"{parameter}_sequence={row.sequence}i,{parameter}_received_at={row.received_at}i {row.observed_at}"
         )
     return lines
+
+
+def rollup_lines(keys: Sequence[SeriesKey], rows: RollupRows) -> list[str]:
+    """Rows of rollups, one line per point and bucket."""
+    lines = _Lines("rollup")
+    for number, at, *cells, last_at in zip(*(column.tolist() for column in rows.columns()), strict=True):
+        count, good, *values = cells
+        name = _escaped(keys[number].parameter)
+        shown = ",".join(
+            f"{name}_{field}={value!r}" for field, value in zip(("sum", "min", "max", "last"), values, strict=True)
+        )
+        text = f"{name}_count={int(count)}i,{name}_good={int(good)}i,{shown},{name}_last_at={last_at}i"
+        lines.add(StoredRow(keys[number], at, 0, 0.0, 0, 0), text)
+    return lines.text()
 
 
 def progress_line(reader: str, fields: Mapping[str, int], at_ms: int) -> str:

@@ -59,5 +59,10 @@ def _influx(config: Config) -> SeriesStore:
     from qingquan.store.series.influx import InfluxSeriesStore
 
     return InfluxSeriesStore(
-        config.influx_url, config.influx_token, config.influx_org, config.influx_bucket, config.influx_api
+        config.influx_url,
+        config.influx_token,
+        config.influx_org,
+        config.influx_bucket,
+        config.influx_api,
+        retention=retention_of(config),
     )

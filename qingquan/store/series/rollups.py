@@ -5,7 +5,7 @@ the open one is computed from the readings when it is asked for. A late reading 
 computed anew; a duplicate or a conflict touches none, because the first value of a time stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from qingquan.store.series.identity import NEVER
 
-__all__ = ["LEVELS", "Level", "Piece", "Touched", "pieces", "touched"]
+__all__ = ["LEVELS", "Closed", "Level", "Piece", "Touched", "closed_by", "pieces", "touched"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -36,6 +36,10 @@ LEVELS = (
     Level("rollup_1d", DAY, 512 * DAY),
 )
 """From fine to coarse; each is a multiple of the one before. Buckets are aligned to the epoch, days therefore to UTC."""
+
+
+Closed = Callable[[Level], int]
+"""Until when a level's buckets stand in its rollup [ms]."""
 
 
 class Touched(NamedTuple):
@@ -94,24 +98,26 @@ def touched(level: Level, series: Ints, observed_at: Ints, newest_at: Ints, froz
     return Touched(pairs[:, 0], pairs[:, 1], pairs[:, 1] < held_until)
 
 
-def pieces(
-    start: int, end: int, step: int, newest_at: int, frozen_before: int, levels: Sequence[Level] = LEVELS
-) -> list[Piece]:
-    """How a series is read between two times by a step: the coarsest level that divides the step and is closed, finer
-    ones and readings at the edges."""
+def closed_by(newest_at: int, frozen_before: int) -> Closed:
+    """Until when each level is closed, for a series whose newest reading is at ``newest_at``; before ``frozen_before`` all are."""
+    return lambda level: max(newest_at // level.step * level.step, frozen_before)
+
+
+def pieces(start: int, end: int, step: int, closed: Closed, levels: Sequence[Level] = LEVELS) -> list[Piece]:
+    """How a series is read between two times by a step: the coarsest level that divides the step, as far as it is closed,
+    finer ones and readings at the edges."""
     if start >= end:
         return []
     fitting = [level for level in levels if step % level.step == 0]
     if not fitting:
         return [Piece(None, start, end)]
     coarsest, finer = fitting[-1], fitting[:-1]
-    closed = max(newest_at // coarsest.step * coarsest.step, frozen_before)
     first = -(-start // coarsest.step) * coarsest.step
-    last = min(end // coarsest.step * coarsest.step, closed)
+    last = min(end // coarsest.step * coarsest.step, closed(coarsest))
     if last <= first:
-        return pieces(start, end, step, newest_at, frozen_before, finer)
+        return pieces(start, end, step, closed, finer)
     return [
-        *pieces(start, first, step, newest_at, frozen_before, finer),
+        *pieces(start, first, step, closed, finer),
         Piece(coarsest, first, last),
-        *pieces(last, end, step, newest_at, frozen_before, finer),
+        *pieces(last, end, step, closed, finer),
     ]
