@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx2
+import structlog
 
 from qingquan.errors import StoreUnavailable
 
 __all__ = ["V1Buckets", "V2Buckets"]
+
+_log = structlog.get_logger(__name__)
 
 DAY_S = 86_400
 Query = Callable[[Sequence[str]], list[list[dict[str, Any]]]]
@@ -26,6 +29,7 @@ class V1Buckets:
         policy = next(one for one in policies if one["default"])
         if _seconds(policy["duration"]) == days * DAY_S:
             return
+        _log.warning("influx_retention_set", bucket=bucket, days=days, before=policy["duration"])
         duration = f"{days}d" if days else "INF"
         self._query(
             [
@@ -56,6 +60,7 @@ class V2Buckets:
             [org] = [one["id"] for one in orgs.get("orgs", [])][:1] or [""]
             self._asked("POST", "/api/v2/buckets", bucket, {"orgID": org, "name": bucket, "retentionRules": rules})
         elif sum(rule.get("everySeconds", 0) for rule in held.get("retentionRules", [])) != days * DAY_S:
+            _log.warning("influx_retention_set", bucket=bucket, days=days, before=held.get("retentionRules"))
             self._asked("PATCH", f"/api/v2/buckets/{held['id']}", bucket, {"retentionRules": rules})
 
     def _asked(self, method: str, target: str, bucket: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import httpx2
 import msgspec
+import structlog
 from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
@@ -21,6 +22,8 @@ from qingquan.errors import StoreUnavailable
 from qingquan.store.series.influx_buckets import V1Buckets, V2Buckets
 
 __all__ = ["InfluxDoor", "LinesRefused", "Series", "StoreBusy", "V1Writer", "V2Writer"]
+
+_log = structlog.get_logger(__name__)
 
 MOST_LINES = 5000
 TIMEOUT_S = 30.0
@@ -162,6 +165,9 @@ class InfluxDoor:
         until the bad ones stand alone; 413 needs halves anyway."""
         if answer.status in (400, 413, 422):
             if "retention policy" in answer.text:
+                _log.warning(
+                    "lines_older_than_retention", bucket=bucket, lines=len(lines), answer=answer.text.strip()[:200]
+                )
                 return
             if len(lines) == 1:
                 refused.append((lines[0], answer.text.strip()))
