@@ -11,7 +11,7 @@ import typer
 from qingquan.cli.application import app
 from qingquan.cli.options import AsJson, ConfigFile, DataFolder, settings
 
-__all__: list[str] = []
+__all__ = ["say"]
 
 
 @app.command()
@@ -24,7 +24,7 @@ def backup(
     """备份 · Copy everything the embedded default keeps, while it runs."""
     from qingquan.services.backup import back_up
 
-    made = back_up(settings(config_file, data_dir=data), target, _say)
+    made = back_up(settings(config_file, data_dir=data), target, say)
     _report(asdict(made), as_json)
 
 
@@ -38,11 +38,12 @@ def restore(
     """恢复 · Bring a backup into a new data folder (--data) and compare its figures."""
     from qingquan.services.backup import restore as bring_back
 
-    made = bring_back(source, settings(config_file, data_dir=data), _say)
+    made = bring_back(source, settings(config_file, data_dir=data), say)
     _report(asdict(made), as_json)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """How far a long command is, on standard error."""
     print(line, file=sys.stderr, flush=True)
 
 

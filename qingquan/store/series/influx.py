@@ -228,8 +228,7 @@ class InfluxSeriesStore:
         if "good" in aggregates:
             doubted = np.isin(flag, (Flag.NOT_EVALUATED, Flag.SUSPECT))
             bucket, count = np.unique(spoilt_at[doubted] // step_ms * step_ms, return_counts=True)
-            place = np.searchsorted(at, bucket)
-            trend.columns["good"][place] -= count
+            trend.columns["good"][np.searchsorted(at, bucket)] -= count
         return self._repaired(trend, spoilt, start, end, step_ms) if len(spoilt) else trend
 
     def conflicts(self, key: SeriesKey, start: int, end: int) -> Trend:

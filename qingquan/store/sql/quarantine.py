@@ -23,6 +23,7 @@ __all__ = [
     "mark_messages_redriven",
     "mark_redriven",
     "newest_id",
+    "positions_of",
 ]
 
 
@@ -102,6 +103,12 @@ def list_quarantined(
 def newest_id(connection: Connection) -> int:
     """Id of the entry made last, 0 when there is none."""
     return connection.execute(select(func.max(table.c.id))).scalar() or 0
+
+
+def positions_of(connection: Connection, first: int, last: int) -> set[tuple[int, str]]:
+    """Sequence and position of everything set aside of the messages from ``first`` to ``last``."""
+    query = select(table.c.sequence, table.c.position).where(table.c.sequence.between(first, last))
+    return {(sequence, position) for sequence, position in connection.execute(query)}
 
 
 def list_waiting(
