@@ -54,6 +54,9 @@ class Config:
     log_reserve_messages: int = _setting(
         10_000_000, "messages the log keeps although recorder and evaluator have covered them, for replays", low=0
     )
+    log_keep_free_bytes: int = _setting(
+        512 * 2**20, "bytes left free on the disk of the embedded log: below, devices get no PUBACK", low=2**20
+    )
     log_sync_interval: str = _setting("250ms", "how often the log is forced to disk: 'always' or at most 250ms")
     log_sharing: str = _setting(
         "off",

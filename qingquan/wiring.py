@@ -1,7 +1,9 @@
 """Composition root: the only module that knows which adapter and which process stands behind which name."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 
 from qingquan.config import ENVIRONMENT_PREFIX, Config
@@ -13,26 +15,28 @@ __all__ = ["SERVICES", "environment_of", "service"]
 def _log_server(config: Config) -> int:
     """The embedded reading log; what its server refused is counted in the database."""
     from qingquan.services.log_server import run
-    from qingquan.store.sql.engine import open_database, writing
-    from qingquan.store.sql.progress import add_counts
+    from qingquan.store.sql.engine import open_database, reading, writing
+    from qingquan.store.sql.progress import RECORDER_PARTITION, SNAPSHOT_PARTITION, add_counts, applied_sequence
 
     engine = open_database(config.sql_url)
 
-    def count(increments: Mapping[str, int]) -> None:
-        try:
-            with writing(engine) as connection:
-                add_counts(connection, increments)
-        except StoreUnavailable:
-            waiting.append(increments)
-        else:
-            while waiting:
-                count(waiting.pop())
+    waiting: Counter[str] = Counter()
 
-    waiting: list[Mapping[str, int]] = []
+    def count(increments: Mapping[str, int]) -> None:
+        waiting.update(increments)
+        with suppress(StoreUnavailable):
+            with writing(engine) as connection:
+                add_counts(connection, waiting)
+            waiting.clear()
+
+    def covered() -> int:
+        with reading(engine) as connection:
+            return min(applied_sequence(connection, reader) for reader in (RECORDER_PARTITION, SNAPSHOT_PARTITION))
+
     ready = config.data_path / "run" / "log-server.ready"
     ready.parent.mkdir(parents=True, exist_ok=True)
     ready.unlink(missing_ok=True)
-    return run(config, on_counts=count, on_ready=lambda _: ready.touch())
+    return run(config, on_counts=count, on_ready=lambda _: ready.touch(), covered=covered)
 
 
 def _imported(module: str) -> Callable[[Config], int]:

@@ -17,6 +17,7 @@ import structlog
 
 from qingquan.config import Config
 from qingquan.errors import ConfigurationError, QingquanError
+from qingquan.services.log_guard import LogGuard
 from qingquan.store.reading_log import EmbeddedServer, LogFull, ensure_streams, resolve_log_config, self_test
 from qingquan.store.reading_log.qos0 import watch_qos0
 
@@ -94,14 +95,16 @@ def run(
     on_counts: Callable[[Mapping[str, int]], None] | None = None,
     on_ready: Callable[[Config], None] | None = None,
     on_qos0: Callable[[Mapping[str, int]], None] | None = None,
+    covered: Callable[[], int] = lambda: 0,
     stop: threading.Event | None = None,
 ) -> int:
     """Run the embedded server until SIGTERM or SIGINT (or ``stop`` is set); exit status 0.
 
     A server that crashes is started again on the same ports. ``on_ready`` gets the resolved settings, once, when devices
     and services may come. ``on_counts`` gets what happened since its last call: names of `REFUSALS`, `SELF_TEST_FAILED`,
-    `RESTARTED`, `QOS0_MESSAGES`. ``on_qos0`` gets, from another thread, the topics that devices publish to at QoS 0 and how
-    often since its last call; their messages are let into the log. A callback that raises ends the service.
+    `RESTARTED`, `QOS0_MESSAGES` and those of `log_guard`. ``on_qos0`` gets, from another thread, the topics that devices publish to at QoS 0 and how
+    often since its last call; their messages are let into the log. ``covered`` says up to where everything is recorded and
+    judged: what may go when the disk gets full. A callback that raises ends the service.
 
     Raises
     ------
@@ -118,7 +121,8 @@ def run(
         if on_ready is not None:
             on_ready(resolved)
         with _Qos0Thread(resolved, on_qos0) as qos0:
-            for counts in _watched(server, resolved, tail, qos0, stop):
+            guard = LogGuard(resolved, covered)
+            for counts in _watched(server, resolved, tail, qos0, guard, stop):
                 _log.warning("log_server_counts", **counts)
                 if on_counts is not None:
                     on_counts(counts)
@@ -179,7 +183,7 @@ def _prepare(config: Config) -> None:
 
 
 def _watched(
-    server: EmbeddedServer, config: Config, tail: LogTail, qos0: "_Qos0Thread", stop: threading.Event
+    server: EmbeddedServer, config: Config, tail: LogTail, qos0: "_Qos0Thread", guard: LogGuard, stop: threading.Event
 ) -> Iterator[Mapping[str, int]]:
     """What there is to count, until ``stop``; keeps the server running meanwhile."""
     test_at = time.monotonic() + SELF_TEST_EVERY_S
@@ -191,6 +195,7 @@ def _watched(
             _start_again(server, stop)
             counts[RESTARTED] += 1
             test_at = 0.0
+        counts.update(guard.look())
         if time.monotonic() >= test_at and not stop.is_set():
             test_at = time.monotonic() + SELF_TEST_EVERY_S
             counts[SELF_TEST_FAILED] += not _passes(config)

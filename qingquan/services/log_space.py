@@ -1,13 +1,29 @@
-"""How long the log waits for the detector of events before it frees messages that the detector has not read.
+"""What the log keeps, and for whom, as its room gets short. Pure.
 
-Events are advice: the log must never fill up, and refuse readings, for their sake.
+A reserve behind the slowest reader is kept for replays while there is room. The detector of events is waited for while it moves and the log is less
+than half full: events are advice, and the log must never fill up, and refuse readings, for their sake.
 """
 
-__all__ = ["Laggard"]
+__all__ = ["HELD_SHARE", "Laggard", "reserve_now"]
 
 PATIENCE_S = 3600.0
 FULL_SHARE = 0.5
 """From this share of the log's size on nobody is waited for."""
+
+
+HELD_SHARE, GONE_SHARE = 0.15, 0.08
+"""Free share of the disk below which the reserve shrinks, and at which none is left; the log's own free share likewise, doubled."""
+
+
+def reserve_now(reserve: int, used_share: float, free_share: float = 1.0) -> int:
+    """Messages kept for replays when so much of the log's size is used, and so much of its disk is free.
+
+    >>> [reserve_now(1000, used, 1.0) for used in (0.5, 0.77, 0.84)], reserve_now(1000, 0.1, 0.08)
+    ([1000, 500, 0], 0)
+    """
+    log_room = (1 - used_share) / 2
+    room = (min(log_room, free_share) - GONE_SHARE) / (HELD_SHARE - GONE_SHARE)
+    return int(reserve * min(1.0, max(0.0, room)) + 1e-6)
 
 
 class Laggard:

@@ -24,7 +24,7 @@ from qingquan.domain.readings import LogMessage, QuarantineReason, ReadingBatch,
 from qingquan.errors import BrokerLost, ConfigurationError, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.compliance_marks import LateDays
-from qingquan.services.log_space import Laggard
+from qingquan.services.log_space import Laggard, reserve_now
 from qingquan.services.recorded_rows import RowMaker
 from qingquan.services.single import sole_process
 from qingquan.standards.loader import load_standards
@@ -361,7 +361,9 @@ class _Summary:
         try:
             evaluated, detected = await asyncio.to_thread(self._recorder.others)
             size = await self._log.info()
-            held_at = self._detector.holds_at(detected, time.monotonic(), size.bytes / max(size.max_bytes, 1))
+            used_share = size.bytes / max(size.max_bytes, 1)
+            held_at = self._detector.holds_at(detected, time.monotonic(), used_share)
+            reserve = reserve_now(reserve, used_share)
             advisory = [] if held_at is None else [held_at + reserve]
             recorded = self._recorder.recorded(covered)
             await self._log.purge_to(purge_floor([recorded, evaluated, *advisory], reserve))

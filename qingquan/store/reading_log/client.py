@@ -113,6 +113,11 @@ class ReadingLog:
         if sequence >= 1:
             await self._request(f"STREAM.PURGE.{READINGS}", {"seq": sequence + 1})
 
+    async def resize(self, max_bytes: int) -> None:
+        """Set how many bytes the log may hold; nothing that it holds is dropped by it (``discard: new``)."""
+        answer = await self._request(f"STREAM.INFO.{READINGS}")
+        await self._request(f"STREAM.UPDATE.{READINGS}", {**answer["config"], "max_bytes": max_bytes})
+
     async def close(self) -> None:
         """Release readers and connections; a second call does nothing."""
         readers, self._readers = self._readers, []
