@@ -31,7 +31,9 @@ class TableReader:
         """Note a fault of ``path``; ``at`` is the path to point at where it is another one."""
         line = self._line(at or path)
         place = f"{self.where}:{line}" if line else self.where
-        self.faults.append(f"{place}: {path} = {found!r}: allowed: {allowed}")
+        # TOML has no word for nothing: what is not there is said to be missing.
+        said = "(missing)" if found is None else repr(found)
+        self.faults.append(f"{place}: {path} = {said}: allowed: {allowed}")
 
     def _line(self, path: str) -> int:
         """Line of the path, else of the table that should hold it; 0 = unknown."""

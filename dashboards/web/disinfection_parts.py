@@ -203,7 +203,7 @@ def _doubt(check: InstrumentCheck, works: Works, t: Texts) -> str:
     text = t(f"handcheck.{check.trust}", count=check.in_a_row)
     if check.next_hand_at is not None:
         text += t("handcheck.next", time=day_time(check.next_hand_at, works.time_zone))
-    return f'<p class="todo">{escape(text)}</p>'
+    return f'<p class="hand-doubt todo">{escape(text)}</p>'
 
 
 def _n(value: float | None, decimals: int) -> str:

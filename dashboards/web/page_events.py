@@ -26,7 +26,7 @@ __all__ = ["events_page"]
 
 PER_PAGE = 30
 LIVE_S = 5.0
-FIGURES_SHOWN = 20
+FIGURES_SHOWN = 5
 _FILTERS = {"": "all", "none": "unmarked", "real": "real", "false": "false"}
 
 

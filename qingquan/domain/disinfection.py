@@ -10,8 +10,18 @@ __all__ = [
     "HAND_CHECK",
     "HAND_LOG_OVERDUE",
     "HAND_MEASURED",
-    "HAND_METHODS", "NOT_FOR_THE_LOG", "Advice", "Delivery", "DisinfectionFacts", "HandFault", "HandMeasurement", "HandMethod",
-    "HandReport", "Segment", "Verdict",
+    "HAND_METHODS",
+    "HAND_OVERDUE",
+    "NOT_FOR_THE_LOG",
+    "Advice",
+    "Delivery",
+    "DisinfectionFacts",
+    "HandFault",
+    "HandMeasurement",
+    "HandMethod",
+    "HandReport",
+    "Segment",
+    "Verdict",
 ]  # fmt: skip
 
 
@@ -33,6 +43,9 @@ HAND_CHECK = "hand-check"
 """Rule of the finding that an instrument disagrees with what people measure."""
 HAND_MEASURED = "hand-measured"
 """Rule of a finding about the water that people measured beside an instrument which says otherwise, or nothing."""
+
+HAND_OVERDUE = "hand_overdue"
+"""Key of the evidence of `HAND_CHECK` at an outlet: the instrument has failed and nobody measured in its place for 4 h, since when [ms]."""
 
 NOT_FOR_THE_LOG = 0
 """``sequence`` of a measurement that checks an instrument: it is no reading of the series."""

@@ -1,10 +1,12 @@
 """Where a works stands right now: one row per works, kept by the evaluator for pages and API."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
-from qingquan.domain.findings import DisinfectionState, Severity
+from qingquan.domain.disinfection import HAND_CHECK, HAND_MEASURED, HAND_OVERDUE
+from qingquan.domain.findings import DisinfectionState, Finding, FindingKind, Severity
 
-__all__ = ["WorksState"]
+__all__ = ["WorksState", "with_hand_evidence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +30,33 @@ class WorksState:
     worst: Severity | None = None
     open_findings: int = 0
     latest: dict[str, float] = field(default_factory=dict)
+
+
+# From what gives no cause for worry to what gives most; a works without equipment or water in motion is none of these.
+_ORDER = (
+    DisinfectionState.OK, DisinfectionState.UNKNOWN, DisinfectionState.HIGH, DisinfectionState.LOW, DisinfectionState.MISSING,
+)  # fmt: skip
+_STATE_OF = {
+    FindingKind.DISINFECTION_MISSING: DisinfectionState.MISSING,
+    FindingKind.DISINFECTION_LOW: DisinfectionState.LOW,
+    FindingKind.DISINFECTION_HIGH: DisinfectionState.HIGH,
+}
+
+
+def with_hand_evidence(state: WorksState, open_findings: Iterable[Finding]) -> WorksState:
+    """The state with what people measured beside an instrument taken into account; only ever a worse one.
+
+    What they found out of limits holds whatever the instrument reads. Where it has failed and nobody has measured in its place for 4 h
+    there is no evidence any more: OK becomes UNKNOWN.
+    """
+    for one in open_findings:
+        found = _STATE_OF.get(one.kind) if one.rule == HAND_MEASURED else None
+        if one.rule == HAND_CHECK and HAND_OVERDUE in one.evidence:
+            found = DisinfectionState.UNKNOWN
+        if (
+            found is not None
+            and state.disinfection in _ORDER
+            and _ORDER.index(found) > _ORDER.index(state.disinfection)
+        ):
+            state = replace(state, disinfection=found, since=one.start)
+    return state

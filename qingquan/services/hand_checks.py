@@ -1,7 +1,7 @@
 """Measurements by hand at works with an instrument: the instrument held against them, and the water judged by them where they disagree.
 
-Both are findings of their own, told from the database by the adviser. The state of disinfection goes on resting on readings alone;
-what a person found out of its limits beside an instrument that says otherwise is an incident nevertheless.
+Both are findings of their own, told from the database by the adviser. The evaluator goes on judging readings alone; whoever reads the
+state of a works reads it with these findings (`qingquan.domain.state.with_hand_evidence`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from alerts.apply import AlertSettings, apply_findings
 from alerts.calendar import HolidayCalendar, default_calendar
 from qingquan.clock import from_ms, to_ms
 from qingquan.config import Config
-from qingquan.domain.disinfection import HAND_CHECK, HAND_MEASURED, NOT_FOR_THE_LOG, HandMeasurement
+from qingquan.domain.disinfection import HAND_CHECK, HAND_MEASURED, HAND_OVERDUE, NOT_FOR_THE_LOG, HandMeasurement
 from qingquan.domain.findings import AS_OF, Finding, FindingKind, Severity, finding_id
 from qingquan.domain.maintenance import Maintenance
 from qingquan.domain.parameters import Limit
@@ -151,18 +151,18 @@ class HandChecks:
             if check.trust is Trust.VERIFIED:
                 changed += [] if before is None else [_ended(before, check.checks[0].at)]
                 continue
-            finding = self._disagreement(seen.works, check)
+            finding = self._disagreement(seen, check)
             if before is not None:
                 finding = replace(finding, id=before.id, start=min(before.start, finding.start))
-            if before is None or (finding.evidence_at, finding.severity) != (before.evidence_at, before.severity):
+            if before is None or _news(finding) != _news(before):
                 changed.append(finding)
         if seen.works.is_hand_logged:
             # Its people are the instrument now.
             changed += [_ended(one, seen.now) for one in held.values()]
         return changed
 
-    def _disagreement(self, works: Works, check: InstrumentCheck) -> Finding:
-        newest, parameter = check.checks[0], self._parameters[check.parameter]
+    def _disagreement(self, seen: _Seen, check: InstrumentCheck) -> Finding:
+        works, newest, parameter = seen.works, check.checks[0], self._parameters[check.parameter]
         name = parameter.name_en if self._language == "en" else parameter.short_zh
         key = SeriesKey(works.county, works.id, check.point, check.parameter)
         repair_by = self._repair_by(works, check.checks[max(0, check.in_a_row - 2)].at)
@@ -175,7 +175,7 @@ class HandChecks:
             evidence={
                 AS_OF: newest.at, TITLE: disagreement_title(newest, name, parameter.unit, self._language), "by_hand": newest.by_hand,
                 "sensor": newest.sensor, "in_a_row": check.in_a_row, "next_hand_at": newest.at + HAND_EVERY_H * HOUR_MS,
-                "repair_by": repair_by,
+                "repair_by": repair_by, **_overdue(seen, check),
             },
         )  # fmt: skip
 
@@ -235,6 +235,17 @@ class HandChecks:
             reason=found_by_hand(newest.value, newest.qualifier == "<", bound, side, sensor, name, parameter.unit, self._language),
             evidence=evidence | ({} if sensor is None else {"sensor": sensor}),
         )  # fmt: skip
+
+
+def _overdue(seen: _Seen, check: InstrumentCheck) -> dict[str, int]:
+    """Since when nobody has measured in place of an outlet's failed instrument, though it was time to."""
+    is_outlet = any(point.id == check.point and point.kind is PointKind.OUTLET for point in seen.works.points)
+    due = check.next_hand_at
+    return {HAND_OVERDUE: due} if is_outlet and due is not None and seen.now > due else {}
+
+
+def _news(one: Finding) -> tuple[int, Severity, bool]:
+    return one.evidence_at, one.severity, HAND_OVERDUE in one.evidence
 
 
 def _broken(

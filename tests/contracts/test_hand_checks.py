@@ -9,10 +9,11 @@ from sqlalchemy import Engine
 from qingquan.clock import Clock
 from qingquan.config import Config
 from qingquan.domain.disinfection import NOT_FOR_THE_LOG, HandMeasurement, HandMethod
-from qingquan.domain.findings import Finding, FindingKind, Severity
+from qingquan.domain.findings import DisinfectionState, Finding, FindingKind, Severity
 from qingquan.domain.maintenance import Maintenance
 from qingquan.domain.quality import Trust
 from qingquan.domain.readings import SeriesKey
+from qingquan.domain.state import WorksState
 from qingquan.services.hand_checks import HandChecks, checks_of
 from qingquan.services.sensors import SensorDesk
 from qingquan.store.ports import SeriesRows
@@ -22,6 +23,7 @@ from qingquan.store.sql.engine import reading, writing
 from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.register import save_works
+from qingquan.store.sql.state import load_works_states, save_works_states
 from qingquan.testing.databases import sqlite_engine
 from qingquan.testing.engine import default_ruleset, make_works
 
@@ -84,6 +86,14 @@ def told(engine: Engine) -> dict[FindingKind, Finding]:
         return {one.kind: one for one in list_findings(connection).items}
 
 
+def shown(engine: Engine, judged: DisinfectionState = DisinfectionState.OK) -> DisinfectionState:
+    """The state that pages, detector and adviser read where the evaluator says ``judged``."""
+    with writing(engine) as connection:
+        save_works_states(connection, [WorksState(WORKS.county, WORKS.id, judged, NOW - DAY, NOW, stale=False)])
+        (state,) = load_works_states(connection)
+    return state.disinfection
+
+
 def test_a_doubt_becomes_a_failure_and_ends_when_a_measurement_agrees(engine: Engine, checks: HandChecks) -> None:
     measure(engine, 0.48, NOW - 3 * DAY)
     assert checks.look(WORKS) == []
@@ -103,9 +113,32 @@ def test_a_doubt_becomes_a_failure_and_ends_when_a_measurement_agrees(engine: En
     with reading(engine) as connection:
         (incident,) = list_incidents(connection).items
     assert (incident.summary["cause"], incident.severity) == ("instrument", Severity.MAJOR)
+    assert shown(engine) is DisinfectionState.OK
     measure(engine, 0.55, NOW - 30 * MINUTE)
     checks.look(WORKS)
     assert told(engine)[FindingKind.HAND_DISAGREES].end == NOW - 30 * MINUTE
+
+
+def test_a_failed_instrument_in_whose_place_nobody_measures_leaves_the_state_unknown(
+    engine: Engine, checks: HandChecks
+) -> None:
+    measure(engine, 0.75, NOW - 9 * HOUR)
+    measure(engine, 0.72, NOW - 5 * HOUR)
+    checks.look(WORKS)
+    assert told(engine)[FindingKind.HAND_DISAGREES].evidence["hand_overdue"] == NOW - HOUR
+    assert shown(engine) is DisinfectionState.UNKNOWN
+    # What is worse, or no question of a residual, stays as it is.
+    for judged in (
+        DisinfectionState.LOW,
+        DisinfectionState.MISSING,
+        DisinfectionState.IDLE,
+        DisinfectionState.NOT_EQUIPPED,
+    ):
+        assert shown(engine, judged) is judged
+    measure(engine, 0.74, NOW - HOUR)
+    checks.look(WORKS)
+    assert "hand_overdue" not in told(engine)[FindingKind.HAND_DISAGREES].evidence
+    assert shown(engine) is DisinfectionState.OK
 
 
 def test_water_that_people_found_without_residual_is_an_alarm_whatever_the_instrument_reads(
@@ -120,6 +153,8 @@ def test_water_that_people_found_without_residual_is_an_alarm_whatever_the_instr
     with reading(engine) as connection:
         causes = {one.summary["cause"]: one.severity for one in list_incidents(connection).items}
     assert causes == {"disinfection": Severity.CRITICAL, "instrument": Severity.MINOR}
+    assert shown(engine) is DisinfectionState.MISSING
+    assert shown(engine, DisinfectionState.LOW) is DisinfectionState.MISSING
     # Some chlorine is back, too little: another finding, and the loss is over.
     measure(engine, 0.2, NOW - 30 * MINUTE)
     checks.look(WORKS)
@@ -130,6 +165,7 @@ def test_water_that_people_found_without_residual_is_an_alarm_whatever_the_instr
     measure(engine, 0.45, NOW - 10 * MINUTE)
     checks.look(WORKS)
     assert {one.end for one in told(engine).values()} == {NOW - 10 * MINUTE, NOW - 30 * MINUTE}
+    assert shown(engine) is DisinfectionState.OK
 
 
 def test_where_both_agree_the_readings_speak_and_an_old_page_of_the_log_alarms_nobody(

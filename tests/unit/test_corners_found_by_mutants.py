@@ -25,6 +25,7 @@ from rules.events.marks import Mark, MarkVerdict, calibrated_threshold
 from rules.events.patterns import Pattern, Trajectory, best_match
 from rules.lab import LabPlace, Why, judge
 from rules.lab_words import reason
+from rules.quality.qartod import flat_line, rate_of_change, stretch_starts
 from rules.residual_shape import residual_path
 from rules.ruleset import parse_ruleset
 from rules.state import resume
@@ -236,3 +237,21 @@ def test_a_finding_that_ends_now_is_not_late_although_its_evidence_is_older_than
     assert low.end == START + 35 * MINUTE
     assert not low.late
     assert not any(one.late for one in account.told)
+
+
+def test_a_change_fails_only_where_it_is_as_many_times_the_share_of_the_level_as_of_the_rate() -> None:
+    """Suspect from half the level, so failed from twice it: 10 to 25 is more than the rate that fails and not enough of a share."""
+    times = np.array([0, 300_000, 600_000], np.int64)
+    values = np.array([10.0, 25.0, 80.0])
+    spikes = np.zeros(3, np.bool_)
+    flags = rate_of_change(times, values, spikes, 2 / 300, 8 / 300, 300_000, 0.5, 3_600_000)
+    assert flags.tolist() == [2, 3, 4]
+
+
+def test_a_line_whose_range_is_just_the_tolerance_is_flat() -> None:
+    times = np.arange(13, dtype=np.int64) * 300_000
+    values = np.where(np.arange(13) % 2, 1.25, 1.0)
+    starts = stretch_starts(times, values, np.zeros(13, np.bool_), 3_600_000)
+    flags = flat_line(times, values, starts, 0.25, 1_800_000, 3_600_000, 0.05)
+    assert flags.tolist() == [1] * 6 + [3] * 6 + [4]
+    assert set(flat_line(times, values, starts, 0.2499, 1_800_000, 3_600_000, 0.05).tolist()) == {1}

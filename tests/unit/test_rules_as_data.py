@@ -220,7 +220,7 @@ kind = "not_evaluated"
         ('input = { "outlet/flow" = "1" }', "allowed: expect or findings"),
         ('input = { "outlet/flow" = "1" }\nexpect = [ { at_min = 1, rule = "no-such", state = "quiet" } ]', "a rule of the ruleset"),
         ('input = { "outlet/flow" = "1" }\nexpect = [ { at_min = 1, rule = "mine", state = "loud" } ]', "quiet, firing, not evaluated"),
-        ('input = { "outlet/flow" = "1" }\nexpect = [ { rule = "mine", state = "quiet" } ]', "test[0].expect[0].at_min = None"),
+        ('input = { "outlet/flow" = "1" }\nexpect = [ { rule = "mine", state = "quiet" } ]', "test[0].expect[0].at_min = (missing)"),
     ],
 )  # fmt: skip
 def test_a_faulty_test_is_refused_by_name(table: str, named: str) -> None:

@@ -45,6 +45,15 @@ def open_findings(
     ]
 
 
+def open_findings_of_rules(connection: Connection, rules: Collection[str]) -> dict[tuple[str, str], list[Finding]]:
+    """Findings of these rules that last, by county and works."""
+    found: dict[tuple[str, str], list[Finding]] = {}
+    query = select(table).where(table.c.ended_at.is_(None), ~table.c.withdrawn, table.c.rule.in_(rules))
+    for row in connection.execute(query.order_by(table.c.started_at, table.c.id)):
+        found.setdefault((row.county, row.works), []).append(_finding(row))
+    return found
+
+
 def findings_during(
     connection: Connection, county: str, works: Collection[str], kinds: Collection[FindingKind], start: int, end: int
 ) -> list[Finding]:

@@ -5,9 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from qingquan.domain.disinfection import HAND_CHECK, HAND_MEASURED
 from qingquan.domain.findings import DisinfectionState, Severity
-from qingquan.domain.state import WorksState
+from qingquan.domain.state import WorksState, with_hand_evidence
 from qingquan.store.sql.columns import finite_or_none, without_missing
+from qingquan.store.sql.findings import open_findings_of_rules
 from qingquan.store.sql.schema import works_state as table
 from qingquan.store.sql.statements import insert_or_update, region
 
@@ -22,11 +24,15 @@ def save_works_states(connection: Connection, states: Iterable[WorksState]) -> i
 def load_works_states(connection: Connection, county: str | None = None) -> list[WorksState]:
     """States of a county, or of all counties under a shorter division code, or all; ordered by county and works.
 
-    A works that was never evaluated has none: whoever shows it shows it as unknown.
+    A works that was never evaluated has none: whoever shows it shows it as unknown. What people measured beside an instrument is
+    taken into account (`with_hand_evidence`).
     """
     where = [region(table.c.county, county)] if county else []
     query = select(table).where(*where).order_by(table.c.county, table.c.works)
-    return [_state(row) for row in connection.execute(query)]
+    by_hand = open_findings_of_rules(connection, (HAND_CHECK, HAND_MEASURED))
+    return [
+        with_hand_evidence(_state(row), by_hand.get((row.county, row.works), ())) for row in connection.execute(query)
+    ]
 
 
 def _row(state: WorksState) -> dict[str, Any]:
