@@ -88,67 +88,71 @@ def build_app(console: Console, lifespan: Lifespan | None = None, doors: Sequenc
     return app
 
 
+PAGE_S = 30.0
+"""How long a page may take to build: the first flags after a start wait for the compiler, and a busy server is slow, not broken."""
+
+
 def _add_pages(console: Console) -> None:
-    @ui.page("/")
+    @ui.page("/", response_timeout=PAGE_S)
     async def home(request: Request) -> None:
         await home_page(console, request)
 
-    @ui.page("/county/{code}")
+    @ui.page("/county/{code}", response_timeout=PAGE_S)
     async def county(request: Request, code: str) -> None:
         await county_page(console, request, code)
 
-    @ui.page("/works/{county}/{works}")
+    @ui.page("/works/{county}/{works}", response_timeout=PAGE_S)
     async def works(request: Request, county: str, works: str) -> None:
         await works_page(console, request, county, works)
 
-    @ui.page("/sensors")
+    @ui.page("/sensors", response_timeout=PAGE_S)
     async def sensors(request: Request) -> None:
         await sensors_page(console, request)
 
-    @ui.page("/incidents")
+    @ui.page("/incidents", response_timeout=PAGE_S)
     async def incidents(request: Request) -> None:
         await incidents_page(console, request)
 
-    @ui.page("/incidents/{incident_id}")
+    @ui.page("/incidents/{incident_id}", response_timeout=PAGE_S)
     async def incident(request: Request, incident_id: str) -> None:
         await incident_page(console, request, incident_id)
 
-    @ui.page("/events")
+    @ui.page("/events", response_timeout=PAGE_S)
     async def events(request: Request) -> None:
         await events_page(console, request)
 
-    @ui.page("/duty")
+    @ui.page("/duty", response_timeout=PAGE_S)
     async def duty(request: Request) -> None:
         await duty_page(console, request)
 
-    @ui.page("/drills")
+    @ui.page("/drills", response_timeout=PAGE_S)
     async def drills(request: Request) -> None:
         await drills_page(console, request)
 
-    @ui.page("/silences")
+    @ui.page("/silences", response_timeout=PAGE_S)
     async def silences(request: Request) -> None:
         await silences_page(console, request)
 
-    @ui.page("/messages")
+    @ui.page("/messages", response_timeout=PAGE_S)
     async def messages(request: Request) -> None:
         await messages_page(console, request)
 
-    @ui.page("/operations")
+    @ui.page("/operations", response_timeout=PAGE_S)
     async def operations(request: Request) -> None:
         await operations_page(console, request)
 
-    @ui.page("/lab")
+    @ui.page("/lab", response_timeout=PAGE_S)
     async def lab(request: Request) -> None:
         await lab_page(console, request)
 
-    @ui.page("/compliance")
+    @ui.page("/compliance", response_timeout=PAGE_S)
     async def compliance(request: Request) -> None:
         await compliance_page(console, request)
 
-    @ui.page("/compliance/{county}/{works}")
+    @ui.page("/compliance/{county}/{works}", response_timeout=PAGE_S)
     async def works_compliance(request: Request, county: str, works: str) -> None:
         await works_compliance_page(console, request, county, works)
 
-    @ui.page("/quarantine")
+    @ui.page("/quarantine", response_timeout=PAGE_S)
     async def quarantine(request: Request) -> None:
         await quarantine_page(console, request)

@@ -43,7 +43,7 @@ _NONE = {
     WhyNone.NO_ROW: ("该标准没有规定此指标的限值", "it sets no limit for this parameter"),
     WhyNone.NOT_IN_FORCE: ("当日没有生效的限值", "no limit was in force on that day"),
     WhyNone.OTHER_POINT: ("限值只针对其他采样点", "its limits are for other points only"),
-    WhyNone.NOT_HELD: ("其水质限值未见原文，没有收录", "its limits for water quality were not seen and are not held"),
+    WhyNone.NOT_HELD: ("其数值未见原文，本系统没有收录", "its number was not seen and is not held here"),
     WhyNone.REFERENCE_ONLY: ("仅供参考，不作为评价限值", "for reference only, never a compliance limit"),
 }
 _CONDITIONS = {

@@ -106,6 +106,18 @@ def test_annex_a_informs_and_never_limits() -> None:
     assert "没有规定此指标的限值" in found.zh
 
 
+def test_a_number_that_is_not_held_is_not_said_to_be_unlimited() -> None:
+    """WHO has a guideline value for arsenic and the edition of 2006 a limit for formaldehyde; neither table holds it."""
+    for parameter, on, profile in (
+        ("arsenic", "2026-05-01", "who-gdwq-2022"),
+        ("formaldehyde", "2020-05-01", "gb5749-2006"),
+    ):
+        found = told(SMALL, parameter, on, profile=profile)
+        assert (found.limit, found.why_none, found.informs) == (None, WhyNone.NOT_HELD, ())
+        assert "没有收录" in found.zh
+        assert "没有规定" not in found.zh
+
+
 def test_a_reference_profile_gives_its_rows_and_no_limit() -> None:
     found = told(SMALL, "nitrate_n", profile="who-gdwq-2022")
     assert (found.limit, found.why_none, len(found.informs)) == (None, WhyNone.REFERENCE_ONLY, 1)
