@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from alerts.escalation import Address, Climb, Outcome, Place, Taken, climb, due_at, resumed_base
 from alerts.lifecycle import RECOVERING_UNTIL, Change, Step, transition_of
 from alerts.messages import AlertSettings, message, not_sent, step_name
-from alerts.muting import Mute, MuteReason, inhibiting_cause, is_flapping, silence_of
+from alerts.muting import Mute, MuteReason, answered_by_edge, inhibiting_cause, is_flapping, silence_of
 from alerts.policy import SMS, VOICE, Audience
 from alerts.roster import Roster
 from alerts.routing import rungs_for
@@ -21,6 +21,7 @@ from alerts.words_why import audience_words, mute_words, not_sent_words, rung_wo
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.disinfection import Verdict
 from qingquan.domain.duty import Silence
+from qingquan.domain.edges import EdgeLink
 from qingquan.domain.findings import Finding, Severity
 from qingquan.domain.incidents import Incident, IncidentState, NewMessage, TransitionReason
 from qingquan.domain.maintenance import MAINTENANCE
@@ -28,6 +29,7 @@ from qingquan.domain.works import Works
 from qingquan.store.sql import incident_batches as batches
 from qingquan.store.sql.delivery import undelivered
 from qingquan.store.sql.duty import load_persons, load_shifts, load_swaps, silences_between
+from qingquan.store.sql.edges import load_edge_links
 from qingquan.store.sql.maintenance import running_maintenance
 from qingquan.store.sql.outbox import enqueue
 from qingquan.store.sql.rungs import (
@@ -78,6 +80,8 @@ class Facts:
     """Points under maintenance and when that ends [ms]; the empty point is the whole works."""
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
     unheard: Mapping[int, str] = field(default_factory=dict)
+    edges: Mapping[str, EdgeLink] = field(default_factory=dict)
+    """How county edges stood at the last look, by name."""
 
 
 @dataclass(slots=True)
@@ -199,6 +203,7 @@ def facts_of(connection: Connection, incidents: Sequence[Incident], now_ms: int,
         ) if persons else Roster(),
         maintained=_maintained(connection, keys, now_ms),
         unheard=unheard,
+        edges=load_edge_links(connection) if settings.edges else {},
     )  # fmt: skip
 
 
@@ -229,6 +234,11 @@ def mute_of(incident: Incident, facts: Facts, place: Place, now_ms: int, setting
     if incident.is_drill:
         return None
     cause, key = incident.summary["cause"], (incident.county, incident.works)
+    edge = settings.edges.get(incident.county)
+    if edge is not None:
+        answered = answered_by_edge(edge, facts.edges.get(edge.name), cause, to_ms(incident.opened_at))
+        if answered is not None:
+            return answered
     if incident.parent_id is not None:
         return Mute(MuteReason.GROUPED, str(incident.parent_id))
     silence = silence_of(facts.silences, incident.county, place.township, incident.works, cause, now_ms)

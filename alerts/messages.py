@@ -13,9 +13,11 @@ from alerts.wording import Label, Notice, Style, one_line, sms_params, wecom_mar
 from qingquan.clock import from_ms, to_ms
 from qingquan.config import Config
 from qingquan.domain.disinfection import Verdict
+from qingquan.domain.edges import Edge
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident, NewMessage
 from qingquan.domain.works import Works
+from qingquan.edge_table import load_edges
 from qingquan.standards.divisions import division_name
 from qingquan.standards.loader import load_standards
 
@@ -31,12 +33,15 @@ class AlertSettings:
 
     style: Style = field(default_factory=Style)
     policy: Policy = field(default_factory=default_policy)
+    edges: Mapping[str, Edge] = field(default_factory=dict)
+    """County edges by the code of each of their counties."""
 
     @classmethod
     def from_config(cls, config: Config) -> "AlertSettings":
         """The settings of a running system. Raises `ConfigurationError` for a faulty policy."""
         style = Style(config.language, config.time_zone, config.public_url)
-        return cls(style, load_policy(config.alerts_file))
+        edges = {county: edge for edge in load_edges(config.edges_file) for county in edge.counties}
+        return cls(style, load_policy(config.alerts_file), edges)
 
 
 @cache

@@ -9,9 +9,23 @@ from enum import StrEnum
 
 from alerts.policy import Policy
 from qingquan.domain.duty import Silence
+from qingquan.domain.edges import Edge, EdgeLink, ToldBy
 from qingquan.domain.findings import FindingKind
 
-__all__ = ["Mute", "MuteReason", "inhibiting_cause", "is_flapping", "matches", "muting_cause", "silence_of"]
+__all__ = [
+    "Mute",
+    "MuteReason",
+    "answered_by_edge",
+    "inhibiting_cause",
+    "is_flapping",
+    "matches",
+    "muting_cause",
+    "silence_of",
+]
+
+
+# An edge that comes back is found within this: its backlog must not be taken for news of its absence.
+LOOKED_AGAIN_MS = 10_000
 
 
 class MuteReason(StrEnum):
@@ -22,6 +36,7 @@ class MuteReason(StrEnum):
     GROUPED = "grouped"
     FLAPPING = "flapping"
     KNOWN_PROBLEM = "known_problem"
+    EDGE = "edge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +46,22 @@ class Mute:
     reason: MuteReason
     detail: str = ""
     until: int | None = None
+
+
+def answered_by_edge(edge: Edge | None, link: EdgeLink | None, cause: str, opened_at: int) -> Mute | None:
+    """The county's edge tells its people itself, from the same readings; ``None`` where the province has to.
+
+    What the edge cannot know, a laboratory result entered at the province, is the province's to tell. So is what the province finds after
+    the edge has been unheard for as long as its row says, and only that: of what came before, the edge has told. The province
+    must have looked again since it found it, and missed the edge still.
+    """
+    if edge is None or edge.told_by is not ToldBy.EDGE or cause.partition(":")[0] == "lab":
+        return None
+    if link is not None and edge.take_over_after_ms and link.unheard_ms() >= edge.take_over_after_ms:
+        is_since = opened_at >= (link.heard_at or 0)
+        if is_since and link.checked_at >= opened_at + LOOKED_AGAIN_MS:
+            return None
+    return Mute(MuteReason.EDGE, edge.name)
 
 
 def muting_cause(cause: str, kind: FindingKind) -> str:

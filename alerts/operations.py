@@ -21,9 +21,10 @@ SHIPPED = "alerts/operations.toml"
 MEASURES = frozenset(
     {
         "clock_step_seconds", "compliance_age_seconds", "database_up", "detector_age_seconds", "disk_free_bytes", "disk_free_ratio",
+        "edge_age_seconds", "edge_refused", "edge_waiting_messages",
         "evaluator_age_seconds", "evaluator_lag_messages", "heartbeat_failures", "heartbeat_overdue_ratio", "log_self_test_failures",
         "log_up", "log_used_ratio", "outbox_age_seconds", "recorder_age_seconds", "recorder_lag_messages", "series_store_up",
-        "service_age_seconds",
+        "service_age_seconds", "uplink_age_seconds", "uplink_up",
     }
 )  # fmt: skip
 """What may be watched; the meaning of each stands in docs/operations.md."""

@@ -44,6 +44,11 @@ PHRASES: dict[str, dict[str, OperationsPhrase]] = {
         "clock_step": P("系统时钟跳变{value}", "请检查NTP校时服务", "系统时钟已稳定"),
         "heartbeat_overdue": P("平台{label}心跳中断", "请联系该平台运维人员", "平台{label}心跳恢复"),
         "heartbeat_refused": P("心跳连续{value}次未送达外部监护", "请检查外网和监护地址", "心跳恢复送达"),
+        "edge_silent": P("县级边缘站{label}失联{value}", "请联系该县运维人员，该县告警由边缘站自行通知", "县级边缘站{label}恢复联系"),
+        "edge_behind": P("县级边缘站{label}积压{value}条未上传", "请检查该县上行链路带宽", "县级边缘站{label}已赶上"),
+        "edge_refused": P("县级边缘站{label}数据未接收", "请查看edges服务日志并核对边缘站配置", "县级边缘站{label}恢复接收"),
+        "uplink_down": P("与省级平台连接中断", "请检查上行链路，本县监测和告警不受影响", "与省级平台恢复连接"),
+        "uplink_stuck": P("读数{value}未上传省级平台", "请联系省级平台运维人员", "读数恢复上传省级平台"),
     },
     "en": {
         "log_down": P("reading log does not answer", "check NATS process and disk", "reading log answers again"),
@@ -64,6 +69,11 @@ PHRASES: dict[str, dict[str, OperationsPhrase]] = {
         "clock_step": P("system clock jumped by {value}", "check NTP", "system clock is steady"),
         "heartbeat_overdue": P("no heartbeat from {label}", "call those who run it", "heartbeat of {label} is back"),
         "heartbeat_refused": P("{value} heartbeats did not arrive", "check network and address", "heartbeats arrive again"),
+        "edge_silent": P("county edge {label} unheard for {value}", "call the county; it alerts by itself", "county edge {label} is heard again"),
+        "edge_behind": P("county edge {label}: {value} messages wait", "check the county's uplink", "county edge {label} has caught up"),
+        "edge_refused": P("county edge {label} is not taken", "see the log of edges, edge settings", "county edge {label} is taken again"),
+        "uplink_down": P("no link to the province", "check the uplink; we go on alone", "link to the province is back"),
+        "uplink_stuck": P("nothing taken by the province for {value}", "call those who run the province", "the province takes readings again"),
     },
 }  # fmt: skip
 

@@ -51,12 +51,14 @@ _MUTES = {
         MuteReason.SILENCED: "{detail}已设静默，至{until}", MuteReason.INHIBITED: "由同一工程的“{detail}”引起，不单独通知",
         MuteReason.GROUPED: "并入乡镇事件{detail}号一并通知", MuteReason.FLAPPING: "反复告警（{detail}次），暂不逐次通知",
         MuteReason.KNOWN_PROBLEM: "未配备消毒设备已列入问题，不重复通知",
+        MuteReason.EDGE: "由县级边缘站{detail}通知，本级只显示",
     },
     "en": {
         MuteReason.SILENCED: "silenced by {detail} until {until}", MuteReason.INHIBITED: "follows from {detail} of the same works",
         MuteReason.GROUPED: "told together as township incident {detail}",
         MuteReason.FLAPPING: "comes and goes ({detail} times), not told each time",
         MuteReason.KNOWN_PROBLEM: "the missing equipment is an open problem already",
+        MuteReason.EDGE: "county edge {detail} tells its people itself; shown here only",
     },
 }  # fmt: skip
 

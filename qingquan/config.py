@@ -72,6 +72,24 @@ class Config:
         3.0, "with log_sharing: seconds after which a silent owner's partitions go to others", low=1.0
     )
 
+    log_hub_url: str = _setting(
+        "",
+        "county edge: the province's log servers, nats://host:port or tls://host:port, with commas; empty = this is no edge",
+    )
+    log_domain: str = _setting("", "county edge: its name in the province's edges_file, a-z, 0-9 and -")
+    log_hub_password: str = _setting("", "county edge: its password there", secret=True)
+    log_hub_ca_file: str = _setting(
+        "", "county edge: certificate authority of the province's servers with tls://; empty = the system's"
+    )
+    log_edge_counties: str = _setting(
+        "", "county edge: codes of the counties whose readings the province takes, with commas"
+    )
+    edges_file: str = _setting("", "province: its county edges (TOML, mode 0600); empty = none")
+    leaf_host: str = _setting("127.0.0.1", "province: address on which the embedded server takes its edges")
+    leaf_port: int = _setting(7422, "province: port on which it takes them", low=1)
+    leaf_cert_file: str = _setting("", "province: certificate for the edges' links (PEM); empty = no TLS")
+    leaf_key_file: str = _setting("", "province: its key (PEM)")
+
     database_url: str = _setting("", "SQL database (SQLAlchemy URL); empty = SQLite in the data folder", secret=True)
     series_store: str = _setting("duckdb", "time-series store", choices=("duckdb", "influx"))
     influx_url: str = _setting("", "InfluxDB address")

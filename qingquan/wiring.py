@@ -58,6 +58,7 @@ SERVICES: dict[str, Callable[[Config], int]] = {
     "web": _imported("web"),
     "watchdog": _imported("watchdog"),
     "bridge": _imported("bridge"),
+    "edges": _imported("edges"),
     "gateway-double": _imported("gateway_double"),
 }
 

@@ -37,6 +37,7 @@ from qingquan.services.scopes import EVALUATOR, Scope, WholeLog, claim_whole_log
 from qingquan.services.silence import Silence
 from qingquan.services.single import ended_by_successor, sole_process
 from qingquan.services.standing import Standing
+from qingquan.services.unheard import Unheard
 from qingquan.standards.loader import load_standards
 from qingquan.standards.profiles import load_profiles
 from qingquan.store.reading_log import ReadingLog
@@ -96,6 +97,7 @@ class Evaluator:
         self._folds = Folds(tables, config.log_partitions, self._catalog, config.language, self._scope.partition)
         self._snapshots = self._scope.snapshots
         self._silence = Silence(self._parameters, config.language)
+        self._unheard = Unheard(config, engine)
         self._standing = Standing()
         self._first = FirstVerdicts(config.language)
         self._settings = AlertSettings.from_config(config)
@@ -310,10 +312,11 @@ class Evaluator:
 
     async def _tick(self, now: int, judge_silence: bool, is_idle: bool) -> None:
         findings = self._reconciled() + self._silence.dropped(self._folds.folds)
+        unheard = self._unheard.counties() if judge_silence else frozenset()
         for fold in self._folds.folds:
             self._silence.listen(fold, now)
             if judge_silence:
-                findings += self._silence.changes(fold, now, self._works)
+                findings += self._silence.changes(fold, now, self._works, unheard)
         if is_idle or self._is_due("refresh", REFRESH_S):
             findings += self._news_of_lasting(now, 1 if is_idle else EVIDENCE_STEP_MS)
         if findings or self._pending:

@@ -19,7 +19,9 @@ from qingquan.config import Config
 from qingquan.errors import ConfigurationError, QingquanError
 from qingquan.services.log_guard import LogGuard
 from qingquan.store.reading_log import EmbeddedServer, LogFull, ensure_streams, resolve_log_config, self_test
+from qingquan.store.reading_log.leaf import HUB_TROUBLES
 from qingquan.store.reading_log.qos0 import watch_qos0
+from qingquan.store.reading_log.uplink import ensure_uplink
 
 __all__ = ["QOS0_MESSAGES", "REFUSALS", "RESTARTED", "SELF_TEST_FAILED", "LogTail", "run"]
 
@@ -40,6 +42,8 @@ REFUSALS = {
     "mqtt_version_refused": re.compile(r"unacceptable protocol version"),
     "mqtt_login_refused": re.compile(r"unable to connect: authentication error"),
 }
+_SAID_OF_HUB = {name: pattern for name, (pattern, _) in HUB_TROUBLES.items()}
+HUB_TOLD_EVERY_S = 600.0
 SELF_TEST_FAILED = "log_self_test_failed"
 RESTARTED = "log_server_restarted"
 QOS0_MESSAGES = "mqtt_qos0_messages"
@@ -61,9 +65,10 @@ class LogTail:
         whole, _, self._rest = text.rpartition(b"\n")
         found: Counter[str] = Counter()
         for line in whole.decode(errors="replace").splitlines():
-            if "[ERR]" not in line and "[WRN]" not in line:
+            if "[ERR]" not in line and "[WRN]" not in line and "Leafnode" not in line:
                 continue
-            name = next((name for name, pattern in REFUSALS.items() if pattern.search(line)), None)
+            patterns = REFUSALS | _SAID_OF_HUB
+            name = next((name for name, pattern in patterns.items() if pattern.search(line)), None)
             if name is not None:
                 found[name] += 1
         return dict(found)
@@ -174,6 +179,7 @@ def _prepare(config: Config) -> None:
 
     async def prepare() -> None:
         await ensure_streams(config)
+        await ensure_uplink(config)
         await self_test(config)
 
     try:
@@ -187,8 +193,10 @@ def _watched(
 ) -> Iterator[Mapping[str, int]]:
     """What there is to count, until ``stop``; keeps the server running meanwhile."""
     test_at = time.monotonic() + SELF_TEST_EVERY_S
+    told_at: dict[str, float] = {}
     while not stop.wait(POLL_S):
         counts = Counter(tail.poll())
+        _tell_of_hub(counts, config, told_at)
         counts[QOS0_MESSAGES] += qos0.taken()
         if not server.is_alive:
             _log.error("log_server_ended", status=server.wait(0))
@@ -201,6 +209,15 @@ def _watched(
             counts[SELF_TEST_FAILED] += not _passes(config)
         if +counts:
             yield +counts
+
+
+def _tell_of_hub(counts: Mapping[str, int], config: Config, told_at: dict[str, float]) -> None:
+    """The edge goes on without the province; why it must, and what to do, is said now and then."""
+    now = time.monotonic()
+    for name in counts.keys() & HUB_TROUBLES.keys():
+        if now - told_at.get(name, -HUB_TOLD_EVERY_S) >= HUB_TOLD_EVERY_S:
+            told_at[name] = now
+            _log.error(name, remedy=HUB_TROUBLES[name][1], log_hub_url=config.log_hub_url, log_domain=config.log_domain)
 
 
 def _start_again(server: EmbeddedServer, stop: threading.Event) -> None:

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from qingquan.config import Config, load_config
 from qingquan.errors import ConfigurationError, QingquanError
 from qingquan.store.reading_log import EmbeddedServer, LogFull, ensure_streams, self_test
+from qingquan.store.reading_log.leaf import leaf_faults
+from qingquan.store.reading_log.uplink import ensure_uplink
 
 __all__ = ["main", "set_up"]
 
@@ -33,6 +35,8 @@ def set_up(config: Config) -> str:
     """
     if not config.log_url:
         raise ConfigurationError(["log_url: empty: log-setup is for a server of its own; `up` starts an embedded one"])
+    if faults := leaf_faults(config):
+        raise ConfigurationError(faults)
     if _answers(config.log_url):
         return asyncio.run(_check(config))
     if any(config.data_path.glob("js/jetstream/*/streams/READINGS")):
@@ -45,6 +49,7 @@ def set_up(config: Config) -> str:
 
 async def _check(config: Config) -> str:
     await ensure_streams(config)
+    await ensure_uplink(config)
     try:
         took_s = await self_test(config)
     except LogFull as error:

@@ -67,6 +67,17 @@ METRICS: dict[str, MetricRow] = {
     "heartbeat_sent_age_seconds": MetricRow("since the last heartbeat that did"),
     "heartbeat_received_age_seconds": MetricRow("since the last heartbeat of another installation", "sender"),
     "heartbeat_overdue_ratio": MetricRow("the same as a part of the time after which it is overdue", "sender"),
+    "edge_up": MetricRow("1 while the log server of a county edge answers", "edge"),
+    "edge_age_seconds": MetricRow("since a county edge was last heard", "edge"),
+    "edge_waiting_messages": MetricRow("messages of a county edge that the province has not taken yet", "edge"),
+    "edge_last_sequence": MetricRow("newest message of a county edge's log, as last heard", "edge"),
+    "edge_refused": MetricRow("1 while a county edge's readings are not taken", "edge"),
+    "uplink_up": MetricRow("at a county edge: 1 while the province takes its readings"),
+    "uplink_waiting_messages": MetricRow("at a county edge: messages that the province has not taken yet"),
+    "uplink_age_seconds": MetricRow("for how long they have waited without one being taken, while the link is up"),
+    "uplink_confirmed_sequence": MetricRow(
+        "at a county edge: message of the log up to which the province has taken all"
+    ),
     "watch_condition": MetricRow("how a watched measure stands: 0 ok, 1 pending, 2 firing, -1 unknown", "cause"),
     "watchdog_age_seconds": MetricRow("since the watchdog's last round"),
     "totals": MetricRow(

@@ -366,7 +366,10 @@ class _Summary:
             reserve = reserve_now(reserve, used_share)
             advisory = [] if held_at is None else [held_at + reserve]
             recorded = self._recorder.recorded(covered)
-            await self._log.purge_to(purge_floor([recorded, evaluated, *advisory], reserve))
+            uplink = await self._log.uplink()
+            # What the province has not confirmed it will still ask for.
+            handed_on = [] if uplink is None else [uplink.confirmed]
+            await self._log.purge_to(purge_floor([recorded, evaluated, *advisory, *handed_on], reserve))
         except (BrokerLost, StoreUnavailable) as error:
             _log.warning("log_not_purged", error=str(error))
 

@@ -1,6 +1,6 @@
 """Silence is a state: which expected series have fallen silent, or never spoke, as findings that open and close."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,9 +85,11 @@ class Silence:
         gone = [self._open.pop(key) for key in list(self._open) if key not in expected]
         return [replace(one, end=max(one.start, one.evidence_at), withdrawn=True) for one in gone]
 
-    def changes(self, fold: Fold, now: int, works: Mapping[tuple[str, str], Works]) -> list[Finding]:
-        """Silence findings that open or close as of ``now`` [ms]."""
-        return [*self._closed(fold, now), *self._opened(fold, now, works)]
+    def changes(
+        self, fold: Fold, now: int, works: Mapping[tuple[str, str], Works], unheard: Collection[str] = ()
+    ) -> list[Finding]:
+        """Silence findings that open or close as of ``now`` [ms]; none opens in a county of which ``unheard`` says that nothing reaches us."""
+        return [*self._closed(fold, now), *self._opened(fold, now, works, unheard)]
 
     def _closed(self, fold: Fold, now: int) -> list[Finding]:
         findings = []
@@ -109,7 +111,9 @@ class Silence:
                 findings.append(self._finding(fold, key, finding.start, end, finding.kind))
         return findings
 
-    def _opened(self, fold: Fold, now: int, works: Mapping[tuple[str, str], Works]) -> list[Finding]:
+    def _opened(
+        self, fold: Fold, now: int, works: Mapping[tuple[str, str], Works], unheard: Collection[str]
+    ) -> list[Finding]:
         plan, series = fold.plan, fold.state.series[0]
         findings = []
         arrivals = self._arrivals.get(fold.partition)
@@ -117,16 +121,16 @@ class Silence:
         for slot, one in by_hand.items():
             key, newest = plan.series[slot], int(series[slot]["last_t"])
             since = newest if newest != NEVER else self._owed_since(key, works.get((key.county, key.works)), now)
-            if key not in self._open and now >= due_at(since, one.time_zone):
+            if key not in self._open and now >= due_at(since, one.time_zone) and key.county not in unheard:
                 findings.append(self._overdue(fold, key, since, None, now))
         for slot in stale_series(fold.state, plan, now).tolist():
             key = plan.series[slot]
             is_settled = arrivals is None or now - int(arrivals.at[slot]) >= SETTLED_MS
-            if key not in self._open and is_settled and slot not in by_hand:
+            if key not in self._open and is_settled and slot not in by_hand and key.county not in unheard:
                 findings.append(self._finding(fold, key, int(series[slot]["last_t"]), None, FindingKind.STALE, now))
         for slot in np.flatnonzero((series["last_t"] == NEVER) & plan.expected).tolist():
             key = plan.series[slot]
-            if slot in by_hand:
+            if slot in by_hand or key.county in unheard:
                 continue
             since = self._since(key, works.get((key.county, key.works)), now)
             if key not in self._open and now - since > int(plan.series_facts[slot]["stale_ms"]):

@@ -126,6 +126,8 @@ class _Up:
             self._supervisor.start(name, "run", name)
         if config.bridge_host:
             self._supervisor.start("bridge", "run", "bridge")
+        if config.edges_file:
+            self._supervisor.start("edges", "run", "edges")
         self._say("services", {})
         if self._demo:
             truth = config.data_path / "truth.csv"

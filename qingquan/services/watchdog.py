@@ -23,6 +23,7 @@ from qingquan.services.metrics import exposition
 from qingquan.services.metrics_door import MetricsDoor
 from qingquan.services.watching import FORGOTTEN_MS, Watched, Watching, steady_s, wall_ms
 from qingquan.store.reading_log import LogInfo, ReadingLog
+from qingquan.store.reading_log.uplink import Uplink
 from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 from qingquan.store.sql.operations import forget_signs, open_operations, save_measures
@@ -79,6 +80,8 @@ class Watchdog:
             for one in plan.watches
             if (plan.senders or one.measure != "heartbeat_overdue_ratio")
             and (config.heartbeat_url or one.measure != "heartbeat_failures")
+            and (config.edges_file or not one.measure.startswith("edge_"))
+            and (config.log_hub_url or not one.measure.startswith("uplink_"))
         )
         self._series = open_series_reader(config)
         self._watching = Watching(config, engine, self._series, plan)
@@ -98,18 +101,19 @@ class Watchdog:
         try:
             while not stop.is_set():
                 log = await self._ask_log()
-                await asyncio.to_thread(self.round, log)
+                uplink = await self._ask_uplink() if log is not None else None
+                await asyncio.to_thread(self.round, log, uplink)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._round_s)
         finally:
             if self._log is not None:
                 await self._log.close()
 
-    def round(self, log: LogInfo | None) -> list[Change]:
+    def round(self, log: LogInfo | None, uplink: Uplink | None = None) -> list[Change]:
         """Measure, judge, write, tell the watcher outside; what changed."""
         beat(self._config, "watchdog")
         now_s, now_ms = steady_s(), wall_ms()
-        watched = self._watching.look(log, now_s, now_ms)
+        watched = self._watching.look(log, now_s, now_ms, uplink)
         judge = self._judge_now()
         changes = judge.judge(watched.measures, now_s, self._config.clock.now_ms())
         for change in changes:
@@ -184,4 +188,12 @@ class Watchdog:
             return await asyncio.wait_for(self._log.info(), ASK_TIMEOUT_S)
         except (QingquanError, TimeoutError) as error:
             _log.debug("log_does_not_answer", why=str(error))
+            return None
+
+    async def _ask_uplink(self) -> Uplink | None:
+        assert self._log is not None
+        try:
+            return await asyncio.wait_for(self._log.uplink(), ASK_TIMEOUT_S)
+        except (QingquanError, TimeoutError) as error:
+            _log.debug("uplink_not_known", why=str(error))
             return None

@@ -14,12 +14,16 @@ from sqlalchemy import Connection, Engine
 
 from alerts.operations import OperationsPlan
 from qingquan.config import Config
+from qingquan.domain.edges import EdgeLink
 from qingquan.domain.operations import Measure, ServiceSign
+from qingquan.edge_table import load_edges
 from qingquan.errors import QingquanError
 from qingquan.services.log_server import SELF_TEST_FAILED
 from qingquan.store.ports import SeriesReader
 from qingquan.store.reading_log import LogInfo
+from qingquan.store.reading_log.uplink import Uplink
 from qingquan.store.sql import ownership
+from qingquan.store.sql.edges import load_edge_links
 from qingquan.store.sql.engine import reading
 from qingquan.store.sql.operations import days_to_reckon, heartbeats, load_signs, look_at_outbox, progress_rows
 from qingquan.store.sql.progress import DETECTOR_PARTITION, RECORDER_PARTITION, SNAPSHOT_PARTITION, counts
@@ -111,15 +115,21 @@ class Watching:
 
     def __init__(self, config: Config, engine: Engine, series: SeriesReader, plan: OperationsPlan) -> None:
         self._config, self._engine, self._series, self._plan = config, engine, series, plan
-        self._begun_ms = wall_ms()
+        self._begun_ms, self._begun = wall_ms(), config.clock.now_ms()
+        self._edges = load_edges(config.edges_file)
         self._clock, self._ages = ClockWatch(), Ages()
         self._self_tests: int | None = None
         self.heartbeat_failures = 0
         self.heartbeat_at_ms: int | None = None
 
-    def look(self, log: LogInfo | None, now_s: float, now_ms: int) -> Watched:
-        """One round; ``log`` is what the reading log said, ``None`` when nothing."""
-        measures = [*_of_log(log), Measure("clock_step_seconds", self._clock.step_s(now_s, now_ms)), *self._disks()]
+    def look(self, log: LogInfo | None, now_s: float, now_ms: int, uplink: Uplink | None = None) -> Watched:
+        """One round; ``log`` is what the reading log said, ``None`` when nothing; ``uplink`` a county edge's way to the province."""
+        measures = [
+            *_of_log(log),
+            *self._uplink(uplink, now_s),
+            Measure("clock_step_seconds", self._clock.step_s(now_s, now_ms)),
+            *self._disks(),
+        ]
         measures += self._heartbeat_out(now_ms)
         measures += [*self._of_series(), *self._quiet(log, now_s)]
         try:
@@ -137,6 +147,7 @@ class Watching:
             *self._outbox(connection),
             *self._services(signs, now_ms),
             *self._heartbeats_in(connection, now_ms),
+            *self._edges_in(connection),
         ]
         dirty = days_to_reckon(connection)
         measures.append(Measure("compliance_days_waiting", dirty))
@@ -169,6 +180,34 @@ class Watching:
             measures.append(Measure(f"{name}_age_seconds", self._ages.of(name, position, lag > 0, now_s)))
         if log is not None and readers.snapshot is not None:
             measures.append(Measure("snapshot_lag_messages", max(0, log.last - readers.snapshot)))
+        return measures
+
+    def _uplink(self, uplink: Uplink | None, now_s: float) -> list[Measure]:
+        if uplink is None:
+            return []
+        waits = uplink.is_up and uplink.waiting > 0
+        return [
+            Measure("uplink_up", float(uplink.is_up)), Measure("uplink_waiting_messages", uplink.waiting),
+            Measure("uplink_confirmed_sequence", uplink.confirmed),
+            Measure("uplink_age_seconds", self._ages.of("uplink", uplink.confirmed, waits, now_s)),
+        ]  # fmt: skip
+
+    def _edges_in(self, connection: Connection) -> list[Measure]:
+        """The province's edges. Ages run on while nobody looks at the edges, so that this shows too."""
+        if not self._edges:
+            return []
+        clock, links, measures = self._config.clock, load_edge_links(connection), []
+        for edge in self._edges:
+            link = links.get(edge.name, EdgeLink(edge.name, 0))
+            heard = self._begun if link.heard_at is None else link.heard_at
+            is_heard = link.heard_at is not None and link.heard_at == link.checked_at
+            measures += [
+                Measure("edge_up", float(is_heard), edge.name),
+                Measure("edge_age_seconds", max(0, clock.now_ms() - heard) / 1000 / clock.speed, edge.name),
+                Measure("edge_waiting_messages", link.waiting, edge.name),
+                Measure("edge_last_sequence", link.last_sequence, edge.name),
+                Measure("edge_refused", float(bool(link.fault)), edge.name),
+            ]
         return measures
 
     def _outbox(self, connection: Connection) -> list[Measure]:

@@ -17,6 +17,7 @@ from qingquan.store.reading_log.credentials import resolve_log_config
 from qingquan.store.reading_log.fetchers import FetcherKind, make_fetcher
 from qingquan.store.reading_log.reader import Fetcher, LogReader
 from qingquan.store.reading_log.streams import READINGS, check_layout
+from qingquan.store.reading_log.uplink import Uplink, look_at_uplink
 
 __all__ = ["LogInfo", "ReadingLog"]
 
@@ -81,6 +82,10 @@ class ReadingLog:
             last=state["last_seq"],
             max_bytes=answer["config"]["max_bytes"],
         )
+
+    async def uplink(self) -> Uplink | None:
+        """How far the province has taken this log; ``None`` where it hands nothing on."""
+        return await look_at_uplink(self._api) if self._config.log_hub_url else None
 
     async def check_layout(self) -> None:
         """Refuse a log whose streams are not those of our settings (`ConfigurationError`, one line with the remedy)."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qingquan.config import Config
 from qingquan.store.reading_log.credentials import LogCredentials
+from qingquan.store.reading_log.leaf import domain_setting, edge_users, leaf_nodes
 
 __all__ = ["ACCOUNT", "server_configuration", "sync_faults"]
 
@@ -40,8 +41,9 @@ jetstream {{
   sync_interval: {config.log_sync_interval}
   max_mem: 268435456
   max_file: {config.log_max_bytes + SPARE_BYTES}
+  {domain_setting(config)}
 }}
-{listener if mqtt else ""}accounts {{
+{leaf_nodes(config)}{listener if mqtt else ""}accounts {{
   {ACCOUNT} {{
     jetstream: enabled
     users: [
@@ -59,6 +61,7 @@ jetstream {{
           subscribe: {{ allow: ["dn", "dn.>", "$MQTT.sub.>", "$MQTT.deliver.pubrel.>"] }}
         }}
       }}
+{edge_users(config)}
     ]
   }}
   SYS {{

@@ -23,6 +23,7 @@ from qingquan.store.reading_log.credentials import (
     load_credentials,
     resolve_log_config,
 )
+from qingquan.store.reading_log.leaf import leaf_faults
 from qingquan.store.reading_log.probes import answers, command_line, is_free, server_name_at
 from qingquan.store.reading_log.streams import READINGS, ensure_streams
 
@@ -75,7 +76,7 @@ class EmbeddedServer:
             For a missing or other server version, a busy port, a bad ``log_sync_interval``, a data folder in use or
             not writable, or a server that ends again: one line each, with the way out.
         """
-        faults = sync_faults(self._config.log_sync_interval)
+        faults = sync_faults(self._config.log_sync_interval) + leaf_faults(self._config)
         if faults:
             raise ConfigurationError(faults)
         binary = server_binary()

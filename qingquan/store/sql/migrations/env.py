@@ -6,6 +6,7 @@ from qingquan.store.sql import (  # noqa: F401 (they add their tables)
     answers_schema,
     compliance_schema,
     disinfection_schema,
+    edges_schema,
     events_schema,
     maintenance_schema,
     operations_schema,
