@@ -23,7 +23,7 @@ MIB = 2**20
 GONE_MS = 60_000
 _ORDER = {"firing": 0, "pending": 1, "unknown": 2, "ok": 3}
 # Totals that tell of what was turned away or failed; the rest is on the metrics page.
-_REFUSED = ("mqtt_", "log_", "works_not_judged_", "bridge_", "rulesets.refused", "evaluated.rule_errors")
+_REFUSED = ("mqtt_", "log_", "hub_", "works_not_judged_", "bridge_", "rulesets.refused", "evaluated.rule_errors")
 
 
 async def operations_page(console: Console, request: Request) -> None:
