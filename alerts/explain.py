@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from alerts.escalation import Climb, Place, Taken, due_at, seated
 from alerts.ladder import Facts, mute_of, place_of, rung_facts
 from alerts.messages import AlertSettings
+from alerts.muting import MuteReason
 from alerts.routing import is_standing, rungs_for, subject_of
 from alerts.wording import Style
 from alerts.words_why import (
@@ -60,6 +61,9 @@ def explain(
     cause = incident.summary["cause"]
     rungs = rungs_for(cause, incident.kind, incident.severity, works, settings.policy, drill=incident.is_drill)
     known, told = dict(taken), []
+    mute = None if incident.state.is_over else mute_of(incident, facts, place, now_ms, settings)
+    # What the county's edge tells, and when, stands at the edge.
+    is_told_elsewhere = mute is not None and mute.reason is MuteReason.EDGE
     base = to_ms(incident.ladder_at or incident.opened_at)
     shift = 0
     if incident.state is IncidentState.ACKNOWLEDGED and incident.lease_until is not None:
@@ -71,6 +75,8 @@ def explain(
         at = done.at if done is not None else (base + rung.after_ms if following is None else following[1]) + shift
         climbed = seated(rung, place, incident.severity, facts.roster, settings.policy, max(at, 0))
         known[rung.name] = Taken(rung.name, at - shift, done.outcome if done else climbed.outcome)
+        if done is None and is_told_elsewhere:
+            continue
         told.append(_rung(rung.name, at, done, climbed, rung.opens_problem, style))
     return Explained(
         incident.id, incident.works if works is None else works.name, incident.state.value, settings.policy.version, subject_of(cause, incident.kind).value,
@@ -87,7 +93,7 @@ def explained_words(told: Explained, style: Style) -> str:
     lines = [f"{head} {told.works}".rstrip() + (f"：{'，'.join(standing)}" if zh else f": {', '.join(standing)}")]
     if told.held_by:
         lines.append(("暂不通知：" if zh else "held: ") + told.held_by)
-    if not told.rungs:
+    if not told.rungs and not told.held_by:
         lines.append("按规则不通知任何人" if zh else "by the policy nobody is told")
     for rung in told.rungs:
         mark = ("已执行" if zh else "done") if rung.done else ("将于" if zh else "due")

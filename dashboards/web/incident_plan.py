@@ -35,7 +35,8 @@ def plan_block(plan: Mapping[str, Any] | None, tz: str, t: Texts) -> str:
     head = f'<div class="panel-head"><h2>{escape(t("incident.plan"))}</h2></div>'
     held = f'<p class="quiet">{escape(t("incident.plan_held", why=plan["held_by"]))}</p>' if plan["held_by"] else ""
     if not plan["rungs"]:
-        return f'{head}{held}<p class="quiet">{escape(t("incident.plan_nobody"))}</p>'
+        # What holds it may be that others tell: the county's edge.
+        return f"{head}{held}" if held else f'{head}<p class="quiet">{escape(t("incident.plan_nobody"))}</p>'
     shown = [rung for rung in plan["rungs"] if rung["done"] or not rung["rung"].startswith("repeat_")]
     return head + held + "".join(_rung(rung, tz, t) for rung in shown)
 
