@@ -35,9 +35,9 @@ def applied(engine: Engine, finding: Finding, edge: Edge, now: int = NOW) -> int
         return apply_findings(connection, [finding], WORKS, now, settings(edge)).messages_queued
 
 
-def link(engine: Engine, **fields: int) -> None:
+def link(engine: Engine, *, checked_at: int, heard_at: int) -> None:
     with writing(engine) as connection:
-        save_edge_links(connection, [EdgeLink(EDGE.name, **fields)])
+        save_edge_links(connection, [EdgeLink(EDGE.name, checked_at, heard_at)])
 
 
 def messages(engine: Engine) -> list[Message]:

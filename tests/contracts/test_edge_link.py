@@ -15,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from qingquan.config import Config
 from qingquan.domain.edges import EdgeLink
+from qingquan.domain.readings import LogMessage
 from qingquan.edge_table import load_edges
 from qingquan.services.edges import EdgeKeeper
 from qingquan.services.log_server import LogTail
@@ -74,7 +75,8 @@ async def until(holds: Callable[[], Awaitable[Any]], what: str, timeout_s: float
 
 async def content(config: Config) -> list[tuple[str, bytes]]:
     async with await ReadingLog.connect(config, name="test") as log:
-        reader, last, found = log.reader(1), await log.last_sequence(), []
+        reader, last = log.reader(1), await log.last_sequence()
+        found: list[LogMessage] = []
         while last and (not found or found[-1].sequence < last):
             found += await reader.fetch(1000, 0.5)
     return [(one.subject, one.payload) for one in found]
