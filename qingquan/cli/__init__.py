@@ -5,19 +5,8 @@ or refused configuration.
 """
 
 # The modules enter their commands when they are imported, in the order in which `--help` lists them.
-from qingquan.cli import (
-    system,
-    operations,
-    store,
-    recorded,
-    register,
-    engine,
-    alerts,
-    compliance,
-    edges,
-    outside,
-    bench,
-)  # noqa: F401, I001
+from qingquan.cli import system, operations, store, recorded, register, engine, alerts, compliance  # noqa: F401, I001
+from qingquan.cli import edges, outside, bench  # noqa: F401
 from qingquan.cli.application import app
 
 __all__ = ["app", "main"]
