@@ -57,6 +57,15 @@ class Config:
     log_keep_free_bytes: int = _setting(
         512 * 2**20, "bytes left free on the disk of the embedded log: below, devices get no PUBACK", low=2**20
     )
+    log_node: int = _setting(
+        0,
+        "number of this embedded server among those of a cluster, from 1; 0 = it stands alone (set by up --cluster)",
+        low=0,
+    )
+    log_cluster: str = _setting(
+        "", "with log_node: where the servers of the cluster meet, host:port of each in their order, with commas"
+    )
+    log_cluster_password: str = _setting("", "password with which they meet", secret=True)
     log_sync_interval: str = _setting("250ms", "how often the log is forced to disk: 'always' or at most 250ms")
     log_sharing: str = _setting(
         "off",

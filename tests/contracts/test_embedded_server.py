@@ -31,6 +31,7 @@ from qingquan.store.reading_log.credentials import free_port
 from qingquan.store.reading_log.probes import command_line
 from qingquan.store.reading_log.streams import downlink_stream, readings_stream
 from qingquan.testing.servers import log_settings, started_server
+from qingquan.testing.system import child_environment
 
 
 def refusal_of(config: Config) -> str:
@@ -294,3 +295,20 @@ def test_a_server_left_by_a_killed_supervisor_is_replaced(settings: Config) -> N
         assert resolve_log_config(settings) == before
         asyncio.run(self_test(before))
         assert command_line(left_pid) == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a small disk is made with a namespace of Linux")
+def test_a_disk_without_room_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    made = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("no namespaces for this user")
+    environ = child_environment(Config(data_dir=str(folder), log_port=0, mqtt_port=0))
+    command = f"mount -t tmpfs -o size=32m tmpfs {folder} && exec {sys.executable} -m qingquan run log-server"
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", command], env=environ, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    [line] = [line for line in done.stderr.splitlines() if "timestamp=" not in line]
+    assert "MiB free on this disk, 64 needed: free the disk, or choose another data_dir" in line

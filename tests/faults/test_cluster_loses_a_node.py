@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import Engine
 
 from qingquan.config import Config
@@ -20,50 +18,15 @@ from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.progress import counts
 from qingquan.store.sql.register import save_works
+from qingquan.testing.devices import Device
 from qingquan.testing.engine import MINUTE, make_works
-from qingquan.testing.log_cluster import PASSWORD, USER, LogCluster, running_log_cluster
+from qingquan.testing.log_cluster import PASSWORD, USER, running_log_cluster
 from qingquan.testing.postgres import PostgresMissing, fresh_database
 from qingquan.testing.workers import Worker
 
 REGISTER = [make_works(f"W{number:03}", ("free_chlorine", "flow")) for number in range(24)]
 MINUTES = 60
 KILLED = 1
-
-
-class Device:
-    """A works' device: publishes at QoS 1, keeps what was not acknowledged, and goes to the next server when one is gone."""
-
-    def __init__(self, cluster: LogCluster) -> None:
-        self._ports = [cluster.mqtt_port(node) for node in (KILLED, 0, 2)]
-        self._client: mqtt.Client | None = None
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Returns with the PUBACK."""
-        for turn in range(200):
-            try:
-                client = self._client or self._connected(self._ports[turn % len(self._ports)])
-                message = client.publish(topic, payload, qos=1)
-                message.wait_for_publish(3.0)
-                if message.is_published():
-                    return
-            except (OSError, RuntimeError, ValueError):
-                time.sleep(0.2)
-            self.close()
-        raise AssertionError(f"{topic}: no server acknowledged")
-
-    def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.disconnect()
-            client.loop_stop()
-
-    def _connected(self, port: int) -> mqtt.Client:
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=False)
-        client.username_pw_set(USER, PASSWORD)
-        client.connect("127.0.0.1", port)
-        client.loop_start()
-        self._client = client
-        return client
 
 
 def until(condition: Callable[[], object], what: Callable[[], object], timeout_s: float = 40.0) -> None:
@@ -116,7 +79,7 @@ def test_a_server_and_an_evaluator_killed_in_the_middle_lose_nothing(tmp_path: P
         begun = config.clock.now_ms() // MINUTE * MINUTE - MINUTES * MINUTE
 
         def send(first: int) -> None:
-            device = Device(cluster)
+            device = Device([cluster.mqtt_port(node) for node in (KILLED, 0, 2)], USER, PASSWORD)
             for minute in range(MINUTES):
                 for number in range(first, len(REGISTER), 4):
                     low = 0.1 if number % 6 == 0 else 0.5

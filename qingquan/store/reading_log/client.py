@@ -87,6 +87,10 @@ class ReadingLog:
         """How far the province has taken this log; ``None`` where it hands nothing on."""
         return await look_at_uplink(self._api) if self._config.log_hub_url else None
 
+    async def identity(self) -> str:
+        """What tells this log from every other one: when it was made. Kept over restarts, alike on every server of a cluster."""
+        return str((await self._request(f"STREAM.INFO.{READINGS}"))["created"])
+
     async def check_layout(self) -> None:
         """Refuse a log whose streams are not those of our settings (`ConfigurationError`, one line with the remedy)."""
         try:

@@ -5,15 +5,25 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from qingquan.config import Config
 from qingquan.errors import ConfigurationError
 
-__all__ = ["LogCredentials", "connectable", "free_port", "load_credentials", "resolve_log_config", "save_credentials"]
+__all__ = [
+    "LogCredentials",
+    "connectable",
+    "free_port",
+    "load_credentials",
+    "locked_secrets",
+    "resolve_log_config",
+    "save_credentials",
+    "save_secrets",
+]
 
 _FILE = "secrets.json"
 
@@ -45,8 +55,8 @@ def resolve_log_config(config: Config) -> Config:
         config,
         log_url=f"nats://127.0.0.1:{kept.log_port}",
         log_port=kept.log_port,
-        log_user=kept.log_user,
-        log_password=kept.log_password,
+        log_user=config.log_user or kept.log_user,
+        log_password=config.log_password or kept.log_password,
         mqtt_port=kept.mqtt_port,
         mqtt_user=config.mqtt_user or kept.mqtt_user,
         mqtt_password=config.mqtt_password or kept.mqtt_password,
@@ -59,7 +69,7 @@ def load_credentials(config: Config, *, renew_ports: tuple[str, ...] = ()) -> Lo
     ``renew_ports`` names ports (``log_port``, ``mqtt_port``) to be chosen anew where the configuration says 0.
     """
     path = config.data_path / _FILE
-    with _locked(config.data_path):
+    with locked_secrets(config.data_path):
         kept = _read(path) if path.exists() else _made_up()
         log_port = 0 if "log_port" in renew_ports else kept.log_port
         mqtt_port = 0 if "mqtt_port" in renew_ports else kept.mqtt_port
@@ -75,11 +85,16 @@ def load_credentials(config: Config, *, renew_ports: tuple[str, ...] = ()) -> Lo
 
 def save_credentials(path: Path, credentials: LogCredentials) -> None:
     """Write the file whole or not at all, readable by its owner only."""
+    save_secrets(path, asdict(credentials))
+
+
+def save_secrets(path: Path, table: Mapping[str, Any]) -> None:
+    """As `save_credentials`, for any table that JSON can hold."""
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(credentials), file, indent=1)
+        json.dump(table, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
@@ -120,8 +135,8 @@ def _read(path: Path) -> LogCredentials:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time reads or makes the file."""
+def locked_secrets(folder: Path) -> Iterator[None]:
+    """One process at a time reads or makes the files of secrets of a data folder."""
     try:
         (folder / "run").mkdir(parents=True, exist_ok=True)
         lock = (folder / "run" / "secrets.lock").open("w")

@@ -26,6 +26,7 @@ WINDOW_S = 2.0
 POLL_S = 0.25
 MESSAGES_A_WINDOW = 1000
 SUBJECT = "wq.*.*.*.*"
+QUEUE = "qingquan-qos0"
 QOS_HEADER = "Nmqtt-Pub"
 
 _log = structlog.get_logger(__name__)
@@ -53,7 +54,8 @@ async def _one_subscription(
     client: Client, report: Callable[[Mapping[str, int]], None], done: Callable[[], bool]
 ) -> None:
     """Watch until as many messages came as one window may bring, then wait for the window's end."""
-    subscription = await client.subscribe(SUBJECT)
+    # In a cluster every server has its watch; each message must get in once.
+    subscription = await client.subscribe(SUBJECT, queue=QUEUE)
     # The server itself stops sending at the limit, however busy this process is.
     await subscription.unsubscribe(limit=MESSAGES_A_WINDOW)
     began = reported = time.monotonic()

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -16,7 +17,12 @@ import structlog
 from qingquan.config import Config
 from qingquan.errors import ConfigurationError
 from qingquan.store.reading_log.binary import server_binary
-from qingquan.store.reading_log.configuration import ACCOUNT, server_configuration, sync_faults
+from qingquan.store.reading_log.configuration import (
+    ACCOUNT,
+    cluster_faults,
+    server_configuration,
+    sync_faults,
+)
 from qingquan.store.reading_log.credentials import (
     LogCredentials,
     connectable,
@@ -31,6 +37,9 @@ __all__ = ["EmbeddedServer"]
 
 READY_WAIT_S = 120.0
 STOP_WAIT_S = 15.0
+# Below this a server cannot make its streams, or would stand still within minutes.
+LEAST_FREE_BYTES = 64 * 2**20
+RELOAD_WAIT_S = 20.0
 
 _log = structlog.get_logger(__name__)
 
@@ -67,8 +76,9 @@ class EmbeddedServer:
     def start(self, ready_wait_s: float = READY_WAIT_S) -> None:
         """Start the server and return when it takes MQTT and service connections.
 
-        At the very first start the streams are made before the MQTT listener opens: a device that came first would
-        get PUBACKs for messages nobody stores. A server left over by a supervisor that was killed is ended first.
+        At the very first start the streams are made before a device may log in: one that came first would get PUBACKs for
+        messages nobody stores. A server left over by a supervisor that was killed is ended first. One of a cluster waits for
+        the others, as streams in copies need a majority.
 
         Raises
         ------
@@ -76,20 +86,23 @@ class EmbeddedServer:
             For a missing or other server version, a busy port, a bad ``log_sync_interval``, a data folder in use or
             not writable, or a server that ends again: one line each, with the way out.
         """
-        faults = sync_faults(self._config.log_sync_interval) + leaf_faults(self._config)
+        faults = (
+            sync_faults(self._config.log_sync_interval) + leaf_faults(self._config) + cluster_faults(self._config)
+        )
         if faults:
             raise ConfigurationError(faults)
         binary = server_binary()
         self._make_folders()
+        self._require_room()
         self._take_lock()
         try:
             self._end_leftover()
             kept = self._choose_ports()
-            if not self._has_readings():
-                self._launch(binary, kept, mqtt=False, ready_wait_s=ready_wait_s)
-                _run_apart(ensure_streams(resolve_log_config(self._config)))
-                self._end_process()
-            self._launch(binary, kept, mqtt=True, ready_wait_s=ready_wait_s)
+            is_first = not self._has_readings()
+            self._launch(binary, kept, open_to_devices=not is_first, ready_wait_s=ready_wait_s)
+            if is_first:
+                _run_apart(ensure_streams(resolve_log_config(self._config), wait_s=ready_wait_s))
+                self._open_to_devices(kept)
         except BaseException:
             self.stop()
             raise
@@ -125,6 +138,20 @@ class EmbeddedServer:
             raise ConfigurationError(
                 [f"data_dir = {str(self._folder)!r}: cannot be written: {error.strerror}: choose another data_dir"]
             ) from error
+
+    def _require_room(self) -> None:
+        """A full disk stops all of JetStream, not one stream: nothing could even be read and purged."""
+        free = shutil.disk_usage(self._folder).free
+        if free < LEAST_FREE_BYTES:
+            raise ConfigurationError(
+                [
+                    f"data_dir = {str(self._folder)!r}: {free // 2**20} MiB free on this disk, {LEAST_FREE_BYTES // 2**20} needed: "
+                    "free the disk, or choose another data_dir"
+                ]
+            )
+        held = sum(path.stat().st_size for path in (self._folder / "js").rglob("*.blk"))
+        if free + held < self._config.log_max_bytes:
+            _log.warning("disk_smaller_than_log", free=free, log_max_bytes=self._config.log_max_bytes, held=held)
 
     def _take_lock(self) -> None:
         if self._lock is not None:
@@ -182,12 +209,8 @@ class EmbeddedServer:
     def _configuration_file(self) -> Path:
         return self._folder / "run" / "nats.conf"
 
-    def _launch(self, binary: Path, kept: LogCredentials, *, mqtt: bool, ready_wait_s: float) -> None:
-        text = server_configuration(self._config, kept, self._folder, mqtt=mqtt)
-        self._configuration_file.unlink(missing_ok=True)
-        descriptor = os.open(self._configuration_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+    def _launch(self, binary: Path, kept: LogCredentials, *, open_to_devices: bool, ready_wait_s: float) -> None:
+        self._configure(kept, open_to_devices=open_to_devices)
         with (self._folder / "log" / "nats.out").open("wb") as output:
             self._process = subprocess.Popen(
                 [str(binary), "-c", str(self._configuration_file)],
@@ -197,14 +220,37 @@ class EmbeddedServer:
                 # A terminal's Ctrl-C must reach the supervisor alone, which then ends the server in its turn.
                 start_new_session=True,
             )
-        self._wait_ready(kept, mqtt=mqtt, deadline=time.monotonic() + ready_wait_s)
+        self._wait_ready(kept, deadline=time.monotonic() + ready_wait_s)
 
-    def _wait_ready(self, kept: LogCredentials, *, mqtt: bool, deadline: float) -> None:
+    def _configure(self, kept: LogCredentials, *, open_to_devices: bool) -> None:
+        text = server_configuration(self._config, kept, self._folder, open_to_devices=open_to_devices)
+        self._configuration_file.unlink(missing_ok=True)
+        descriptor = os.open(self._configuration_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def _open_to_devices(self, kept: LogCredentials) -> None:
+        """Let devices log in from now on, without a restart."""
+        self._configure(kept, open_to_devices=True)
+        read_from = self.log_file.stat().st_size if self.log_file.exists() else 0
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + RELOAD_WAIT_S
+        while time.monotonic() < deadline:
+            said = self.log_file.read_bytes()[read_from:]
+            if b"Reloaded server configuration" in said:
+                return
+            if b"Failed to reload" in said or not self.is_alive:
+                break
+            time.sleep(0.02)
+        raise ConfigurationError([f"the embedded NATS server does not take its settings again: {self._last_words()}"])
+
+    def _wait_ready(self, kept: LogCredentials, *, deadline: float) -> None:
         while time.monotonic() < deadline:
             if not self.is_alive:
                 raise ConfigurationError([f"the embedded NATS server ended at once: {self._last_words()}"])
-            if server_name_at(kept.log_port) == kept.server_name and (
-                not mqtt or answers(connectable(self._config.mqtt_host), kept.mqtt_port)
+            if server_name_at(kept.log_port) == kept.server_name and answers(
+                connectable(self._config.mqtt_host), kept.mqtt_port
             ):
                 return
             time.sleep(0.02)

@@ -6,6 +6,8 @@ may not share a subject, hence the server's own ``$MQTT_msgs`` must be narrowed 
 server makes it for all of ``$MQTT.msgs.>`` when the first MQTT client connects, and acknowledges what nobody stores.
 """
 
+import asyncio
+import time
 from typing import Any
 
 import structlog
@@ -35,6 +37,11 @@ DOWNLINK_SUBJECT = "$MQTT.msgs.dn.>"
 
 STREAM_NOT_FOUND = 10059
 NO_JETSTREAM = (503, 10039, 10076)
+NO_CLUSTER = 10074
+# What the servers of a cluster answer until a majority of them has met and chosen leaders.
+NOT_MET_YET = (503, 10004, 10005, 10008, 10009, 10023)
+LEADER_WAIT_S = 60.0
+LEADER_POLL_S = 0.3
 
 # What may not differ in a READINGS that is already there: each of these decides what a PUBACK or a sequence means.
 _FIXED = (
@@ -87,8 +94,10 @@ def readings_stream(partitions: int, replicas: int, max_bytes: int) -> dict[str,
     }
 
 
-async def ensure_streams(config: Config) -> None:
+async def ensure_streams(config: Config, wait_s: float = LEADER_WAIT_S) -> None:
     """Make, repair or check both streams on the server ``config.log_url`` (already resolved).
+
+    With several copies: wait up to ``wait_s`` until the servers have met.
 
     Raises
     ------
@@ -98,10 +107,23 @@ async def ensure_streams(config: Config) -> None:
         If the server does not answer.
     """
     client = await connect(config, name="qingquan-streams")
+    deadline = time.monotonic() + (wait_s if config.log_replicas > 1 else 0.0)
     try:
-        await ensure_streams_with(JetStreamApi(client), config)
+        while True:
+            try:
+                return await ensure_streams_with(JetStreamApi(client), config)
+            except (BrokerLost, ConfigurationError) as error:
+                if time.monotonic() > deadline or not _may_pass(error):
+                    raise
+            await asyncio.sleep(LEADER_POLL_S)
     finally:
         await client.close()
+
+
+def _may_pass(error: BrokerLost | ConfigurationError) -> bool:
+    """Whether it can be that the servers of a cluster have not met yet."""
+    cause = error.__cause__
+    return isinstance(error, BrokerLost) or (isinstance(cause, ApiRefused) and cause.code in NOT_MET_YET)
 
 
 async def ensure_streams_with(api: JetStreamApi, config: Config) -> None:
@@ -129,12 +151,23 @@ async def check_streams(api: JetStreamApi) -> None:
 
 
 async def check_layout(api: JetStreamApi, config: Config) -> None:
-    """As `check_streams`, and that READINGS has the partitions and policies of ``config``; changes nothing."""
+    """As `check_streams`, and that READINGS has the partitions, policies and copies of ``config``; changes nothing.
+
+    Copies count because services make buckets of their own: leases with one copy would be lost with one server of a cluster.
+    """
     await check_streams(api)
     found = await _info(api, READINGS)
-    if found is not None:
-        wanted = readings_stream(config.log_partitions, config.log_replicas, config.log_max_bytes)
-        _refuse_other_layout(found["config"], wanted)
+    if found is None:
+        return
+    wanted = readings_stream(config.log_partitions, config.log_replicas, config.log_max_bytes)
+    _refuse_other_layout(found["config"], wanted)
+    kept = found["config"]["num_replicas"]
+    if kept != config.log_replicas:
+        raise ConfigurationError(
+            [
+                f"log_replicas = {config.log_replicas}: the reading log at log_url has {kept}: set log_replicas = {kept} for all services"
+            ]
+        )
 
 
 async def _ensure_downlink(api: JetStreamApi, config: Config) -> None:
@@ -170,12 +203,24 @@ async def _create(api: JetStreamApi, stream: dict[str, Any]) -> None:
     try:
         await api(f"STREAM.CREATE.{stream['name']}", stream)
     except ApiRefused as refusal:
+        if refusal.code == NO_CLUSTER:
+            raise _without_cluster(stream["num_replicas"]) from refusal
         raise ConfigurationError(
             [
                 f"stream {stream['name']} cannot be created: {refusal.description}: "
                 "check log_replicas (1 without a cluster), log_max_bytes (room on the disk) and log_partitions"
             ]
         ) from refusal
+
+
+def _without_cluster(replicas: int) -> ConfigurationError:
+    """For a server that stands alone and is asked for several copies."""
+    return ConfigurationError(
+        [
+            f"log_replicas = {replicas}: the NATS server at log_url stands alone: set log_replicas = 1, or name the servers of a "
+            "cluster in log_url"
+        ]
+    )
 
 
 def _without_jetstream(refusal: ApiRefused) -> Exception:
@@ -211,6 +256,8 @@ async def _resize(api: JetStreamApi, found: dict[str, Any], wanted: dict[str, An
     try:
         await api(f"STREAM.UPDATE.{READINGS}", {**kept, **changes})
     except ApiRefused as refusal:
+        if refusal.code == NO_CLUSTER:
+            raise _without_cluster(changes["num_replicas"]) from refusal
         raise ConfigurationError(
             [f"stream {READINGS} cannot be changed to {changes}: {refusal.description}: set the old value again"]
         ) from refusal
