@@ -49,6 +49,7 @@ def _imported(module: str) -> Callable[[Config], int]:
 
 SERVICES: dict[str, Callable[[Config], int]] = {
     "log-server": _log_server,
+    "database-server": _imported("database_server"),
     "evaluator": _imported("evaluator"),
     "recorder": _imported("recorder"),
     "alerter": _imported("alerter"),

@@ -32,7 +32,7 @@ from qingquan.store.sql.outbox import list_messages
 from qingquan.testing.alerts import example_finding, example_works, register_of
 from qingquan.testing.gateways import running_double
 from qingquan.testing.ports import free_port
-from qingquan.testing.postgres import PostgresMissing, PostgresServer, postgres_binaries
+from qingquan.testing.postgres import PostgresMissing, PostgresServer
 from qingquan.wiring import environment_of
 
 WAIT_S = 90.0
@@ -146,7 +146,7 @@ def assert_each_once(engine: Engine, sms: list[str], count: int) -> None:
 @pytest.mark.debian
 def test_a_restart_of_the_database_server_loses_and_repeats_nothing(tmp_path: Path, hand: Hand) -> None:
     try:
-        server = PostgresServer(postgres_binaries())
+        server = PostgresServer()
     except PostgresMissing as missing:
         pytest.skip(str(missing))
     server.start()
