@@ -21,7 +21,8 @@ class Measure:
 class ServiceSign:
     """A process that said it is alive. Times are of the wall [ms since epoch].
 
-    ``is_caught_up``: whether it has caught up with the reading log since it started; ``None`` where it reads none.
+    ``is_caught_up``: whether it has caught up with the reading log since it started; ``None`` where it reads none. ``log``:
+    which one that is, empty where it reads none.
     """
 
     service: str
@@ -32,6 +33,7 @@ class ServiceSign:
     cpu_s: float
     is_caught_up: bool | None = None
     version: str = ""
+    log: str = ""
 
 
 class Side(StrEnum):

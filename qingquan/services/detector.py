@@ -28,6 +28,7 @@ from qingquan.services.alive import beat
 from qingquan.services.detector_snapshot import DetectorSnapshots
 from qingquan.services.detector_watch import Advice, WorksKey, advice_of, watched
 from qingquan.services.event_shapes import known_name
+from qingquan.services.one_log import require_one_log
 from qingquan.services.single import sole_process
 from qingquan.standards.loader import load_standards
 from qingquan.store.ports import SeriesReader
@@ -306,6 +307,7 @@ async def _serve(config: Config) -> None:
         while not stop.is_set():
             try:
                 await asyncio.to_thread(check_schema, engine)
+                await require_one_log(config, engine, "detector")
                 async with await ReadingLog.connect(config, name="detector", wait_s=FOR_EVER_S) as log:
                     await follow_log(config, Detector(config, engine, series), log, stop)
             except _Superseded:

@@ -25,6 +25,7 @@ from qingquan.errors import BrokerLost, ConfigurationError, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.compliance_marks import LateDays
 from qingquan.services.log_space import Laggard, reserve_now
+from qingquan.services.one_log import require_one_log
 from qingquan.services.recorded_rows import RowMaker
 from qingquan.services.single import sole_process
 from qingquan.standards.loader import load_standards
@@ -410,6 +411,7 @@ async def _serve(config: Config, stop: asyncio.Event, reserve: int | None) -> No
     try:
         await _insisted(check_schema, stop, engine)
         await _insisted(_refuse_shared, stop, engine)
+        await require_one_log(config, engine, "recorder")
         store = await _insisted(open_series_store, stop, config)
         try:
             async with _served(config, store), await _connected(config, stop) as log:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine
 from qingquan.config import Config
 from qingquan.services.detector import Detector, follow_log
 from qingquan.services.leasing import LeaseKeeper
+from qingquan.services.one_log import require_one_log
 from qingquan.services.scopes import holder_name
 from qingquan.services.sharing import share_partitions
 from qingquan.store.reading_log import ReadingLog
@@ -37,6 +38,7 @@ async def serve(config: Config) -> None:
     engine = open_database(config.sql_url)
     try:
         check_schema(engine)
+        await require_one_log(config, engine, DETECTOR)
         facts = {"partitions": str(config.log_partitions)}
         holder = holder_name()
         # The whole log is one piece of work: events are few, and one process has room for a province.

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from qingquan.config import Config
 from qingquan.services.leasing import LeaseKeeper
+from qingquan.services.one_log import require_one_log
 from qingquan.services.recorder import READER, Recorder, follow
 from qingquan.services.scopes import holder_name
 from qingquan.services.sharing import share_partitions
@@ -56,6 +57,7 @@ async def serve(config: Config, stop: asyncio.Event, reserve: int | None) -> Non
     keep = config.log_reserve_messages if reserve is None else reserve
     try:
         check_schema(engine)
+        await require_one_log(config, engine, RECORDER)
         holder = holder_name()
         facts = {"partitions": str(config.log_partitions), "store": f"{config.influx_url} {config.influx_bucket}"}
         keeper = LeaseKeeper(config, RECORDER, config.log_partitions, holder, facts)

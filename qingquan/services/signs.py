@@ -26,7 +26,7 @@ from qingquan.packages import DISTRIBUTION
 from qingquan.store.sql.engine import open_database, writing
 from qingquan.store.sql.operations import save_sign
 
-__all__ = ["SIGN_EVERY_S", "SignWriter", "own_sign", "tell"]
+__all__ = ["SIGN_EVERY_S", "SignWriter", "own_sign", "reads", "tell"]
 
 SIGN_EVERY_S = 10.0
 
@@ -70,6 +70,15 @@ class SignWriter:
             engine.dispose()
 
 
+_log_read = ""
+
+
+def reads(log: str) -> None:
+    """From now on this process's signs say that it reads this log."""
+    global _log_read
+    _log_read = log
+
+
 _writers: dict[tuple[str, str], SignWriter] = {}
 
 
@@ -87,7 +96,7 @@ def own_sign(service: str, is_caught_up: bool | None = None) -> ServiceSign:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return ServiceSign(
         service, f"{socket.gethostname()}:{os.getpid()}", _STARTED_MS, time.time_ns() // 1_000_000, _rss_bytes(used.ru_maxrss),
-        used.ru_utime + used.ru_stime, is_caught_up, _version(),
+        used.ru_utime + used.ru_stime, is_caught_up, _version(), _log_read,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -13,16 +14,20 @@ import pytest
 from sqlalchemy import Engine
 
 from qingquan.config import Config
+from qingquan.domain.operations import ServiceSign
 from qingquan.errors import ConfigurationError, OwnershipLost
-from qingquan.services import leasing
+from qingquan.services import leasing, one_log
 from qingquan.services.leasing import LeaseKeeper, fair_share
+from qingquan.services.one_log import require_one_log
 from qingquan.services.scopes import EVALUATOR, OnePartition, WholeLog, claim_whole_log
+from qingquan.services.signs import own_sign
 from qingquan.store.reading_log import ensure_streams
 from qingquan.store.reading_log.binary import server_binary
 from qingquan.store.reading_log.kept_state import KeptState
 from qingquan.store.reading_log.leases import STATE_BUCKET, Leases, open_bucket, written
 from qingquan.store.sql import ownership
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.operations import save_sign
 from qingquan.store.sql.progress import SNAPSHOT_PARTITION, applied_sequence, set_applied_sequence
 from qingquan.testing.ports import free_port
 from qingquan.testing.postgres import PostgresMissing, fresh_database
@@ -241,6 +246,41 @@ def test_a_bucket_of_another_life_time_is_refused(log: Config, tmp_path: Path) -
     run(lambda: _opened(log))
     other = Config(**{**_settings(log), "log_lease_s": 9.0, "database_url": f"sqlite:///{tmp_path / 'other'}"})
     assert "set log_lease_s alike for all services" in refusal(other, tmp_path / "refused.log")
+
+
+def test_other_copies_than_the_log_has_are_refused(log: Config) -> None:
+    three = Config(**{**_settings(log), "log_replicas": 3})
+    with pytest.raises(
+        ConfigurationError, match="log_replicas = 3: the reading log at log_url has 1: set log_replicas = 1"
+    ) as refused:
+        run(lambda: open_bucket(three, "QINGQUAN_OTHER", "once"))
+    assert len(refused.value.faults) == 1
+
+
+def test_services_of_one_database_that_name_two_logs_are_refused(
+    log: Config, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sign(seen_at: int) -> None:
+        with writing(engine) as connection:
+            save_sign(
+                connection, ServiceSign("recorder", "elsewhere:7", 0, seen_at, 1, 0.0, log="2020-01-01T00:00:00Z")
+            )
+
+    now = time.time_ns() // 1_000_000
+    sign(now)
+    later = threading.Timer(0.5, sign, [now + 500])
+    later.start()
+    with pytest.raises(ConfigurationError) as refused:
+        run(lambda: require_one_log(log, engine, EVALUATOR))
+    later.join()
+    [line] = refused.value.faults
+    assert "recorder elsewhere:7 of the same database reads the log made 2020-01-01T00:00:00Z" in line
+    assert "name the same servers in log_url for all services" in line
+
+    # Nobody signs any more: the old log is gone, and its readers with it.
+    monkeypatch.setattr(one_log, "SIGNS_AGAIN_S", 0.6)
+    run(lambda: require_one_log(log, engine, EVALUATOR))
+    assert own_sign(EVALUATOR).log not in ("", "2020-01-01T00:00:00Z")
 
 
 async def _opened(config: Config) -> None:

@@ -58,6 +58,7 @@ def save_sign(connection: Connection, sign: ServiceSign) -> None:
     row = {
         "service": sign.service, "instance": sign.instance, "started_at": sign.started_at, "seen_at": sign.seen_at,
         "rss_bytes": sign.rss_bytes, "cpu_s": sign.cpu_s, "is_caught_up": sign.is_caught_up, "version": sign.version,
+        "log": sign.log or None,
     }  # fmt: skip
     insert_or_update(connection, service_sign, [row], key=["service", "instance"])
 
@@ -67,7 +68,8 @@ def load_signs(connection: Connection) -> list[ServiceSign]:
     rows = connection.execute(select(service_sign).order_by(service_sign.c.service, service_sign.c.instance))
     return [
         ServiceSign(
-            row.service, row.instance, row.started_at, row.seen_at, row.rss_bytes, row.cpu_s, row.is_caught_up, row.version
+            row.service, row.instance, row.started_at, row.seen_at, row.rss_bytes, row.cpu_s, row.is_caught_up, row.version,
+            row.log or "",
         )
         for row in rows
     ]  # fmt: skip

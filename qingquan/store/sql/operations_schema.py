@@ -23,6 +23,8 @@ service_sign = Table(
     # Whether it has caught up with the log since it started; empty where it reads no log.
     Column("is_caught_up", Boolean),
     Column("version", Text, nullable=False),
+    # Which reading log it reads; empty where it reads none.
+    Column("log", Text),
 )
 
 operations_measure = Table(
