@@ -29,9 +29,11 @@ from qingquan.domain.state import WorksState
 from qingquan.domain.works import Works
 from qingquan.errors import ConfigurationError, StoreUnavailable
 from qingquan.services.alive import beat
+from qingquan.services.compiled_loop import compile_loop
 from qingquan.services.first_verdict import FirstVerdicts
 from qingquan.services.folds import Folds, Tables
 from qingquan.services.lasting import JUDGED_KINDS, reconciled
+from qingquan.services.one_log import require_one_log
 from qingquan.services.ruleset_watch import RulesetWatch
 from qingquan.services.scopes import EVALUATOR, Scope, WholeLog, claim_whole_log, holder_name
 from qingquan.services.silence import Silence
@@ -408,6 +410,8 @@ async def _serve(config: Config) -> None:
     engine = open_database(config.sql_url)
     check_schema(engine)
     try:
+        await asyncio.to_thread(compile_loop)
+        await require_one_log(config, engine, EVALUATOR)
         with writing(engine) as connection:
             epoch = claim_whole_log(connection, EVALUATOR, holder_name())
         with ended_by_successor(EVALUATOR):

@@ -14,8 +14,10 @@ from sqlalchemy import Engine
 
 from qingquan.config import Config
 from qingquan.errors import StoreUnavailable
+from qingquan.services.compiled_loop import compile_loop
 from qingquan.services.evaluator import Evaluator
 from qingquan.services.leasing import LeaseKeeper
+from qingquan.services.one_log import require_one_log
 from qingquan.services.ruleset_watch import RulesetWatch
 from qingquan.services.scopes import EVALUATOR, OnePartition, holder_name
 from qingquan.services.sharing import share_partitions
@@ -40,6 +42,9 @@ async def serve(config: Config) -> None:
     engine = open_database(config.sql_url)
     try:
         check_schema(engine)
+        # Before any partition is taken: nobody waits for one that another could judge.
+        await asyncio.to_thread(compile_loop)
+        await require_one_log(config, engine, EVALUATOR)
         holder = holder_name()
         facts = _Facts(config, engine)
         keeper = LeaseKeeper(config, EVALUATOR, config.log_partitions, holder, facts())
