@@ -1,7 +1,6 @@
 """docker-compose.yml, Dockerfile and .env.example agree with each other, with the settings and with the tree."""
 
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -16,6 +15,7 @@ from dashboards.grafana.provisioning import dashboards_yaml
 from qingquan.config import Config, load_config
 from qingquan.packages import ROOT_PACKAGES, TREE
 from qingquan.services.alive import beat, is_alive
+from qingquan.testing.compose import compose_command, example, interpolated
 
 TEXT = (TREE / "docker-compose.yml").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load(TEXT)
@@ -24,30 +24,6 @@ OURS = {name: service for name, service in SERVICES.items() if "build" in servic
 RUNNING = {name: service for name, service in SERVICES.items() if service["restart"] != "no"}
 SECRETS = ("LOG", "MQTT", "SYS", "POSTGRES", "INFLUX", "GRAFANA")
 MADE_UP = {**{f"{name}_PASSWORD": f"1{name.lower()}0" for name in SECRETS}, "INFLUX_TOKEN": "9token"}
-
-
-def interpolated(value: str, environ: dict[str, str]) -> str:
-    """A value as compose fills it in: ``${NAME:-default}`` and ``${NAME:?text}``."""
-
-    def fill(match: re.Match[str]) -> str:
-        found = environ.get(match["name"], "")
-        assert found or match["kind"] != ":?", match["rest"]
-        return found or (match["rest"] if match["kind"] == ":-" else "")
-
-    return re.sub(r"\$\{(?P<name>\w+)(?:(?P<kind>:[-?])(?P<rest>[^}]*))?\}", fill, value)
-
-
-def example() -> dict[str, str]:
-    lines = (TREE / ".env.example").read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-
-
-def compose_command() -> list[str] | None:
-    docker = shutil.which("docker")
-    if docker and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0:
-        return [docker, "compose"]
-    alone = shutil.which("docker-compose")
-    return [alone] if alone else None
 
 
 def test_every_setting_in_the_file_is_a_setting_of_ours() -> None:
@@ -66,7 +42,7 @@ def test_the_settings_of_a_service_are_accepted(name: str) -> None:
 
 def test_every_variable_is_documented_and_none_is_documented_in_vain() -> None:
     used = set(re.findall(r"\$\{(\w+)", TEXT))
-    assert used == set(example()) - {"COMPOSE_PROJECT_NAME"}
+    assert used == set(example()) - {"COMPOSE_PROJECT_NAME", "CLUSTER_PASSWORD"}
 
 
 def test_no_secret_has_a_default_and_each_missing_one_is_named() -> None:
