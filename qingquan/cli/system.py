@@ -12,20 +12,22 @@ from qingquan.errors import WrongUse
 
 __all__: list[str] = []
 
-SERVICE_NAMES = (
-    "log-server, evaluator, recorder, detector, alerter, adviser, compliance, watchdog, web, bridge, gateway-double"
-)
+SERVICE_NAMES = "log-server, database-server, evaluator, recorder, detector, alerter, adviser, compliance, watchdog, web, bridge, gateway-double"
 
 
 @app.command()
 def up(
     demo: Annotated[bool, typer.Option("--demo", help="add a simulated county with faults")] = False,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="a cluster on this machine: three log servers, two evaluators, two alerters"),
+    ] = False,
     data: DataFolder = None,
     port: Annotated[int | None, typer.Option("--port", help="port of the console")] = None,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """启动整个系统 · Start the whole system on the embedded default, in one go."""
+    """启动整个系统 · Start the whole system in one go: on the embedded default, or as a cluster."""
     from qingquan.services.up import run
 
     require_own_names()
@@ -34,7 +36,9 @@ def up(
         from qingquan.services.alerter import refuse_open_secrets
 
         refuse_open_secrets(config_file)
-    raise typer.Exit(run(settings(config_file, data_dir=data, web_port=port), demo=demo, as_json=as_json))
+    raise typer.Exit(
+        run(settings(config_file, data_dir=data, web_port=port), demo=demo, cluster=cluster, as_json=as_json)
+    )
 
 
 @app.command("run")

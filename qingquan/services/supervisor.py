@@ -37,6 +37,8 @@ class Child:
 
     name: str
     arguments: Sequence[str]
+    environment: Mapping[str, str]
+    is_base: bool
     restarts: int = 0
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
@@ -46,7 +48,7 @@ class Child:
 
 
 class Supervisor:
-    """Children share an environment; each writes to a log file of its own."""
+    """Children share an environment unless they are given one; each writes to a log file of its own."""
 
     def __init__(self, environment: Mapping[str, str], log_folder: Path) -> None:
         self._environment = dict(environment)
@@ -55,9 +57,12 @@ class Supervisor:
         self.refused: str | None = None
         log_folder.mkdir(parents=True, exist_ok=True)
 
-    def start(self, name: str, *arguments: str) -> Child:
-        """Start a child and keep it running from now on."""
-        child = Child(name, arguments)
+    def start(
+        self, name: str, *arguments: str, environment: Mapping[str, str] | None = None, is_base: bool = False
+    ) -> Child:
+        """Start a child and keep it running from now on. Others rest on one that ``is_base``: it is stopped after them."""
+        is_base = is_base or not self._children
+        child = Child(name, arguments, self._environment if environment is None else environment, is_base)
         self._children.append(child)
         self._launch(child)
         return child
@@ -110,9 +115,9 @@ class Supervisor:
         return [line for line in lines if line and not _LOG_LINE.search(line)] or [f"ended with status {WRONG_USE}"]
 
     def stop(self) -> None:
-        """Stop all children together, the one started first after the others: they rest on it."""
-        self._end(self._children[1:])
-        self._end(self._children[:1])
+        """Stop all children together, those on which they rest (the first, if none is named) after the others."""
+        self._end([child for child in self._children if not child.is_base])
+        self._end([child for child in self._children if child.is_base])
         self._children = []
 
     def retire(self, child: Child) -> None:
@@ -146,7 +151,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environment,
+                env=child.environment,
                 # Ctrl-C goes to us alone; we stop the children in order.
                 start_new_session=True,
                 preexec_fn=partial(_end_with, own_pid)

@@ -4,21 +4,17 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from qingquan.config import Config
 from qingquan.store.reading_log.credentials import free_port
-from qingquan.testing.system import ROOT, child_environment, processes_of
+from qingquan.testing.system import processes_of
+from qingquan.testing.up import Up, running
 
 pytestmark = pytest.mark.slow
 
@@ -26,63 +22,6 @@ READY_S = 60.0
 # MISSING needs 30 minutes of event time, which pass in 30 s.
 MISSING_S = 100.0
 STOP_S = 20.0
-
-
-class Up:
-    """A running `qingquan up --json`; its lines are read as they come."""
-
-    def __init__(self, *arguments: str, **settings: Any) -> None:
-        self.began = time.monotonic()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "qingquan", "up", "--json", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=child_environment(Config(**settings)), cwd=ROOT, text=True, start_new_session=True,
-        )  # fmt: skip
-        self.events: list[dict[str, Any]] = []
-        self.said: list[str] = []
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        self._readers = [
-            threading.Thread(target=lambda out: self.events.extend(map(json.loads, out)), args=(self.process.stdout,)),
-            threading.Thread(target=self.said.extend, args=(self.process.stderr,)),
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    def wait_for(self, name: str, timeout_s: float) -> dict[str, Any]:
-        """The first event of a name."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            found = next((event for event in list(self.events) if event["event"] == name), None)
-            if found is not None:
-                return found
-            assert self.process.poll() is None, (name, self.process.poll(), self.said)
-            assert time.monotonic() < deadline, (name, self.events, self.said)
-            time.sleep(0.05)
-
-    def end(self, number: int, timeout_s: float = STOP_S) -> int:
-        """Send a signal and wait; the exit status."""
-        self.process.send_signal(number)
-        return self.wait(timeout_s)
-
-    def wait(self, timeout_s: float = READY_S) -> int:
-        """Wait until it ends by itself; the exit status."""
-        status = self.process.wait(timeout_s)
-        for reader in self._readers:
-            reader.join()
-        for pipe in (self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            pipe.close()
-        return status
-
-
-@contextmanager
-def running(*arguments: str, **settings: Any) -> Iterator[Up]:
-    up = Up(*arguments, **settings)
-    try:
-        yield up
-    finally:
-        if up.process.poll() is None:
-            up.end(signal.SIGTERM)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from qingquan.store.sql.engine import (
     writing,
 )
 from qingquan.testing.databases import database_url, engine, sqlite_engine
-from qingquan.testing.postgres import PostgresMissing, PostgresServer, postgres_binaries
+from qingquan.testing.postgres import PostgresMissing, PostgresServer
 
 __all__ = ["database_url", "engine", "sqlite_engine"]
 
@@ -218,7 +218,7 @@ def test_a_full_disk_is_unavailable_and_keeps_what_was_there(sqlite_engine: Engi
 @pytest.mark.debian
 def test_a_server_that_crashes_is_unavailable_and_used_again_when_it_is_back() -> None:
     try:
-        server = PostgresServer(postgres_binaries())
+        server = PostgresServer()
     except PostgresMissing as missing:
         pytest.skip(str(missing))
     try:

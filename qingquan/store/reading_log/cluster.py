@@ -52,6 +52,8 @@ class ClusterPlan:
             log_node=number,
             log_cluster=",".join(f"127.0.0.1:{one.cluster_port}" for one in self.nodes),
             log_cluster_password=self.cluster_password,
+            # County edges know one address.
+            edges_file=config.edges_file if number == 1 else "",
         )
 
     def of_services(self, config: Config) -> Config:
