@@ -9,6 +9,7 @@ import structlog
 
 from qingquan.errors import BrokerLost, OwnershipLost, StoreUnavailable
 from qingquan.services.leasing import LeaseKeeper
+from qingquan.tasks import end_tasks
 
 __all__ = ["Work", "share_partitions"]
 
@@ -57,9 +58,7 @@ async def share_partitions(
             await _pause(running, stop)
         await _end(keeper, running, facts)
     finally:
-        for one in running.values():
-            one.task.cancel()
-        await asyncio.gather(*(one.task for one in running.values()), return_exceptions=True)
+        await end_tasks([one.task for one in running.values()])
         await asyncio.to_thread(keeper.stop)
 
 
@@ -75,9 +74,7 @@ async def _drop(service: str, running: dict[int, _Running], lost: list[int]) -> 
     if not lost:
         return
     gone = [running.pop(number) for number in lost]
-    for one in gone:
-        one.task.cancel()
-    outcomes = await asyncio.gather(*(one.task for one in gone), return_exceptions=True)
+    outcomes = await end_tasks([one.task for one in gone])
     why = next((str(one) for one in outcomes if isinstance(one, OwnershipLost)), "lease not renewed in time")
     _log.error("ownership lost, nothing more is written", service=service, partitions=sorted(lost), why=why)
     for outcome in outcomes:

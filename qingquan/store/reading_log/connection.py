@@ -13,6 +13,7 @@ from nats.aio.client import Client
 
 from qingquan.config import Config
 from qingquan.errors import BrokerLost, ConfigurationError, QingquanError
+from qingquan.tasks import end_tasks
 
 __all__ = ["ApiRefused", "JetStreamApi", "connect"]
 
@@ -74,8 +75,7 @@ async def connect(
     await asyncio.wait(waited_for, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
     if attempt.done() and attempt.exception() is None:
         return client
-    attempt.cancel()
-    await asyncio.gather(attempt, return_exceptions=True)
+    await end_tasks([attempt])
     await client.close()
     if login.done():
         raise ConfigurationError([f"log_user = {config.log_user!r}: the server at {config.log_url} refuses it"])

@@ -1,0 +1,48 @@
+"""Work on a lost partition ends, also where a cancellation gets lost on its way: else the whole process stands still."""
+
+import asyncio
+
+from qingquan.services.sharing import _drop, _Running
+
+
+def test_a_cancellation_that_comes_together_with_an_answer_is_not_lost() -> None:
+    async def run() -> tuple[dict[int, _Running], int]:
+        loop = asyncio.get_running_loop()
+        answers = [loop.create_future() for _ in range(2)]
+        answered = 0
+
+        async def work() -> None:
+            nonlocal answered
+            for answer in answers:
+                # As the NATS client waits. Python 3.11 returns the answer and forgets that it was cancelled.
+                await asyncio.wait_for(answer, 60)
+                answered += 1
+
+        running = {3: _Running(asyncio.ensure_future(work()), asyncio.Event())}
+        await asyncio.sleep(0.01)
+        answers[0].set_result(None)
+        await asyncio.wait_for(_drop("evaluator", running, [3]), 10)
+        return running, answered
+
+    running, answered = asyncio.run(run())
+    assert running == {}
+    assert answered < 2
+
+
+def test_work_that_hangs_while_it_is_closed_does_not_hold_up_the_others() -> None:
+    async def run() -> bool:
+        closing = asyncio.Event()
+
+        async def work() -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                closing.set()
+                await asyncio.sleep(60)
+
+        running = {0: _Running(asyncio.ensure_future(work()), asyncio.Event())}
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(_drop("evaluator", running, [0]), 10)
+        return closing.is_set()
+
+    assert asyncio.run(run())
