@@ -155,8 +155,13 @@ async def check_layout(api: JetStreamApi, config: Config) -> None:
 
     Copies count because services make buckets of their own: leases with one copy would be lost with one server of a cluster.
     """
-    await check_streams(api)
-    found = await _info(api, READINGS)
+    try:
+        await check_streams(api)
+        found = await _info(api, READINGS)
+    except ConfigurationError as error:
+        if config.log_replicas > 1 and _may_pass(error):
+            raise BrokerLost("the servers of the reading log have not met yet") from error
+        raise
     if found is None:
         return
     wanted = readings_stream(config.log_partitions, config.log_replicas, config.log_max_bytes)
