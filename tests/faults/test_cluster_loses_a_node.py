@@ -13,7 +13,9 @@ import pytest
 from sqlalchemy import Engine
 
 from qingquan.config import Config
+from qingquan.errors import BrokerLost
 from qingquan.store.reading_log import ReadingLog
+from qingquan.store.reading_log.leases import Leases
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.progress import counts
@@ -109,6 +111,10 @@ def test_a_server_and_an_evaluator_killed_in_the_middle_lose_nothing(tmp_path: P
             with reading(engine) as connection:
                 found = list_findings(connection, limit=10_000)
             told = {one.works for one in found if one.kind.value.startswith("disinfection")}
+        # Without a majority services wait: a refusal would end them for good.
+        cluster.kill(0)
+        with pytest.raises(BrokerLost):
+            asyncio.run(Leases.connect(config, "test"))
         assert told == {REGISTER[number].id for number in range(0, len(REGISTER), 6)}
         repeated = readings() - wanted
         assert repeated <= 2 * 4 * 3, (
