@@ -122,6 +122,7 @@ class _Up:
                 note("sqlite", why=missing)
                 config = replace(config, database_url=config.sql_url)
             else:
+                server.settle_port()
                 config = replace(config, database_url=server.url)
                 self._start_database(config, server, stop)
         if config.series_store == "duckdb":

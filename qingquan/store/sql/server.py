@@ -16,14 +16,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from qingquan.errors import ConfigurationError
-from qingquan.store.reading_log.credentials import free_port
+from qingquan.store.reading_log.credentials import free_port, save_secrets
 from qingquan.store.reading_log.probes import is_free
 
 __all__ = ["PostgresMissing", "PostgresServer", "postgres_programs"]
@@ -32,7 +33,7 @@ __all__ = ["PostgresMissing", "PostgresServer", "postgres_programs"]
 INSTALLED = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin")
 ACCOUNT = "postgres"
 USER = "qingquan"
-START_S = 60.0
+START_S = 300.0
 STOP_S = 30.0
 POLL_S = 0.05
 MADE = "PG_VERSION"
@@ -60,15 +61,20 @@ class PostgresServer:
         self._folder = folder.resolve()
         self._programs = postgres_programs()
         self._settings = settings
-        self._account = ACCOUNT if os.geteuid() == 0 else None
+        self._account = pwd.getpwnam(ACCOUNT) if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         self._make_folder()
 
     @property
     def url(self) -> str:
-        """SQLAlchemy URL of the database, password and all; the port is chosen at the first call and kept while it is free."""
+        """SQLAlchemy URL of the database, password and all; the port is chosen at the first call and kept."""
         kept = self._kept()
         return f"postgresql+psycopg://{USER}:{kept['password']}@127.0.0.1:{kept['port']}/postgres"
+
+    def settle_port(self) -> None:
+        """Choose another port where somebody else has taken ours; before anybody is told the URL."""
+        if self._pid() is None and not is_free("127.0.0.1", int(self._kept()["port"])):
+            self._keep({**self._kept(), "port": free_port()})
 
     @property
     def is_alive(self) -> bool:
@@ -93,7 +99,7 @@ class PostgresServer:
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [str(self._programs / "postgres"), "-D", str(self._data), *arguments],
-                user=self._account, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                **self._as_account(), cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 # Ctrl-C goes to whoever started us, which ends this server last.
                 start_new_session=True, preexec_fn=partial(_ends_with, own_pid),
             )  # fmt: skip
@@ -117,14 +123,6 @@ class PostgresServer:
             process.send_signal(signal.SIGQUIT)
             process.wait()
 
-    def wait(self, timeout_s: float) -> int | None:
-        """Exit status of the server, ``None`` when it still runs after ``timeout_s``."""
-        assert self._process is not None
-        try:
-            return self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
-
     def answers(self) -> bool:
         """Whether the server takes connections."""
         try:
@@ -146,39 +144,47 @@ class PostgresServer:
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._account is None:
             return
-        account = pwd.getpwnam(self._account)
-        os.chown(self._folder, account.pw_uid, account.pw_gid)
-        if subprocess.run(["test", "-x", str(self._folder)], user=self._account, check=False).returncode:
+        # The data inside belong to the server's user, this folder does not: password and log are ours.
+        self._folder.chmod(0o711)
+        entered = subprocess.run(["test", "-x", str(self._folder)], **self._as_account(), check=False)
+        if entered.returncode:
             raise PostgresMissing(
-                f"PostgreSQL does not run as root, and its user {self._account} cannot enter {self._folder}"
+                f"PostgreSQL does not run as root, and its user {ACCOUNT} cannot enter {self._folder}"
             )
 
-    def _kept(self) -> dict[str, str | int]:
-        """Port and password; a port that somebody else has taken since is exchanged."""
+    def _as_account(self) -> dict[str, Any]:
+        """Arguments of `subprocess` that make a child the server's user, and nobody else's group."""
+        if self._account is None:
+            return {}
+        return {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
+
+    def _kept(self) -> Mapping[str, str | int]:
+        """Port and password, made up at the first call."""
         path = self._folder / "server.json"
-        kept: dict[str, str | int] = {"port": 0, "password": secrets.token_urlsafe(24)}
-        if path.exists():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-        if not kept["port"] or not (self._pid() is not None or is_free("127.0.0.1", int(kept["port"]))):
-            kept["port"] = free_port()
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(kept, file)
+        if not path.exists():
+            self._keep({"port": free_port(), "password": secrets.token_urlsafe(24)})
+        kept: dict[str, str | int] = json.loads(path.read_text(encoding="utf-8"))
         return kept
+
+    def _keep(self, kept: Mapping[str, str | int]) -> None:
+        save_secrets(self._folder / "server.json", kept)
 
     def _make(self, password: str) -> None:
         shutil.rmtree(self._data, ignore_errors=True)
+        self._data.mkdir(mode=0o700)
+        if self._account:
+            os.chown(self._data, self._account.pw_uid, self._account.pw_gid)
         with tempfile.NamedTemporaryFile("w", dir=self._folder, prefix=".first-") as secret:
             secret.write(password)
             secret.flush()
             if self._account:
-                shutil.chown(secret.name, self._account)
+                os.chown(secret.name, self._account.pw_uid, self._account.pw_gid)
             done = subprocess.run(
                 [
                     str(self._programs / "initdb"), "-D", str(self._data), "-U", USER, "-A", "scram-sha-256", "--pwfile", secret.name,
                     "-E", "UTF8", "--locale=C",
                 ],
-                user=self._account, cwd=self._folder, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                **self._as_account(), cwd=self._folder, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         if done.returncode:
             # Half a folder would be taken for a whole one.
