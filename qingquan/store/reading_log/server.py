@@ -86,9 +86,7 @@ class EmbeddedServer:
             For a missing or other server version, a busy port, a bad ``log_sync_interval``, a data folder in use or
             not writable, or a server that ends again: one line each, with the way out.
         """
-        faults = (
-            sync_faults(self._config.log_sync_interval) + leaf_faults(self._config) + cluster_faults(self._config)
-        )
+        faults = sync_faults(self._config.log_sync_interval) + leaf_faults(self._config) + cluster_faults(self._config)
         if faults:
             raise ConfigurationError(faults)
         binary = server_binary()
