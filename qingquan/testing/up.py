@@ -15,7 +15,7 @@ from qingquan.testing.system import ROOT, child_environment
 
 __all__ = ["Up", "running"]
 
-READY_S = 60.0
+READY_S = 240.0
 STOP_S = 20.0
 
 

@@ -18,7 +18,7 @@ from qingquan.testing.up import Up, running
 
 pytestmark = pytest.mark.slow
 
-READY_S = 60.0
+READY_S = 240.0
 # MISSING needs 30 minutes of event time, which pass in 30 s.
 MISSING_S = 100.0
 STOP_S = 20.0

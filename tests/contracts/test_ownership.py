@@ -195,7 +195,7 @@ def refusal(config: Config, log: Path) -> str:
     """What an evaluator says that ends with the exit status of wrong use; it must be one line."""
     upgrade(config.sql_url)
     with Worker(config, "evaluator", log) as worker:
-        assert worker.wait(40) == 2, log.read_text()
+        assert worker.wait(120) == 2, log.read_text()
     lines = [line for line in log.read_text().splitlines() if "timestamp=" not in line]
     assert len(lines) == 1, lines
     return lines[0]
@@ -205,7 +205,7 @@ def test_a_second_evaluator_on_the_same_data_is_refused(tmp_path: Path) -> None:
     with running_reading_log(tmp_path) as config:
         upgrade(config.sql_url)
         with Worker(config, "evaluator", tmp_path / "first.log") as first:
-            deadline = time.monotonic() + 40
+            deadline = time.monotonic() + 120
             while not first.said("evaluator started"):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)

@@ -31,7 +31,7 @@ MINUTES = 60
 KILLED = 1
 
 
-def until(condition: Callable[[], object], what: Callable[[], object], timeout_s: float = 40.0) -> None:
+def until(condition: Callable[[], object], what: Callable[[], object], timeout_s: float = 120.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, what()
