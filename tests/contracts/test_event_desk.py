@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,20 +17,23 @@ from dashboards.web.layout import Console
 from dashboards.web.ports import ConsoleActions
 from dashboards.web.store_data import StoreData
 from qingquan.clock import Clock
+from qingquan.config import Config
 from qingquan.domain.findings import Finding, FindingKind, Severity
 from qingquan.domain.readings import SeriesKey
+from qingquan.services.detector import Detector
 from qingquan.services.detector_watch import advice_of, watched
 from qingquan.services.event_desk import StoreEventDesk
 from qingquan.standards.loader import load_standards
 from qingquan.store.ports import SeriesRows
 from qingquan.store.series.memory import MemorySeriesStore
 from qingquan.store.sql.engine import reading, writing
-from qingquan.store.sql.events import note_told
+from qingquan.store.sql.events import detector_figures, note_told
 from qingquan.store.sql.findings import list_findings, upsert_findings
 from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.register import save_works
 from qingquan.testing.databases import database_url, engine
 from qingquan.testing.engine import make_works
+from rules.events.live import EventChange
 
 __all__ = ["database_url", "engine"]
 
@@ -264,3 +268,20 @@ def test_the_county_is_told_when_marks_silence_a_detector_and_when_it_tells_agai
     # What a person has silenced needs no telling.
     api.post(f"/v1/events/detectors/{COUNTY}/{ID}/switch", json=body | {"silent": True})
     assert len(silences()) == 1
+
+
+def test_the_detector_notes_when_it_told_of_an_event_first(engine: Engine, tmp_path: Path) -> None:
+    detector = Detector(Config(data_dir=str(tmp_path)), engine)
+    detector.resume()
+    assert detector.commit() == 0
+    now = Config().clock.now_ms()
+    change = EventChange(
+        (COUNTY, ID, "outlet"), now - 7 * MINUTE, None, now, 1.5, (("ph", 1.0),), late=False, held=False
+    )
+    for _ in range(2):
+        detector._changes[change.key, change.start] = change
+        assert detector.commit() == 1
+    with reading(engine) as connection:
+        (own,) = detector_figures(connection, COUNTY, "", now - HOUR, now + HOUR)
+    assert own.delay_ms is not None
+    assert 7 * MINUTE <= own.delay_ms < 12 * MINUTE
