@@ -23,6 +23,7 @@ STATE_ORDER = (
 )  # fmt: skip
 _NO_TROUBLE = (DisinfectionState.OK, DisinfectionState.IDLE, DisinfectionState.NOT_EQUIPPED)
 REFRESH_S = 0.7
+MOST_COUNTIES = 500
 UNRESOLVED = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 
 
@@ -74,9 +75,19 @@ class CountyFeed:
         """The county now, or as last known with ``is_live`` False when the store does not answer."""
         async with self._locks.setdefault(county, asyncio.Lock()):
             if time.monotonic() - self._read.get(county, -REFRESH_S) >= REFRESH_S or county not in self._views:
-                self._views[county] = await asyncio.to_thread(self._refreshed, county)
-                self._read[county] = time.monotonic()
+                view = await asyncio.to_thread(self._refreshed, county)
+                self._forget_oldest()
+                self._views[county], self._read[county] = view, time.monotonic()
             return self._views[county]
+
+    def _forget_oldest(self) -> None:
+        """Memory is bounded, whatever codes browsers ask for; a county that is looked at was read a moment ago."""
+        if len(self._views) >= MOST_COUNTIES:
+            oldest = min(self._read, key=lambda county: self._read[county])
+            for kept in (self._views, self._read, self._register):
+                kept.pop(oldest, None)
+            if not self._locks[oldest].locked():
+                del self._locks[oldest]
 
     def _refreshed(self, county: str) -> CountyView:
         last = self._views.get(county, CountyView(0, 0, False))

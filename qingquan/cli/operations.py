@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from qingquan.cli.application import app
+from qingquan.cli.application import PROBLEMS, app
 from qingquan.cli.options import AsJson, ConfigFile, DataFolder, settings
+from qingquan.config import Config
 
 __all__ = ["say"]
 
@@ -31,15 +32,41 @@ def backup(
 @app.command()
 def restore(
     source: Annotated[Path, typer.Argument(help="folder of a backup")],
+    as_drill: Annotated[
+        bool, typer.Option("--drill", help="into a temporary folder (TMPDIR), compared and removed again")
+    ] = False,
     as_json: AsJson = False,
     data: DataFolder = None,
     config_file: ConfigFile = None,
 ) -> None:
-    """恢复 · Bring a backup into a new data folder (--data) and compare its figures."""
+    """恢复 · Bring a backup into a new data folder (--data) and compare its figures, or only try it (--drill)."""
     from qingquan.services.backup import restore as bring_back
 
+    if as_drill:
+        _drilled(source, settings(config_file, data_dir=data), as_json)
+        return
     made = bring_back(source, settings(config_file, data_dir=data), say)
     _report(asdict(made), as_json)
+
+
+def _drilled(source: Path, config: Config, as_json: bool) -> None:
+    from qingquan.cli.store import document, lines
+    from qingquan.services.restore_drill import drill
+
+    found = drill(source, config, say)
+    if as_json:
+        restored = asdict(found.restored)
+        restored.pop("digests")
+        print(
+            json.dumps(
+                {"took_s": round(found.took_s, 1), "restored": restored, **document(found.verified)}, ensure_ascii=False
+            )
+        )
+    else:
+        _report(asdict(found.restored), as_json)
+        print("\n".join(lines(found.verified)))
+        print(f"演练用时 drill took {found.took_s:.0f} s")
+    raise typer.Exit(0 if found.verified.is_equal else PROBLEMS)
 
 
 def say(line: str) -> None:

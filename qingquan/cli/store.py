@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qingquan.services.store_differences import Difference
     from qingquan.services.store_verify import Verified
 
-__all__: list[str] = []
+__all__ = ["document", "lines"]
 
 store = group("store", "时序库 · The time-series store")
 
@@ -39,11 +39,12 @@ def verify_store(
     from qingquan.services.store_verify import verify
 
     found = verify(settings(config_file, data_dir=data), say)
-    print(json.dumps(_document(found), ensure_ascii=False) if as_json else "\n".join(_lines(found, most)))
+    print(json.dumps(document(found), ensure_ascii=False) if as_json else "\n".join(lines(found, most)))
     raise typer.Exit(0 if found.is_equal else PROBLEMS)
 
 
-def _document(found: "Verified") -> dict[str, object]:
+def document(found: "Verified") -> dict[str, object]:
+    """What was found, as JSON."""
     log = found.log
     return {
         "equal": found.is_equal,
@@ -78,9 +79,10 @@ def _row(one: "Difference") -> dict[str, object]:
     return {"kind": one.kind, **one.key._asdict(), "from": _time(one.first), "to": _time(one.last), "count": one.count}
 
 
-def _lines(found: "Verified", most: int) -> list[str]:
+def lines(found: "Verified", most: int = SHOWN) -> list[str]:
+    """What was found, as people read it."""
     log, rows = found.log, found.rows
-    lines = [
+    shown = [
         f"日志 log {log.first}–{log.last}，已入库至 recorded to {found.covered}，待入库 waiting {log.last - found.covered}",
         f"已比对 compared: {found.messages} 条 messages，{rows.rows} 个读数 readings，{found.series} 个序列 series；"
         f"已入库 in store: {found.counts.readings}，重复 duplicates {found.counts.duplicates}，"
@@ -89,20 +91,20 @@ def _lines(found: "Verified", most: int) -> list[str]:
         f"校验和 checksum: {found.log_checksum % 2**64:016x} / {found.store_checksum % 2**64:016x}",
     ]
     if rows.doubtful:
-        lines.append(
+        shown.append(
             f"未比对 left out: {rows.doubtful} 个读数 readings（登记表其间有改动，或已过保存期 register changed, or too old）"
         )
-    lines += [
+    shown += [
         f"{KINDS[one.kind]}: {'/'.join(one.key)} {_time(one.first)} – {_time(one.last)}: {one.count}"
         for one in found.differences[:most]
     ]
     if len(found.differences) > most:
-        lines.append(f"… {len(found.differences) - most} 处未列 more (--most, --json)")
-    lines += [f"总数不符 totals differ: {line}" for line in found.wrong_totals]
-    lines += [
+        shown.append(f"… {len(found.differences) - most} 处未列 more (--most, --json)")
+    shown += [f"总数不符 totals differ: {line}" for line in found.wrong_totals]
+    shown += [
         f"隔离记录缺失 refusal not kept: {n} {position} {reason}" for n, position, reason in found.lost_refusals[:most]
     ]
-    return [*lines, "一致 equal" if found.is_equal else "有差异 differences"]
+    return [*shown, "一致 equal" if found.is_equal else "有差异 differences"]
 
 
 def _time(at_ms: int) -> str:

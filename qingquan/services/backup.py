@@ -28,7 +28,7 @@ from qingquan.store.reading_log.copying import copy_stream, restore_stream
 from qingquan.store.series.opening import DUCKDB_FILE, recorder_socket
 from qingquan.store.sql.engine import head_revision, upgrade
 
-__all__ = ["Backup", "back_up", "restore"]
+__all__ = ["Backup", "Say", "back_up", "restore"]
 
 MANIFEST = "backup.json"
 FORMAT = 1

@@ -72,11 +72,14 @@ class Verified:
         return not (self.differences or self.wrong_totals or self.lost_refusals)
 
 
-def verify(config: Config, say: Say = lambda _: None) -> Verified:
-    """Compare; raises `BrokerLost` or `StoreUnavailable` where log, store or database do not answer."""
+def verify(config: Config, say: Say = lambda _: None, store: SeriesReader | None = None) -> Verified:
+    """Compare; ``store`` if it is open already. Raises `BrokerLost` or `StoreUnavailable` where log, store or database do not answer."""
+    if store is None:
+        with closing(open_series_reader(config)) as reader:
+            return verify(config, say, reader)
     engine = open_database(config.sql_url)
     try:
-        with closing(open_series_reader(config)) as store, tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder:
             return asyncio.run(_Verifier(config, engine, store, say).run(Path(folder)))
     finally:
         engine.dispose()

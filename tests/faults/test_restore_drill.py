@@ -3,8 +3,12 @@ reads on from there without judging or recording anything twice."""
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +16,11 @@ import pytest
 
 from qingquan.config import Config
 from qingquan.domain.readings import Topic
-from qingquan.errors import ConfigurationError
+from qingquan.errors import ConfigurationError, StoreUnavailable
 from qingquan.services.backup import back_up, restore
+from qingquan.store.ports import SeriesReader
 from qingquan.store.reading_log import ReadingLog
+from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql.engine import open_database, reading
 from qingquan.store.sql.progress import counts
 from qingquan.testing.servers import log_settings
@@ -96,6 +102,38 @@ def _reads_on(config: Config, messages: int) -> None:
         # The server's self-tests at its starts lie in the log as well.
         system.wait_for(lambda: judged() == system.last_sequence() > messages, "each message counted once", 30)
         engine.dispose()
+
+
+@pytest.mark.slow
+def test_the_drill_command_leaves_nothing_behind_and_finds_nothing_that_differs(tmp_path: Path) -> None:
+    config = system_settings(tmp_path / "old")
+    target, scratch = tmp_path / "backup", tmp_path / "scratch"
+    scratch.mkdir()
+    with running_system(config, WORKS, ("recorder",)) as system, closing(open_series_reader(config)) as store:
+        devices = Devices(system.config)
+        devices.start()
+        try:
+            system.wait_for(lambda: is_recorded(store, 50), "readings are recorded", 120)
+            made = back_up(replace(config, log_url=""), target)
+        finally:
+            devices.end()
+    command = [sys.executable, "-m", "qingquan", "restore", str(target), "--drill", "--json"]
+    found = subprocess.run(
+        command, env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True, timeout=300
+    )
+    assert found.returncode == 0, found.stderr + found.stdout
+    report = json.loads(found.stdout)
+    assert report["equal"]
+    assert report["checksum"]["log"] == report["checksum"]["store"]
+    assert report["restored"]["readings"] == report["compared"]["identities"] == made.readings > 0
+    assert list(scratch.iterdir()) == []
+
+
+def is_recorded(store: SeriesReader, messages: int) -> bool:
+    try:
+        return store.covered("all") > messages
+    except StoreUnavailable:
+        return False
 
 
 def test_a_damaged_backup_and_one_of_a_newer_version_are_refused_before_anything_is_written(tmp_path: Path) -> None:
