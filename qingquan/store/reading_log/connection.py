@@ -78,7 +78,11 @@ async def connect(
     await end_tasks([attempt])
     await client.close()
     if login.done():
-        raise ConfigurationError([f"log_user = {config.log_user!r}: the server at {config.log_url} refuses it"])
+        raise ConfigurationError(
+            [
+                f"log_user = {config.log_user!r}: the server at {config.log_url} refuses it: check log_user and log_password"
+            ]
+        )
     raise BrokerLost(f"no NATS server answers at {config.log_url}: start it, or set log_url")
 
 

@@ -7,6 +7,7 @@ server makes it for all of ``$MQTT.msgs.>`` when the first MQTT client connects,
 """
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -237,6 +238,15 @@ def _without_jetstream(refusal: ApiRefused) -> Exception:
 
 
 def _refuse_other_layout(kept: dict[str, Any], wanted: dict[str, Any]) -> None:
+    kept_dest, wanted_dest = (one.get("subject_transform", {}).get("dest", "") for one in (kept, wanted))
+    made_with, asked = (re.search(r"partition\((\d+),1,2\)", dest) for dest in (kept_dest, wanted_dest))
+    if made_with and asked and made_with[1] != asked[1] and kept_dest.replace(made_with[0], asked[0]) == wanted_dest:
+        raise ConfigurationError(
+            [
+                f"log_partitions = {asked[1]}: stream {READINGS} has another layout, it was made with {made_with[1]}: set log_partitions "
+                "to what it was made with, or start with a fresh data_dir (log_url: a fresh account)"
+            ]
+        )
     other = [f"{key} is {kept.get(key)}, must be {wanted[key]}" for key in _FIXED if kept.get(key) != wanted[key]]
     if other:
         raise ConfigurationError(
