@@ -1,6 +1,7 @@
 """The detector's state on disk. One file per log sequence; SQL says which one counts, so findings and state never disagree."""
 
 import os
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from rules.events.live import LivePlan, LiveReadings, LiveState
 
 __all__ = ["DetectorSnapshots"]
 
-FORMAT = 3
+FORMAT = 4
 DIGEST_BYTES = 16
+LENGTH_BYTES = 4
+_MARK = b"QQDS"
 _log = structlog.get_logger("detector")
 
 
@@ -22,13 +25,21 @@ class DetectorSnapshots:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._shape: tuple[LivePlan, str] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, sequence: int, state: LiveState, plan: LivePlan) -> None:
-        """Write the state as of ``sequence``; afterwards it is on disk, whole."""
-        arrays = [array.tobytes() for array in _arrays(state)]
-        body = msgspec.msgpack.encode([FORMAT, _shape(plan), state.overtaken, arrays])
-        self.put(sequence, blake2b(body, digest_size=DIGEST_BYTES).digest() + body)
+        """Write the state as of ``sequence``; afterwards it is on disk, whole.
+
+        Straight from the arrays, without a copy: at a province's size the state is more than a hundred megabytes.
+        """
+        parts = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in _arrays(state)]
+        header = msgspec.msgpack.encode([FORMAT, self._shape_of(plan), state.overtaken, [len(part) for part in parts]])
+        front = _MARK + len(header).to_bytes(LENGTH_BYTES, "big") + header
+        digest = blake2b(front, digest_size=DIGEST_BYTES)
+        for part in parts:
+            digest.update(part)
+        self._write(sequence, [digest.digest(), front, *parts])
 
     def raw(self, sequence: int) -> bytes:
         """The state as of ``sequence`` as it is stored."""
@@ -36,10 +47,14 @@ class DetectorSnapshots:
 
     def put(self, sequence: int, raw: bytes) -> None:
         """Store what `raw` gave elsewhere."""
+        self._write(sequence, [raw])
+
+    def _write(self, sequence: int, parts: Iterable[bytes | memoryview]) -> None:
         path = self._path(sequence)
         beside = path.with_suffix(".new")
         with beside.open("wb") as file:
-            file.write(raw)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -50,19 +65,24 @@ class DetectorSnapshots:
             raw = self._path(sequence).read_bytes()
         except FileNotFoundError:
             return None
-        body = raw[DIGEST_BYTES:]
+        body = memoryview(raw)[DIGEST_BYTES:]
         if raw[:DIGEST_BYTES] != blake2b(body, digest_size=DIGEST_BYTES).digest():
             _log.error("snapshot_damaged", sequence=sequence)
             return None
-        form, shape, overtaken, arrays = msgspec.msgpack.decode(body)
-        if form != FORMAT or shape != _shape(plan):
+        if bytes(body[: len(_MARK)]) != _MARK:
+            _log.warning("snapshot_of_another_version", sequence=sequence)
+            return None
+        begin = len(_MARK) + LENGTH_BYTES
+        end = begin + int.from_bytes(body[len(_MARK) : begin], "big")
+        form, shape, overtaken, lengths = msgspec.msgpack.decode(body[begin:end])
+        if form != FORMAT or shape != self._shape_of(plan):
             _log.warning("snapshot_of_other_points", sequence=sequence)
             return None
         state = LiveState(plan)
-        filled = [
-            np.frombuffer(raw_one, array.dtype).reshape(-1, *array.shape[1:]).copy()
-            for raw_one, array in zip(arrays, _arrays(state), strict=True)
-        ]
+        filled = []
+        for array, length in zip(_arrays(state), lengths, strict=True):
+            filled.append(np.frombuffer(body[end : end + length], array.dtype).reshape(-1, *array.shape[1:]).copy())
+            end += length
         state.waiting = LiveReadings(*filled[:5])
         for array, found in zip(_arrays(state)[5:], filled[5:], strict=True):
             array[:] = found
@@ -74,6 +94,12 @@ class DetectorSnapshots:
         for path in self._folder.glob("detector-*"):
             if path != self._path(sequence):
                 path.unlink(missing_ok=True)
+
+    def _shape_of(self, plan: LivePlan) -> str:
+        """Digest of the plan's points; reckoned once for each plan, which never changes."""
+        if self._shape is None or self._shape[0] is not plan:
+            self._shape = (plan, _shape(plan))
+        return self._shape[1]
 
     def _path(self, sequence: int) -> Path:
         return self._folder / f"detector-{sequence}.snapshot"
