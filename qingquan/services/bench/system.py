@@ -52,6 +52,8 @@ class Taken:
     recorded: int
     evaluated_readings: int
     recorded_readings: int
+    canaries: int = 0
+    """Messages of the log's own self-tests among them."""
 
     def since(self, before: "Taken") -> "Taken":
         """What came between two moments."""
@@ -60,7 +62,7 @@ class Taken:
     def lost(self, published: int, acknowledged: int, readings: int) -> int:
         """Every difference between what was sent and what was taken, added up; 0 when nothing is missing or too much."""
         gaps = (
-            published - acknowledged, acknowledged - self.logged, self.logged - self.evaluated,
+            published - acknowledged, acknowledged + self.canaries - self.logged, self.logged - self.evaluated,
             self.logged - self.recorded, readings - self.evaluated_readings, readings - self.recorded_readings,
         )  # fmt: skip
         return sum(map(abs, gaps))
@@ -96,7 +98,7 @@ class MeasuredSystem:
         recorded = self._store.counts()
         return Taken(
             self.last_sequence(), evaluated.get("evaluated.messages", 0), recorded.messages,
-            evaluated.get("evaluated.readings", 0), recorded.readings,
+            evaluated.get("evaluated.readings", 0), recorded.readings, evaluated.get("evaluated.canaries", 0),
         )  # fmt: skip
 
     def close(self) -> None:
