@@ -9,6 +9,7 @@ import os
 import selectors
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
@@ -25,24 +26,34 @@ __all__ = ["DEFAULT_WINDOW", "Devices"]
 DEFAULT_WINDOW = 200
 KEEPALIVE_S = 60
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 5.0
+PATIENCE_S = 1.5 * KEEPALIVE_S
 ANSWER_S = 10.0  # a broker that accepts the connection but says nothing for so long is given up
 
 
 class Devices:
     """So many connections to the broker of ``config``, clean sessions, QoS 1; lean ones for measuring throughput.
 
+    ``brokers``: the nodes of a cluster instead, for lean connections; one that leaves everything unanswered for ``patience_s`` is left
+    for the next.
+
     ``published`` counts messages handed to a connection, ``acknowledged`` those the broker answered for, ``waiting`` those
     still in the buffers, ``reconnects`` lost connections taken up again.
     """
 
     def __init__(
-        self, config: Config, connections: int, *, window: int = DEFAULT_WINDOW, is_lean: bool = False
-    ) -> None:
+        self, config: Config, connections: int, *, window: int = DEFAULT_WINDOW, is_lean: bool = False,
+        brokers: Sequence[tuple[str, int]] = (), patience_s: float = PATIENCE_S,
+    ) -> None:  # fmt: skip
         if not 1 <= window <= 60_000:
             raise ValueError(f"window = {window}: allowed: 1 to 60000")
         self._selector = selectors.DefaultSelector()
-        kind: type[_Connection] | type[LeanConnection] = LeanConnection if is_lean else _Connection
-        self._connections = [kind(config, k, window, self._selector) for k in range(connections)]
+        self._connections: list[_Connection] | list[LeanConnection]
+        if is_lean or brokers:
+            self._connections = [
+                LeanConnection(config, k, window, self._selector, brokers, patience_s) for k in range(connections)
+            ]
+        else:
+            self._connections = [_Connection(config, k, window, self._selector) for k in range(connections)]
         self._tidied = 0.0
         self.waiting = 0
 

@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from qingquan.config import Config
 
@@ -67,12 +68,20 @@ def _length(size: int) -> bytes:
 
 
 class LeanConnection:
-    """One session on a non-blocking socket. Same attributes and methods as the full connection of `devices`."""
+    """One session on a non-blocking socket. Same attributes and methods as the full connection of `devices`.
 
-    def __init__(self, config: Config, number: int, window: int, selector: selectors.BaseSelector) -> None:
+    ``brokers`` are the nodes of a cluster: each try goes to the next one, connection k begins with the k-th. ``patience_s`` is how long
+    a broker may leave everything unanswered before the next one is tried.
+    """
+
+    def __init__(
+        self, config: Config, number: int, window: int, selector: selectors.BaseSelector,
+        brokers: Sequence[tuple[str, int]] = (), patience_s: float = 1.5 * KEEPALIVE_S,
+    ) -> None:  # fmt: skip
         host = "127.0.0.1" if config.mqtt_host in ("", "0.0.0.0") else config.mqtt_host  # noqa: S104 - compared
-        self._where = (host, config.mqtt_port)
-        self.address = f"{host}:{config.mqtt_port}"
+        self._brokers = list(brokers) or [(host, config.mqtt_port)]
+        self._turn = number - 1
+        self._patience_s = patience_s
         self._hello = connect_packet(f"qq-sim-{os.getpid()}-{number}", config.mqtt_user, config.mqtt_password)
         self._window, self._selector = window, selector
         self.buffer: deque[tuple[str, bytes]] = deque()
@@ -89,8 +98,17 @@ class LeanConnection:
         self._retry_at = self._asked_at = self._heard_at = self._spoke_at = 0.0
         self._pause_s = FIRST_PAUSE_S
 
+    @property
+    def address(self) -> str:
+        """Where it is, or tries to be."""
+        host, port = self._brokers[max(self._turn, 0) % len(self._brokers)]
+        return f"{host}:{port}"
+
     def send(self) -> int:
         """Move messages from the buffer into the window. Returns how many."""
+        if self.is_up and not self._unacknowledged:
+            # Patience counts from the first message that waits for its answer.
+            self._heard_at = time.monotonic()
         room = min(self._window - len(self._unacknowledged), len(self.buffer)) if self.is_up else 0
         for _ in range(room):
             topic, payload = self.buffer.popleft()
@@ -117,9 +135,9 @@ class LeanConnection:
             if now >= self._retry_at:
                 self._try(now)
         elif not self.is_up:
-            if now - self._asked_at > ANSWER_S:
-                self._lose(f"no answer within {ANSWER_S:g} s")
-        elif now - self._heard_at > 1.5 * KEEPALIVE_S:
+            if now - self._asked_at > min(ANSWER_S, self._patience_s):
+                self._lose(f"no answer within {min(ANSWER_S, self._patience_s):g} s")
+        elif now - self._heard_at > (self._patience_s if self._unacknowledged else 1.5 * KEEPALIVE_S):
             self._lose("the broker fell silent")
         elif now - self._spoke_at > KEEPALIVE_S / 2:
             self._spoke_at = now
@@ -138,18 +156,23 @@ class LeanConnection:
         self._asked_at = now
         self._retry_at = now + self._pause_s
         self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
+        self._turn += 1
+        host, port = self._brokers[self._turn % len(self._brokers)]
         try:
-            self._socket = socket.create_connection(self._where, timeout=5)
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            self._socket = socket.socket(family, socket.SOCK_STREAM)
+            self._socket.setblocking(False)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # A broker that cannot be reached must not hold up the connections to others.
+            self._socket.connect_ex((host, port))
         except OSError as error:
             self.trouble = f"{error.strerror or error}"
             return
-        self._socket.setblocking(False)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._mask = selectors.EVENT_READ
+        # Once it can be written to the way is open, or refused: then writing says so.
+        self._mask = selectors.EVENT_READ | selectors.EVENT_WRITE
         self._selector.register(self._socket, self._mask, self)
         self._in = b""
         self._out = bytearray(self._hello)
-        self._write()
 
     def _write(self) -> None:
         if self._socket is None:

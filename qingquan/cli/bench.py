@@ -271,6 +271,68 @@ def bench_province(
     raise typer.Exit(0 if is_kept else PROBLEMS)
 
 
+@bench.command("upload")
+def bench_upload(
+    gateways: Annotated[int, typer.Option("--gateways", min=1, help="works whose last hours come at once")] = 300,
+    hours: Annotated[float, typer.Option("--hours", min=1.0, max=24.0)] = 6.0,
+    works: Annotated[int, typer.Option("--works", min=2, max=20_000)] = 660,
+    live: Annotated[int, typer.Option("--live", min=10, help="readings/s that go on meanwhile")] = 1000,
+    seconds: Annotated[float, typer.Option("--seconds", min=5.0)] = 30.0,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """断网补传 · Hundreds of gateways upload hours at once while live data flow: stored once, reckoned again, no alarm of the past."""
+    from qingquan.services.bench.short import shown
+    from qingquan.services.bench.upload import run_upload
+
+    result = run_upload(settings(config_file), min(gateways, works - 1), hours, works, live, seconds, say=_said)
+    print(shown(result, as_json))
+    is_kept = (
+        result["stored"] == result["uploaded"]
+        and result["compliance_recomputed"] == min(gateways, works - 1)
+        and result["live_alarms_told"] == result["live_alarms"]
+        and not (result["duplicated"] or result["conflicts"] or result["messages_for_the_past"])
+        and result["live_delay_max_s"] <= 30
+    )
+    raise typer.Exit(0 if is_kept else PROBLEMS)
+
+
+@bench.command("chaos")
+def bench_chaos(
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="how many runs, seeds 1 and up")] = 20,
+    seed: Annotated[int | None, typer.Option("--seed", help="this one alone")] = None,
+    readings: Annotated[int, typer.Option("--readings", min=1000, help="readings a run, at least")] = 2_000_000,
+    works: Annotated[int, typer.Option("--works", min=10, max=20_000)] = 4000,
+    together: Annotated[int, typer.Option("--together", min=1, max=200, help="minutes a message")] = 10,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=1.0, help="in which they are sent if nothing stops")
+    ] = 30.0,
+    store: Annotated[
+        str, typer.Option("--store", help="duckdb, influx, or auto: by turns where influxd is there")
+    ] = "auto",
+    folder: Annotated[Path | None, typer.Option("--folder", help="where runs leave what failed")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """混沌试验 · Kill, stop, cut off and fill up everything while devices publish to a cluster; then count what is there."""
+    from qingquan.services.bench.chaos.own_network import in_own_network
+    from qingquan.services.bench.short import shown
+
+    if store not in ("auto", "duckdb", "influx"):
+        raise typer.BadParameter("allowed: auto, duckdb, influx", param_hint="--store")
+    status = in_own_network(sys.argv[1:])
+    if status is not None:
+        raise typer.Exit(status)
+    # Only now: what it brings in takes a second, and the outer process would only wait with it.
+    from qingquan.services.bench.chaos.run import Size, run_chaos
+
+    chosen = [seed] if seed is not None else list(range(1, seeds + 1))
+    result = run_chaos(
+        settings(None, log_level="warning"), chosen, Size.of(readings, works, together, seconds), store, folder, _said
+    )
+    print(shown(result, as_json))
+    raise typer.Exit(0 if result["is_whole"] else PROBLEMS)
+
+
 @bench.command("events")
 def bench_events(
     works: Annotated[int, typer.Option("--works", min=1, max=600_000)] = 5_840,

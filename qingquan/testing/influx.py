@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from qingquan.testing.ports import free_port
 
-__all__ = ["SHIM_TOKEN", "Shim", "influx_server", "influx_shim", "influxd_path"]
+__all__ = ["SHIM_TOKEN", "Shim", "influx_server", "influx_settings", "influx_shim", "influxd_path", "wait_for_influx"]
 
 SHIM_TOKEN = "shim-token"  # noqa: S105 - known to the tests alone
 
@@ -59,18 +59,24 @@ def influx_server(folder: Path, port: int = 0) -> Iterator[str]:
     program = influxd_path()
     if program is None:
         raise RuntimeError("influxd is not installed")
-    folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
-    config = folder / "influxdb.conf"
-    config.write_text(_CONFIG.format(folder=folder, port=port, rpc=free_port()))
+    config = influx_settings(folder, port)
     with (folder / "influxd.log").open("ab") as log:
         server = subprocess.Popen([program, "-config", str(config)], stdout=log, stderr=log)
     try:
-        _wait_until_ready(server, port)
+        wait_for_influx(port, server)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(20)
+
+
+def influx_settings(folder: Path, port: int) -> Path:
+    """Write a server's settings into ``folder``, where its data go as well; the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "influxdb.conf"
+    config.write_text(_CONFIG.format(folder=folder, port=port, rpc=free_port()))
+    return config
 
 
 @dataclass(slots=True)
@@ -88,13 +94,13 @@ class Shim:
 
 
 @contextmanager
-def influx_shim(server_url: str) -> Iterator[Shim]:
+def influx_shim(server_url: str, address: str = "127.0.0.1") -> Iterator[Shim]:
     """Serve the v2 write door in front of a 1.x server."""
     shim = Shim()
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), _handler(shim, server_url))
+    httpd = ThreadingHTTPServer((address, 0), _handler(shim, server_url))
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    shim.url = f"http://127.0.0.1:{httpd.server_address[1]}"
+    shim.url = f"http://{address}:{httpd.server_address[1]}"
     try:
         yield shim
     finally:
@@ -210,10 +216,11 @@ def _handler(shim: Shim, server_url: str) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, timeout_s: float = 30) -> None:
+def wait_for_influx(port: int, server: "subprocess.Popen[bytes] | None" = None, timeout_s: float = 30) -> None:
+    """Until the server at a port of this machine answers."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if server.poll() is not None:
+        if server is not None and server.poll() is not None:
             raise RuntimeError(f"influxd ended with status {server.returncode}")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
         try:
@@ -221,7 +228,8 @@ def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, timeout_s: f
             if connection.getresponse().status == 204:
                 return
         except OSError:
-            time.sleep(0.05)
+            pass
         finally:
             connection.close()
+        time.sleep(0.05)
     raise RuntimeError("influxd did not get ready")

@@ -22,7 +22,7 @@ from qingquan.services.bench.sender import Order, Timed, sending
 from qingquan.services.bench.system import MeasuredSystem, TooSlow, measured_system
 from qingquan.services.rulesets import load_ruleset
 
-__all__ = ["run_latency"]
+__all__ = ["SET_UP_S", "completing", "leading_up", "run_latency", "wait_until"]
 
 WAIT_S = 60.0
 # Between two looks at the outbox.
@@ -49,13 +49,13 @@ def run_latency(
             first = system.last_sequence()
             began_ms = config.clock.now_ms()
             sender.prepare(Order(works, began_ms, STEP_MS, 0, 1, rate=1e6))
-            sender.go(tuple(_before(struck, began_ms, seconds, config)))
+            sender.go(tuple(leading_up(struck, began_ms, seconds, config)))
             warm = sender.result(WAIT_S)
             system.wait_covered(first + warm.acknowledged, WAIT_S)
             say(f"测量 measuring: {alarms} alarms, {readings_per_s} readings/s")
-            timed = tuple(_completing(struck, began_ms, seconds))
+            timed = tuple(completing(struck, began_ms, seconds))
             sender.prepare(Order(works, began_ms, STEP_MS, 1, rounds, rate=rate))
-            _wait_until(began_ms / 1000 + _SET_UP_S)
+            wait_until(began_ms / 1000 + SET_UP_S)
             sender.go(timed)
             with OutboxWatch(system.engine, {one.id for one in struck}, LOOK_S) as watch:
                 seen = watch.wait(seconds + LEAD_S + WAIT_S)
@@ -65,7 +65,7 @@ def run_latency(
 
 
 # The measurement starts so long after the readings that lead to the alarms were stamped [s].
-_SET_UP_S = 8.0
+SET_UP_S = 8.0
 
 
 def _moments(count: int, seconds: float) -> npt.NDArray[np.float64]:
@@ -75,10 +75,10 @@ def _moments(count: int, seconds: float) -> npt.NDArray[np.float64]:
 
 
 def _completed_at(began_ms: int, after_s: float) -> int:
-    return began_ms + round((_SET_UP_S + after_s) * 1000)
+    return began_ms + round((SET_UP_S + after_s) * 1000)
 
 
-def _before(struck: list[Works], began_ms: int, seconds: float, config: Config) -> Iterator[Timed]:
+def leading_up(struck: list[Works], began_ms: int, seconds: float, config: Config) -> Iterator[Timed]:
     """For each works, a buffered upload that keeps the residual at the floor until a minute before the alarm is due."""
     for_ms = load_ruleset(config).disinfection.missing_floor_for_ms
     for one, after_s in zip(struck, _moments(len(struck), seconds).tolist(), strict=True):
@@ -87,12 +87,14 @@ def _before(struck: list[Works], began_ms: int, seconds: float, config: Config) 
         yield Timed(0.0, topic(one), json.dumps(readings).encode())
 
 
-def _completing(struck: list[Works], began_ms: int, seconds: float) -> Iterator[Timed]:
+def completing(struck: list[Works], began_ms: int, seconds: float) -> Iterator[Timed]:
+    """For each works, the reading that completes its alarm, at its moment."""
     for one, after_s in zip(struck, _moments(len(struck), seconds).tolist(), strict=True):
         yield Timed(after_s, topic(one), json.dumps(at_floor(_completed_at(began_ms, after_s))).encode())
 
 
-def _wait_until(at: float) -> None:
+def wait_until(at: float) -> None:
+    """Until a moment [s of `time.time`]."""
     time.sleep(max(0.0, at - time.time()))
 
 

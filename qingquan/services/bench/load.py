@@ -32,16 +32,19 @@ _TEMPLATE = '{"t":%d,"v":{"free_chlorine":%.3f,"turbidity":%.3f,"ph":%.2f,"tempe
 class Load:
     """``works`` works from a simulated county; round r is observed at ``start_ms + r * step_ms``.
 
-    Devices do not report in the order of the register: ``order`` is the fixed order in which they come.
+    Devices do not report in the order of the register: ``order`` is the fixed order in which they come. ``disturbed`` is the share of
+    works whose water is bad now and then.
     """
 
-    def __init__(self, works: int, start_ms: int, *, step_ms: int = STEP_MS, seed: int = 1) -> None:
+    def __init__(
+        self, works: int, start_ms: int, *, step_ms: int = STEP_MS, seed: int = 1, disturbed: float = DISTURBED
+    ) -> None:
         self.start_ms = start_ms
         self.step_ms = step_ms
         self.register = [_measured(one) for one in county(works, seed)]
         self._rng = np.random.default_rng([seed, works])
         self.order: npt.NDArray[np.int64] = self._rng.permutation(works)
-        self._is_disturbed = self._rng.random(works) < DISTURBED
+        self._is_disturbed = self._rng.random(works) < disturbed
         self._phase = self._rng.integers(0, 2 * SPELL, works)
         self._seed = seed
 

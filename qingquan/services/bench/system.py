@@ -16,6 +16,7 @@ from qingquan.errors import BrokerLost, QingquanError, StoreUnavailable
 from qingquan.services.bench.machine import command, cpu_s, descendants, rss_mb
 from qingquan.services.recorder import READER
 from qingquan.services.supervisor import Child, Supervisor
+from qingquan.store.ports import SeriesReader
 from qingquan.store.reading_log import ReadingLog, resolve_log_config
 from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
@@ -100,6 +101,11 @@ class MeasuredSystem:
             self.last_sequence(), evaluated.get("evaluated.messages", 0), recorded.messages,
             evaluated.get("evaluated.readings", 0), recorded.readings, evaluated.get("evaluated.canaries", 0),
         )  # fmt: skip
+
+    @property
+    def store(self) -> SeriesReader:
+        """The series store."""
+        return self._store
 
     def close(self) -> None:
         """Release what was opened to ask."""

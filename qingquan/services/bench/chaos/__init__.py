@@ -1,0 +1,1 @@
+"""`qingquan bench chaos`: everything that can be killed, stopped, cut off or filled up is, while devices publish; then it is counted."""
