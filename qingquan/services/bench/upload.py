@@ -273,7 +273,7 @@ async def _live(system: MeasuredSystem, first: int) -> tuple[npt.NDArray[np.int6
         while at < last:
             messages = await reader.fetch(20_000, 2.0)
             at = messages[-1].sequence if messages else at
-            found += [(one.sequence, int(one.payload[5:18]) / 1000) for one in messages if one.payload[:1] == b"{"]
+            found += [(one.sequence, int(one.payload[5:18]) / 1000) for one in messages if one.payload[5:6].isdigit()]
     sequences, sent = zip(*found, strict=True)
     return np.array(sequences, np.int64), np.array(sent, np.float64)
 
