@@ -1,6 +1,7 @@
 """`qingquan bench chaos`: seeds, one after the other; each a system of its own, devices, a script of faults, and the count."""
 
 import shutil
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -107,7 +108,7 @@ def _run_seed(
         row |= {name: getattr(checked, name) for name in KEYS} | checked.details
         row["differences"] = checked.faults[:20]
         row["is_whole"] = not checked.faults and not row["ended_by_themselves"]
-    except (QingquanError, TimeoutError, RuntimeError) as error:
+    except (QingquanError, TimeoutError, RuntimeError, subprocess.SubprocessError) as error:
         # What could not be counted is not there.
         row |= {"readings": water.readings, "lost": water.readings, "is_whole": False, "differences": [str(error)]}
     row |= {"seed": seed, "seconds": round(time.monotonic() - began, 1)}
