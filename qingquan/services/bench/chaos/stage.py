@@ -20,6 +20,7 @@ from qingquan.errors import BrokerLost, ConfigurationError, StoreUnavailable
 from qingquan.services.bench.chaos.databases import Databases
 from qingquan.services.bench.chaos.disks import SmallDisk, can_mount
 from qingquan.services.bench.chaos.network import Network, network
+from qingquan.services.bench.chaos.nodes import PASSWORD, USER, node_configuration
 from qingquan.services.bench.chaos.processes import Process
 from qingquan.services.bench.chaos.schedule import LEASE_S, Cast
 from qingquan.services.bench.system import TooSlow
@@ -28,7 +29,6 @@ from qingquan.store.reading_log import ReadingLog, ensure_streams
 from qingquan.store.reading_log.binary import server_binary
 from qingquan.store.sql.engine import open_database, upgrade, writing
 from qingquan.store.sql.register import save_works
-from qingquan.testing.log_cluster import PASSWORD, USER, node_configuration
 from qingquan.testing.ports import free_port
 from qingquan.wiring import environment_of
 
@@ -157,6 +157,7 @@ def _node(folder: Path, net: Network, name: str) -> Process:
             (ports["client"], ports["route"], ports["mqtt"]),
             [f"{host}:{port}" for host, port in routes],
             home / "js",
+            len(NODES),
         )
     )
     command = net.command(name, [str(server_binary()), "-c", str(path)])
