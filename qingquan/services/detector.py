@@ -340,7 +340,7 @@ async def follow_log(
             await publish()
 
     covered = await asyncio.to_thread(detector.resume)
-    if covered > await log.last_sequence():
+    if await log.ends_before(covered) is not None:
         covered = 0
         await asyncio.to_thread(detector.go_back, covered)
     reader: LogReader = log.reader(covered + 1)

@@ -153,8 +153,8 @@ class Evaluator:
 
     async def _meet(self, log: ReadingLog) -> None:
         """A log that ends before what we have judged lost its tail with the power, or is another one: go on from its end."""
-        last = await log.last_sequence()
-        if last < self._applied:
+        last = await log.ends_before(self._applied)
+        if last is not None:
             _log.error("the reading log ends before what was judged", applied=self._applied, last=last)
             self._applied = last
             self._covered = self._folds.go_back(last)

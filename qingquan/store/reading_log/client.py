@@ -1,5 +1,6 @@
 """The reading log as the services use it: position, size, publish, purge, and readers."""
 
+import asyncio
 import secrets
 from dataclasses import dataclass
 from types import TracebackType
@@ -7,6 +8,7 @@ from typing import Any, Self, cast
 
 import nats.errors
 import nats.js.errors
+import structlog
 from nats.aio.client import Client
 
 from qingquan.config import Config
@@ -14,6 +16,7 @@ from qingquan.domain.readings import Topic
 from qingquan.errors import BrokerLost
 from qingquan.store.reading_log.connection import CONNECT_WAIT_S, ApiRefused, JetStreamApi, connect
 from qingquan.store.reading_log.credentials import resolve_log_config
+from qingquan.store.reading_log.ends import EndInDoubt, LogEnds
 from qingquan.store.reading_log.fetchers import FetcherKind, make_fetcher
 from qingquan.store.reading_log.reader import Fetcher, LogReader
 from qingquan.store.reading_log.streams import READINGS, check_layout
@@ -22,6 +25,9 @@ from qingquan.store.reading_log.uplink import Uplink, look_at_uplink
 __all__ = ["LogInfo", "ReadingLog"]
 
 PUBLISH_TIMEOUT_S = 5.0
+ASK_AGAIN_S = 1.0
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,18 @@ class ReadingLog:
     async def last_sequence(self) -> int:
         """Sequence of the newest message, 0 when the log never held one."""
         return (await self.info()).last
+
+    async def ends_before(self, sequence: int) -> int | None:
+        """Newest sequence of a log that ends before ``sequence``; ``None`` where it reaches it. May ask for a while (`LogEnds`)."""
+        ends = LogEnds()
+        while True:
+            try:
+                short = ends.look(await self._request(f"STREAM.INFO.{READINGS}"), sequence + 1)
+            except EndInDoubt as error:
+                _log.warning("log_end_in_doubt", sequence=sequence, why=str(error))
+                await asyncio.sleep(ASK_AGAIN_S)
+            else:
+                return None if short is None else short.last
 
     async def first_sequence(self) -> int:
         """Sequence of the oldest message still held; one more than the last when all were purged."""

@@ -17,6 +17,7 @@ import structlog
 from qingquan.domain.readings import LogMessage
 from qingquan.errors import BrokerLost
 from qingquan.store.reading_log.connection import ApiRefused, JetStreamApi
+from qingquan.store.reading_log.ends import LogEnds
 from qingquan.store.reading_log.streams import READINGS
 
 __all__ = ["Fetcher", "LogReader"]
@@ -58,6 +59,7 @@ class LogReader:
         self._consumer: str | None = None
         self._consumed = 0
         self._failures = 0
+        self._ends = LogEnds()
 
     @property
     def is_connected(self) -> bool:
@@ -139,11 +141,13 @@ class LogReader:
 
     async def _check_position(self) -> None:
         """Never wait for sequences that the log may give to other messages."""
-        state = (await self._api(f"STREAM.INFO.{READINGS}"))["state"]
-        first, last = max(int(state["first_seq"]), 1), int(state["last_seq"])
-        if self._next > last + 1:
+        answer = await self._api(f"STREAM.INFO.{READINGS}")
+        short, first = self._ends.look(answer, self._next), max(int(answer["state"]["first_seq"]), 1)
+        if short is not None:
             # Another log, or one that lost its tail with the power: readers are idempotent, so read all of it.
-            _log.error("log_ends_before_reader", reader=self._name, position=self._next, last=last, restarted_at=first)
+            _log.error(
+                "log_ends_before_reader", reader=self._name, position=self._next, last=short.last, restarted_at=first
+            )
             self._next = first
         elif self._next < first:
             _log.warning("log_purged_beyond_reader", reader=self._name, position=self._next, first=first)

@@ -59,6 +59,11 @@ def open_database(url: str) -> Engine:
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
+            # A server that vanished without a word is noticed within a minute instead of hours.
+            "keepalives_idle": 20,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 50_000,
             "options": f"-c lock_timeout={BUSY_TIMEOUT_MS}",
             **dict(parsed.query),
         },
