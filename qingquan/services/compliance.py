@@ -149,11 +149,12 @@ class ComplianceWorker:
         day, county = marks[0].day, marks[0].county
         works = [self._works[key] for mark in marks if (key := (mark.county, mark.works)) in self._works]
         figures = self._figures(day, county, works, now) if works else []
+        months = self._months(county, works, day[:7], figures, now) if figures else []
         with writing(self._engine) as connection:
             judged = applied_sequence(connection, SNAPSHOT_PARTITION)
             if figures:
                 self._save(connection, county, figures, day_span, now)
-                self._save(connection, county, self._months(connection, county, works, day[:7], now), month_span, now)
+                self._save(connection, county, months, month_span, now)
             # Findings of these readings may still be missing: what the evaluator has not covered is reckoned once more.
             clear_dirty(connection, [mark for mark in marks if mark.sequence <= judged])
         self._ahead |= {mark for mark in marks if mark.sequence > judged}
@@ -167,14 +168,22 @@ class ComplianceWorker:
         return reckoned(asked, self._series.readings(asked.keys, asked.since, asked.until))
 
     def _months(
-        self, connection: Connection, county: str, works: Sequence[Works], month: str, now: int
+        self, county: str, works: Sequence[Works], month: str, figures: Sequence[Compliance], now: int
     ) -> list[Compliance]:
-        """The month of every series of these works, from its days as they are known now."""
+        """The month of every series of these works from its days: ``figures`` are new, the others as they are known.
+
+        Read before the transaction that writes: one that also read and reckoned would hold up alarms in a database with one writer.
+        """
         span = month_span(month, works[0].time_zone)
+        with reading(self._engine) as connection:
+            known = newest_of(connection, county, [one.id for one in works], month_days(month))
+        days = {
+            (one.works, one.point, one.parameter, one.period): one
+            for one in (*(version.figures for version in known), *figures)
+        }
         by_series: dict[tuple[str, str, str], list[Compliance]] = defaultdict(list)
-        for version in newest_of(connection, county, [one.id for one in works], month_days(month)):
-            figures = version.figures
-            by_series[figures.works, figures.point, figures.parameter].append(figures)
+        for one in days.values():
+            by_series[one.works, one.point, one.parameter].append(one)
         cadence_ms = {one.id: one.cadence_s * 1000 for one in works}
         end = max(span.start, min(span.end, now))
         return [month_of(parts, month, span.start, end, cadence_ms[key[0]]) for key, parts in by_series.items()]
