@@ -2,11 +2,12 @@
 PYTHON ?= python3
 RUN = .venv/bin/python
 
-.PHONY: help setup setup-dev demo test check bench docs lock
+.PHONY: help setup setup-dev demo test proof check bench docs lock
 
 help:
 	@echo "make demo   set up (first time) and start the whole system with a simulated county"
 	@echo "make test   run the tests"
+	@echo "make proof  run the tests that start the whole platform for minutes"
 	@echo "make check  lint, formatting, types, import rules"
 	@echo "make bench  measure throughput and latency on this machine"
 	@echo "make docs   regenerate the reference pages and Grafana dashboards"
@@ -26,7 +27,12 @@ demo: setup
 
 test: setup-dev
 	@$(RUN) -m qingquan.testing.compiled
-	@$(RUN) -m pytest -q -n 4 --dist loadfile
+	@$(RUN) -m pytest -q -n 4 --dist loadfile -m "not proof"
+
+# One after the other: each starts the whole platform, some of them three servers of it.
+proof: setup-dev
+	@$(RUN) -m qingquan.testing.compiled
+	@$(RUN) -m pytest -q -m proof
 
 check: setup-dev
 	@$(RUN) -m ruff check .

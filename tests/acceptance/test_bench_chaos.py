@@ -21,7 +21,7 @@ CAST = Cast(
 START = 1_782_000_000_000
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_small_run_is_whole_after_everything_was_done_to_it(tmp_path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "qingquan", "bench", "chaos", "--seed", "3", "--readings", "6000", "--works", "40",

@@ -17,7 +17,7 @@ MINIATURE = Effort(works=20, repeats=1, seconds=0.5, trial=20, marks=4, mark_s=0
 HOST = "http://127.0.0.1:8086"
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.debian
 @pytest.mark.skipif(bool(Mosquitto.missing()) or not influxd_path(), reason="needs mosquitto and influxd")
 def test_ours_and_a_plain_script_bring_the_same_load_into_the_database(tmp_path: Path) -> None:

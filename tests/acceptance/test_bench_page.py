@@ -8,7 +8,7 @@ from qingquan.config import Config
 from qingquan.services.bench.page import missing, run_page
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.debian
 @pytest.mark.skipif(bool(missing()), reason="needs playwright and chromium")
 def test_every_reading_is_seen_on_the_open_page(tmp_path: Path) -> None:

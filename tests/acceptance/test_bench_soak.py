@@ -8,7 +8,7 @@ from qingquan.config import Config
 from qingquan.services.bench.soak import growth_percent, run_soak
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_soak_loses_nothing_and_looks_at_every_process(tmp_path: Path) -> None:
     result = run_soak(
         Config(), 30, 0.05, 500, alarms=4, services=("evaluator", "recorder", "watchdog"), folder=tmp_path

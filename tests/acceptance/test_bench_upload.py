@@ -8,7 +8,7 @@ from qingquan.config import Config
 from qingquan.services.bench.upload import run_upload
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_late_uploads_are_stored_once_reckoned_again_and_raise_no_alarm_of_the_past(tmp_path: Path) -> None:
     result = run_upload(
         Config(), gateways=12, hours=4.0, works=20, live_per_s=200, seconds=6.0, alarms=2, folder=tmp_path

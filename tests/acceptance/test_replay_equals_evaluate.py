@@ -210,6 +210,7 @@ def test_a_replayed_file_gives_the_findings_that_evaluate_gives(made: Outcome) -
     assert {row["kind"] for row in made.filed if not row["end"]} >= {"disinfection_missing", "stale"}
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not GECCO.exists(), reason="the GECCO 2018 recording is not beside this repository")
 def test_the_gecco_recording_replays_whole_and_gives_the_findings_that_evaluate_gives(

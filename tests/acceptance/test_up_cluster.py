@@ -116,7 +116,7 @@ def folder() -> Iterator[Path]:
         yield Path(made) / "cluster"
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(1500)
 def test_a_killed_log_server_and_evaluator_come_back_and_nothing_is_lost(folder: Path) -> None:
     arguments = ("--cluster", "--data", str(folder), "--port", str(free_port()))

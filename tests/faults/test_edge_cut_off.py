@@ -18,7 +18,7 @@ from qingquan.testing.engine import MINUTE, make_works
 from qingquan.testing.system import System
 from simulators.devices import Devices
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 
 WORKS = [make_works(f"W{number:03}", ("free_chlorine", "flow")) for number in range(40)]
 BEFORE, DURING = WORKS[0], WORKS[1]
