@@ -12,7 +12,7 @@ from qingquan.errors import WrongUse
 
 __all__: list[str] = []
 
-SERVICE_NAMES = "log-server, database-server, evaluator, recorder, detector, alerter, adviser, compliance, watchdog, web, bridge, gateway-double"
+SERVICE_NAMES = "log-server, database-server, evaluator, recorder, detector, alerter, adviser, compliance, watchdog, edges, web, bridge, gateway-double"
 
 
 @app.command()
