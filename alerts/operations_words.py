@@ -70,7 +70,7 @@ PHRASES: dict[str, dict[str, OperationsPhrase]] = {
         "heartbeat_overdue": P("no heartbeat from {label}", "call those who run it", "heartbeat of {label} is back"),
         "heartbeat_refused": P("{value} heartbeats did not arrive", "check network and address", "heartbeats arrive again"),
         "edge_silent": P("county edge {label} unheard for {value}", "call the county, it alerts itself", "county edge {label} is heard again"),
-        "edge_behind": P("county edge {label}: {value} messages wait", "check the county's uplink", "county edge {label} has caught up"),
+        "edge_behind": P("county edge {label}: {value} messages wait", "check uplink of the county", "county edge {label} has caught up"),
         "edge_refused": P("county edge {label} is not taken", "see the log of edges, edge settings", "county edge {label} is taken again"),
         "uplink_down": P("no link to the province", "check the uplink; we go on alone", "link to the province is back"),
         "uplink_stuck": P("nothing taken by the province for {value}", "call those who run the province", "the province takes readings again"),

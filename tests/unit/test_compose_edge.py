@@ -68,6 +68,7 @@ def test_the_server_accepts_it(tmp_path: Path) -> None:
     text = (TREE / "deploy/nats/edge.conf").read_text(encoding="utf-8").replace("/data/log/js", str(tmp_path / "js"))
     path = tmp_path / "nats.conf"
     path.write_text(text, encoding="utf-8")
+    shutil.copy(TREE / "deploy/nats/accounts.conf", tmp_path)
     variables = {key: filled_in(value) for key, value in SERVICES["nats"]["environment"].items()}
     environ = {**os.environ, **variables, "LOG_PASSWORD": '"1"', "MQTT_PASSWORD": '"2"', "SYS_PASSWORD": '"3"'}
     server = Path(sys.executable).with_name("nats-server")
