@@ -45,7 +45,7 @@ def fetched(url: str, path: str) -> tuple[int, str]:
 
 
 def wait_until_up(url: str, process: "subprocess.Popen[str]") -> None:
-    for _ in range(200):
+    for _ in range(900):
         assert process.poll() is None, process.communicate()[0]
         try:
             urllib.request.urlopen(f"{url}/healthz", timeout=1).close()
