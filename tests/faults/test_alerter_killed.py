@@ -62,7 +62,7 @@ def alerter(folder: Path, config: Config, ahead_s: int = 0) -> Iterator[subproce
         **{
             f"QINGQUAN_{name.upper()}": getattr(config, name)
             for name in Config.__slots__
-            if getattr(config, name) and name.startswith(("wecom", "aliyun"))
+            if getattr(config, name) and name.startswith(("wecom", "aliyun", "receipts"))
         },
     }
     process = subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment, cwd=ROOT)
