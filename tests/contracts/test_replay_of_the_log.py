@@ -70,7 +70,7 @@ async def _publish(config: Config) -> None:
 def _values(one: int, minute: int) -> dict[str, float]:
     is_bad = 20 <= minute < 70
     return {
-        "free_chlorine": (0.02 if one % 4 == 0 and is_bad else 0.5) + minute / 1000,
+        "free_chlorine": 0.02 + minute / 100_000 if one % 4 == 0 and is_bad else 0.5 + minute / 1000,
         "turbidity": (6.0 if one % 4 == 1 and is_bad else 0.4) + minute / 1000,
         "flow": 8.0,
     }

@@ -95,7 +95,9 @@ def test_a_server_and_an_evaluator_killed_in_the_middle_lose_nothing(tmp_path: P
             Worker(config, "evaluator", tmp_path / "one.log") as first,
             Worker(config, "evaluator", tmp_path / "two.log") as second,
         ):
-            until(lambda: first.said("evaluator started") and second.said("evaluator started"), lambda: "both work")
+            until(
+                lambda: first.said("evaluator started") and second.said("evaluator started"), lambda: "both work", 120.0
+            )
             senders = [threading.Thread(target=send, args=(number,)) for number in range(4)]
             for sender in senders:
                 sender.start()
