@@ -85,9 +85,11 @@ def test_the_demo_shows_a_lost_disinfection_stops_clean_and_starts_clean(
     left = folder / "js" / "left-by-the-first-run"
     left.touch()
     with running("--demo", "--data", str(folder), "--port", str(free_port())) as up:
-        up.wait_for("ready", READY_S)
+        ready = up.wait_for("ready", READY_S)
         # Nothing of the first run is there: its log went with its folder, whatever this one has taken in since.
         assert not left.exists()
+        assert fetched(f"{ready['url']}/api/v1/counts")[0] == 200
+        up.wait_for("reading", MISSING_S)
         # Killed outright it can stop nobody; they end by themselves.
         assert len(processes_of(folder)) >= 7
         up.end(signal.SIGKILL)

@@ -4,6 +4,9 @@ A lease says who *should* work; it fences nobody by itself, as its holder may sl
 (`qingquan.store.sql.ownership`) and on the snapshot (`qingquan.store.reading_log.kept_state`).
 """
 
+import asyncio
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +28,8 @@ STATE_BUCKET = "QINGQUAN_STATE"
 
 WRONG_LAST_SEQUENCE = 10071
 MESSAGE_NOT_FOUND = 10037
+LEADER_WAIT_S = 15.0
+LEADER_POLL_S = 0.3
 PUBLISH_TIMEOUT_S = 1.0
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
@@ -77,8 +82,7 @@ async def open_bucket(
         try:
             await check_layout(found.api, resolved)
             await _ensure(found, bucket_stream(resolved, bucket, max_age_s))
-            key = f"probe.{name}"
-            sequence = await written(found, key, b"", expected=None)
+            sequence = await _probed(found, f"probe.{name}", refused)
             await found.api(f"STREAM.MSG.DELETE.{found.stream}", {"seq": sequence, "no_erase": True})
         except ApiRefused as refusal:
             if refusal.code in NO_JETSTREAM and not refused:
@@ -113,6 +117,18 @@ async def written(bucket: Bucket, key: str, value: bytes, *, expected: int | Non
     except (nats.errors.Error, TimeoutError) as error:
         raise BrokerLost(f"{key}: no answer from the reading log: {error!r}") from error
     return int(answer.seq)
+
+
+async def _probed(bucket: Bucket, key: str, refused: Sequence[str]) -> int | None:
+    """Write once. The servers of a cluster may not have chosen who leads a bucket made a moment ago: that is waited for."""
+    deadline = time.monotonic() + LEADER_WAIT_S
+    while True:
+        try:
+            return await written(bucket, key, b"", expected=None)
+        except BrokerLost:
+            if refused or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(LEADER_POLL_S)
 
 
 async def _ensure(bucket: Bucket, wanted: dict[str, Any]) -> None:
