@@ -181,13 +181,16 @@ class Decision:
 
 
 def cause_of(finding: Finding) -> str:
-    """What the finding is about; findings of one works with the same cause share an incident."""
-    if finding.parameter == "power":
-        return "power"
+    """What the finding is about; findings of one works with the same cause share an incident.
+
+    That nothing is heard of the mains, or that its contact is broken, says nothing about the mains: only its verdict does.
+    """
     if finding.kind in SILENCES:
         return SILENT
     if finding.kind in INSTRUMENT_FAULTS:
         return "instrument"
+    if finding.parameter == "power":
+        return "power"
     if finding.kind is FindingKind.EXCEEDANCE:
         return f"exceedance:{finding.parameter}"
     if finding.kind is FindingKind.COMPOUND:

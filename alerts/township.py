@@ -133,9 +133,9 @@ def _ended(connection: Connection, group: Incident, left: list[Incident], now_ms
 
 
 def _count(held: list[Incident], lookup: Lookup) -> dict[str, str]:
-    names = []
-    for one in held[:NAMES_SHOWN]:
-        works = lookup((one.county, one.works))
-        names.append(works.name if works is not None else one.works)
+    found = [(one.works, lookup((one.county, one.works))) for one in held]
+    names = "、".join(works.name if works is not None else id_ for id_, works in found[:NAMES_SHOWN])
     since = min(int(one.summary.get("since", to_ms(one.opened_at))) for one in held)
-    return {"count": str(len(held)), "names": "、".join(names), "since": str(since)}
+    # One made-up works among them, and what is told of all of them is made up.
+    simulated = any(works is not None and works.simulated for _, works in found)
+    return {"count": str(len(held)), "names": names, "since": str(since), "simulated": "1" if simulated else ""}

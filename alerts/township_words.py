@@ -3,7 +3,7 @@
 from zoneinfo import ZoneInfo
 
 from alerts.lifecycle import Step
-from alerts.phrases import SEVERITY_WORDS
+from alerts.phrases import LABELS, SEVERITY_WORDS
 from alerts.templates import load_templates
 from alerts.wording import WECOM_BYTES, Style, bytes_cut, sms_safe
 from qingquan.clock import from_ms
@@ -59,7 +59,7 @@ def township_sms(step: Step, incident: Incident, style: Style, now_ms: int) -> d
     words, summary = _WORDS[style.language], incident.summary
     name = "recovery" if step is Step.RECOVERED else "alarm"
     values = {
-        "works": words["where"].format(**_named(incident)),
+        "works": f"{_simulated(incident, style, 'simulated_sms')} {words['where'].format(**_named(incident))}".strip(),
         "problem": _fact(step, incident, style) if step is Step.RECOVERED else words[summary["of"]],
         "since": _local(incident, style, now_ms),
         "action": words["action_" + summary["of"]],
@@ -69,9 +69,14 @@ def township_sms(step: Step, incident: Incident, style: Style, now_ms: int) -> d
 
 
 def _heading(step: Step, incident: Incident, style: Style) -> str:
+    mark = _simulated(incident, style, "simulated")
     if step is Step.RECOVERED:
-        return _WORDS[style.language]["recovered"]
-    return SEVERITY_WORDS[style.language][incident.severity]
+        return mark + _WORDS[style.language]["recovered"]
+    return mark + SEVERITY_WORDS[style.language][incident.severity]
+
+
+def _simulated(incident: Incident, style: Style, word: str) -> str:
+    return LABELS[style.language][word] if incident.summary.get("simulated") else ""
 
 
 def _fact(step: Step, incident: Incident, style: Style) -> str:

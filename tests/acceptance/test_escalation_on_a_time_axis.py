@@ -218,6 +218,27 @@ def test_a_township_without_power_is_one_message(watch: Watch) -> None:
     assert "青山镇8处工程" in posted.text
 
 
+def test_a_works_that_is_cut_off_is_silent_and_not_without_power(watch: Watch) -> None:
+    of_mains = example_finding("of-mains", kind=K.STALE, parameter="power", extreme=None, limit=None, clause="")
+    watch.at("08:35").judged(silent(), of_mains)
+    watch.at("08:40")
+    (posted,) = watch.heard
+    assert "停电" not in posted.text
+    assert [one.summary["cause"] for one in watch.incidents()] == ["silent"], "one trouble, one incident"
+
+
+@pytest.mark.parametrize(("simulated", "heading"), [(True, "**【模拟】"), (False, "**")])
+def test_what_is_told_of_a_township_of_simulated_works_is_marked(watch: Watch, simulated: bool, heading: str) -> None:
+    watch.works = {f"W{n}": example_works(f"W{n}", simulated=simulated) for n in range(5)}
+    watch.at("08:20").judged(*(silent(id_) for id_ in watch.works))
+    watch.at("08:25").judged(*(silent(id_, end=when(30)) for id_ in watch.works))
+    watch.at("08:40")
+    assert [one.text.splitlines()[0] for one in watch.heard] == [
+        f"{heading}较重告警｜青山镇**",
+        f"{heading}告警解除｜青山镇**",
+    ]
+
+
 def test_maintenance_of_a_point_holds_the_ladder_of_what_was_open_there_until_it_ends(
     watch: Watch, engine: Engine
 ) -> None:
