@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import least_squares
-from scipy.stats import t as student_t
 
 from rules.ct_required import Values, aligned
 
@@ -215,12 +214,12 @@ def fit_decay(hours: ArrayLike, residual: ArrayLike, confidence: float = 0.95) -
         return np.column_stack([fade, -p[0] * x * fade])
 
     top = MAX_RATE_PER_DAY * span
-    solved = least_squares(misfit, _first_guess(x, y, top), slopes, bounds=([0.0, -20.0], [np.inf, top]))
+    solved = scipy.optimize.least_squares(misfit, _first_guess(x, y, top), slopes, bounds=([0.0, -20.0], [np.inf, top]))
     covariance, noise = _covariance(solved.jac, misfit(solved.x))
     if not solved.success or covariance is None:
         return _no_fit(FitReason.NOT_CONVERGED, len(c), dropped, confidence)
     rate, at_start = float(solved.x[1]) / span, float(solved.x[0]) * scale
-    factor = float(student_t.ppf(0.5 + confidence / 2.0, len(c) - 2))
+    factor = float(scipy.stats.t.ppf(0.5 + confidence / 2.0, len(c) - 2))
     back = float(np.exp(np.clip(rate * start, -700.0, 700.0)))
     # C0 at hour 0 when the first sample is later: d ln C0 = d ln C(start) + start dk.
     gradient = np.array([scale * back, at_start * back * start / span])
@@ -270,7 +269,7 @@ def expected_residual(fit: DecayFit, outlet: ArrayLike, hours: ArrayLike) -> Exp
     c, h = aligned(outlet=outlet, hours=hours)
     h = np.where(h >= 0.0, h, np.nan)
     value = residual_after(c, fit.rate, h)
-    factor = student_t.ppf(0.5 + fit.confidence / 2.0, max(fit.samples - 2, 1))
+    factor = scipy.stats.t.ppf(0.5 + fit.confidence / 2.0, max(fit.samples - 2, 1))
     by_rate = value * h / HOURS_PER_DAY * (fit.rate_high - fit.rate_low) / 2.0
     half = np.hypot(by_rate, factor * fit.residual_sd)
     return ExpectedResidual(value, np.maximum(value - half, 0.0), value + half)

@@ -5,9 +5,8 @@ many days instead: pairs of residual at the outlet, one travel time earlier, and
 """
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import least_squares
-from scipy.stats import t as student_t
 
 from rules.ct_required import Values, aligned
 from rules.decay import HOURS_PER_DAY, MAX_RATE_PER_DAY, DecayFit, FitReason
@@ -73,13 +72,13 @@ def fit_decay_pairs(outlet: ArrayLike, end: ArrayLike, hours: ArrayLike, confide
     low = -2.0 / float(days.max())
     some = e > 0
     guess = float(np.clip(np.median(np.log(c[some] / e[some]) / days[some]), low / 2, MAX_RATE_PER_DAY / 2))
-    solved = least_squares(misfit, [guess], slope, bounds=([low], [MAX_RATE_PER_DAY]))
+    solved = scipy.optimize.least_squares(misfit, [guess], slope, bounds=([low], [MAX_RATE_PER_DAY]))
     power = float((solved.jac**2).sum())
     if not solved.success or not power > 0:
         return _none(FitReason.NOT_CONVERGED, len(c), dropped, confidence)
     rest = misfit(solved.x)
     scatter = float(np.sqrt(rest @ rest / (len(c) - 1)))
-    half = float(student_t.ppf(0.5 + confidence / 2.0, len(c) - 1) * scatter / np.sqrt(power))
+    half = float(scipy.stats.t.ppf(0.5 + confidence / 2.0, len(c) - 1) * scatter / np.sqrt(power))
     rate, nan = float(solved.x[0]), float("nan")
     return DecayFit(
         FitReason.FITTED, rate, rate - half, rate + half, nan, nan, nan, scatter, len(c), dropped, confidence

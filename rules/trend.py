@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts, 40 MB, load when first used: who only judges does without them
 from numpy.typing import ArrayLike
-from scipy.stats import norm, rankdata
 
 from rules.ct_required import Values, aligned
 
@@ -218,7 +218,7 @@ def _level_at(hour: float, hours: Values, values: Values, slope: float) -> tuple
     scatter = 1.4826 * float(np.median(np.abs(rest - np.median(rest))))
     # 1.57: a median needs 1.57 times the points of a mean.
     error = scatter * np.sqrt(1.57 * _autocorrelation_factor(rest) / recent)
-    return level, float(norm.isf(INTERVAL_ALPHA / 2.0) * error)
+    return level, float(scipy.stats.norm.isf(INTERVAL_ALPHA / 2.0) * error)
 
 
 def _pairs(hours: Values, values: Values) -> tuple[Values, float]:
@@ -234,8 +234,8 @@ def _trend(slopes: Values, score: float, variance: float, alpha: float, points: 
     if not variance > 0:
         return Trend(slope, slope, slope, 1.0, points)
     sigma = float(np.sqrt(variance))
-    p = 2.0 * float(norm.sf(max(abs(score) - 1.0, 0.0) / sigma))
-    half = float(norm.isf(alpha / 2.0)) * sigma
+    p = 2.0 * float(scipy.stats.norm.sf(max(abs(score) - 1.0, 0.0) / sigma))
+    half = float(scipy.stats.norm.isf(alpha / 2.0)) * sigma
     last = len(slopes) - 1
     low = int(np.clip(np.floor((len(slopes) - half) / 2.0), 0, last))
     high = int(np.clip(np.ceil((len(slopes) + half) / 2.0), 0, last))
@@ -245,7 +245,7 @@ def _trend(slopes: Values, score: float, variance: float, alpha: float, points: 
 def _autocorrelation_factor(rest: Values) -> float:
     """By how much neighbours that resemble each other widen the variance; never below 1."""
     n = len(rest)
-    ranks = rankdata(rest) - (n + 1) / 2.0
+    ranks = scipy.stats.rankdata(rest) - (n + 1) / 2.0
     power = float(ranks @ ranks)
     if power == 0.0:
         return 1.0

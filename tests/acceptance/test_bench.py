@@ -41,7 +41,7 @@ def test_evaluate_gives_its_keys_and_judges_every_reading() -> None:
     assert naive_loop(20) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_ingest_loses_nothing_on_the_way_from_mqtt_to_both_readers(tmp_path: Path) -> None:
     result = run_ingest(Config(), 30, 20, step_ms=5_000, folder=tmp_path)
     assert result["lost"] == 0
@@ -51,7 +51,7 @@ def test_ingest_loses_nothing_on_the_way_from_mqtt_to_both_readers(tmp_path: Pat
     assert {"messages_per_s", "readings_per_s", "rss_mb"} <= result.keys()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_latency_finds_every_alarm_after_the_reading_that_completes_it(tmp_path: Path) -> None:
     result = run_latency(Config(), 30, 8, 3.0, readings_per_s=500, folder=tmp_path)
     assert result["lost"] == 0

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from qingquan.config import Config
 from qingquan.services.bench.clients import KINDS, run_clients
 from qingquan.store.reading_log import ReadingLog
@@ -11,6 +13,7 @@ from qingquan.store.reading_log.fetchers import PythonFetcher, RustFetcher
 from qingquan.testing.servers import running_reading_log
 
 
+@pytest.mark.proof
 def test_both_clients_fetch_every_message_of_the_same_log(tmp_path: Path) -> None:
     result = run_clients(Config(), 600, 1, works=50, folder=tmp_path)
     assert [row["client"] for row in result["rows"]] == list(KINDS)

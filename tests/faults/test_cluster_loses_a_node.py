@@ -57,7 +57,7 @@ def _opened(url: str) -> Iterator[Engine]:
         engine.dispose()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_server_and_an_evaluator_killed_in_the_middle_lose_nothing(tmp_path: Path) -> None:
     try:
         url = fresh_database()

@@ -33,7 +33,7 @@ from qingquan.testing.workers import Worker
 
 PARTITIONS = 8
 TAKE_OVER_S = 5.0
-START_S = 40.0
+START_S = 90.0
 BEFORE, AFTER = 30, 30
 PEOPLE = (Contact(Role.CARETAKER, "张三", "13800000001"), Contact(Role.MANAGER, "李四", "13900000002"))
 REGISTER = [make_works(f"W{number:03}", ("free_chlorine", "flow"), contacts=PEOPLE) for number in range(24)]

@@ -89,6 +89,7 @@ def elsewhere(config: Config, folder: Path, secrets_of: Config) -> Config:
     return replace(config, data_dir=str(folder), log_url=secrets_of.log_url)
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(influxd_path() is None, reason="influxd (Debian package influxdb) is not installed")
 def test_recorders_share_partitions_and_record_each_reading_once(config: Config, tmp_path: Path) -> None:
     with influx_server(tmp_path / "influx") as url:
@@ -117,6 +118,7 @@ def test_recorders_share_partitions_and_record_each_reading_once(config: Config,
         assert (counted.readings, counted.duplicates, counted.conflicts) == (wanted, 0, 0)
 
 
+@pytest.mark.proof
 def test_a_detector_on_another_machine_takes_over_with_the_state_of_the_first(config: Config, tmp_path: Path) -> None:
     first_home, second_home = (elsewhere(config, tmp_path / name, config) for name in ("one", "two"))
     with Worker(first_home, "detector", tmp_path / "one.log") as first:

@@ -60,7 +60,7 @@ def is_through(system: System) -> bool:
     return system.evaluated() >= system.last_sequence()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_system_backed_up_under_load_comes_back_whole_in_another_folder(tmp_path: Path) -> None:
     config = system_settings(tmp_path / "old", snapshot_interval_s=1.0, restart_hold_s=0.0)
     target, folder = tmp_path / "backup", tmp_path / "new"
