@@ -1,6 +1,8 @@
 """The compliance worker over a real database and the in-memory series store; the clock is a test's own."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from qingquan.domain.compliance import ComplianceVerdict, ComplianceVersion
 from qingquan.domain.findings import Finding, FindingKind, Severity
 from qingquan.domain.readings import ReadingBatch, SeriesCatalog, SeriesKey
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
+from qingquan.services import compliance
 from qingquan.services.compliance import ComplianceWorker
 from qingquan.services.compliance_days import day_span, month_span
 from qingquan.services.compliance_marks import LateDays
@@ -31,6 +34,7 @@ DAY = "2026-05-03"
 START = day_span(DAY, ZONE).start
 MINUTE = 60_000
 HOUR = 60 * MINUTE
+PARTITION = 7
 
 
 def make(id: str = "W0001", **changes: object) -> Works:
@@ -140,6 +144,27 @@ def test_late_readings_change_day_and_month_and_what_was_known_before_is_kept(sy
     assert (then.figures.verdict, now.figures.verdict) == (ComplianceVerdict.UNDECIDED, ComplianceVerdict.EXCEEDING)
     [month] = system.known("turbidity", "2026-05")
     assert (month.figures.received, month.is_published) == (288, False)
+
+
+def test_others_may_write_while_days_and_months_are_reckoned(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database with one writer would hold up alarms for as long as the reckoning takes."""
+    written: list[str] = []
+
+    def while_writing(name: str, reckon: Callable[..., Any]) -> Callable[..., Any]:
+        def reckoned(*arguments: Any) -> Any:
+            with writing(system.engine) as connection:
+                set_applied_sequence(connection, PARTITION, len(written))
+            written.append(name)
+            return reckon(*arguments)
+
+        return reckoned
+
+    for name in ("reckoning", "reckoned", "month_of"):
+        monkeypatch.setattr(compliance, name, while_writing(name, getattr(compliance, name)))
+    system.record("turbidity", ALL_DAY)
+    system.worker.step()
+    assert {"reckoning", "reckoned", "month_of"} == set(written)
+    assert system.waiting() == 0
 
 
 def test_the_same_work_again_changes_nothing(system: System) -> None:
