@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 import httpx2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from alerts.channels.plain import plain_lines
+
 __all__ = ["MARK", "Marked", "phones_page", "pushed"]
 
 MARK = "gateway-double; development and tests only; nothing is sent to anybody"
@@ -92,7 +94,8 @@ def _receipt(kept: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
 
 def _bubble(one: Mapping[str, Any]) -> str:
     at = datetime.fromtimestamp(int(one["at"]) / 1000, ZONE)
-    return f"<article><small>{escape(str(one['channel']))} · {at:%m-%d %H:%M:%S}</small><p>{escape(str(one['text']))}</p></article>"
+    said = "\n".join(plain_lines(str(one["text"])))
+    return f"<article><small>{escape(str(one['channel']))} · {at:%m-%d %H:%M:%S}</small><p>{escape(said)}</p></article>"
 
 
 _STYLE = (

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from alerts.channels.base import ErrorClass, Outcome, accepted, refused, unknown
+from alerts.channels.plain import plain_lines
 from alerts.channels.wecom_app import _bytes_cut
 from qingquan.domain.incidents import Message
 
@@ -50,9 +51,9 @@ class AppriseOther:
 
     def send(self, message: Message) -> Outcome:
         """Hand over one message. ``False`` of the library hides whether the other side took it."""
-        title, _, rest = message.body.partition("\n")
+        title, *rows = plain_lines(message.body) or [""]
         try:
-            done = self._sender.notify(title=title.strip("*> "), body=_bytes_cut(rest or title, BODY_BYTES))
+            done = self._sender.notify(title=title, body=_bytes_cut("\n".join(rows) or title, BODY_BYTES))
         except Exception as error:  # a plug-in may raise anything; it must not end the alerter
             return unknown(type(error).__name__)
         if done is None:

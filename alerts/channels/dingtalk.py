@@ -11,6 +11,7 @@ import msgspec
 from alerts.channels.answers import Codes, numbered
 from alerts.channels.base import ErrorClass, Outcome, unknown
 from alerts.channels.http import JSON_HEADERS, TOTAL_TIMEOUT_S, WALL, HttpPort
+from alerts.channels.plain import uncoloured
 from alerts.channels.robots import dingtalk_sign
 from qingquan.domain.incidents import Message
 
@@ -50,7 +51,7 @@ class Dingtalk:
         target = f"/robot/send?access_token={quote(self._token, safe='')}"
         if self._secret:
             target += f"&timestamp={at}&sign={quote(dingtalk_sign(self._secret, at), safe='')}"
-        text = {"title": TITLE[self._language], "text": message.body}
+        text = {"title": TITLE[self._language], "text": uncoloured(message.body)}
         body = msgspec.json.encode({"msgtype": "markdown", "markdown": text})
         return numbered(self._http.post(target, headers=JSON_HEADERS, body=body), CODES)
 

@@ -13,6 +13,7 @@ from email.utils import formatdate
 from alerts.channels.aliyun import out_id
 from alerts.channels.base import ErrorClass, Outcome, accepted, refused, unknown
 from alerts.channels.http import TOTAL_TIMEOUT_S
+from alerts.channels.plain import plain_lines
 from qingquan.domain.incidents import Message
 
 __all__ = ["NAME", "Email", "letter"]
@@ -92,7 +93,7 @@ class Email:
 def letter(message: Message, sender: str) -> EmailMessage:
     """The message as a letter that no robot answers; its first line is the subject."""
     mail = EmailMessage(policy=SMTP)
-    lines = [line.strip("*> ") for line in message.body.splitlines()] or [""]
+    lines = plain_lines(message.body) or [""]
     mail["From"], mail["To"], mail["Subject"] = sender, message.receiver, lines[0]
     mail["Date"], mail["Message-ID"] = formatdate(), f"<{out_id(message)}@qingquan>"
     mail["Auto-Submitted"] = "auto-generated"

@@ -8,6 +8,7 @@ import msgspec
 from alerts.channels.answers import Codes, numbered
 from alerts.channels.base import ErrorClass, Outcome, unknown
 from alerts.channels.http import JSON_HEADERS, TOTAL_TIMEOUT_S, WALL, HttpPort
+from alerts.channels.plain import uncoloured
 from alerts.channels.robots import feishu_sign
 from qingquan.domain.incidents import Message
 
@@ -40,7 +41,7 @@ class Feishu:
 
     def send(self, message: Message) -> Outcome:
         """Hand over one message to the group."""
-        card = {"elements": [{"tag": "markdown", "content": message.body}]}
+        card = {"elements": [{"tag": "markdown", "content": uncoloured(message.body)}]}
         payload: dict[str, object] = {"msg_type": "interactive", "card": card}
         if self._secret:
             at = self._wall_ms() // 1000

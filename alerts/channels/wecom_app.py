@@ -1,9 +1,10 @@
 """WeCom (企业微信) self-built app: a card with buttons to one person, the channel for acknowledgement.
 
-A click comes back as an encrypted callback (`wecom_crypto`). ``errcode`` 0 with the receiver among ``invaliduser`` or
+What is over asks for no answer and comes as text. A click comes back as an encrypted callback (`wecom_crypto`). ``errcode`` 0 with the receiver among ``invaliduser`` or
 ``unlicenseduser`` is a refusal. The provider drops what exceeds 30 a minute for a member without a word.
 """
 
+import re
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -13,12 +14,15 @@ from alerts.channels.aliyun import out_id
 from alerts.channels.answers import Codes, numbered
 from alerts.channels.base import ErrorClass, Outcome, Verdict, refused, unknown
 from alerts.channels.http import JSON_HEADERS, TOTAL_TIMEOUT_S, WALL, HttpPort
+from alerts.channels.plain import cut, plain_lines
 from alerts.channels.tokens import MemoryTokens, TokenCache, TokenStore
 from qingquan.domain.incidents import Message
 
-__all__ = ["CODES", "NAME", "WecomApp", "card"]
+__all__ = ["CODES", "NAME", "WecomApp", "card", "text"]
 
 NAME = "wecom_app"
+OVER = ("recovered", "withdrawn")
+_COLON = re.compile(r"：|: ")
 TITLE_MOST = 26
 TEXT_MOST = 112
 
@@ -58,15 +62,15 @@ class WecomApp:
 
     def send(self, message: Message) -> Outcome:
         """Hand over one message as a card with buttons; a token that was renewed elsewhere is renewed and tried once more."""
-        outcome = self._send(message, card(message, self._language, self._public_url))
+        content = text(message) if message.step in OVER else card(message, self._language, self._public_url)
+        outcome = self._send(message, content)
         if outcome.code in {str(code) for code in CODES.stale_token}:
-            outcome = self._send(message, card(message, self._language, self._public_url))
+            outcome = self._send(message, content)
         return outcome
 
     def send_fallback(self, message: Message) -> Outcome | None:
         """The same as plain text."""
-        text = "\n".join(line.strip("*> ") for line in message.body.splitlines())
-        return self._send(message, {"msgtype": "text", "text": {"content": _bytes_cut(text, 2048)}})
+        return self._send(message, text(message))
 
     def update_card(self, user: str, response_code: str, words: str) -> Outcome:
         """Put words in the place of a card's buttons; a code serves once, within 72 h."""
@@ -115,13 +119,15 @@ class WecomApp:
 def card(message: Message, language: str, public_url: str = "") -> dict[str, object]:
     """A ``button_interaction`` card. ``task_id`` is our name for the message, the buttons carry the incident's number."""
     words = _WORDS[language]
-    title, _, rest = message.body.partition("\n")
-    rows = [line.strip("> ").translate(_NO_MARKDOWN) for line in rest.splitlines() if not line.startswith("[")]
+    body = "\n".join(line for line in message.body.splitlines() if not line.startswith("["))
+    title, *rows = plain_lines(body) or [""]
+    if not rows and (parts := _COLON.split(title, 1))[1:]:
+        title, *rows = parts  # the words of an SMS, when the card stands in for one
     shown: dict[str, object] = {
         "card_type": "button_interaction",
         "source": {"desc": words["source"]},
-        "main_title": {"title": title.strip("*> ")[:TITLE_MOST]},
-        "sub_title_text": "\n".join(rows)[:TEXT_MOST] or title.strip("*> ")[:TEXT_MOST],
+        "main_title": {"title": cut(title, TITLE_MOST)},
+        "sub_title_text": cut("\n".join(rows) or title, TEXT_MOST),
         "task_id": out_id(message),
         "button_list": [
             {"text": words["ack"], "style": 1, "key": f"ack:{message.incident_id}"},
@@ -135,7 +141,9 @@ def card(message: Message, language: str, public_url: str = "") -> dict[str, obj
     return {"msgtype": "template_card", "template_card": shown}
 
 
-_NO_MARKDOWN = str.maketrans("", "", "*`")
+def text(message: Message) -> dict[str, object]:
+    """The whole message as plain text."""
+    return {"msgtype": "text", "text": {"content": _bytes_cut("\n".join(plain_lines(message.body)), 2048)}}
 
 
 def _bytes_cut(text: str, limit: int) -> str:

@@ -3,6 +3,7 @@
 from html import escape
 
 from dashboards.web.feed import STATE_ORDER, CountyView, WorksRow, row_rank
+from dashboards.web.incident_words import place_words
 from dashboards.web.layout import empty_state
 from dashboards.web.marks import glyph, severity_chip
 from dashboards.web.texts import Texts
@@ -110,7 +111,7 @@ def lost_words(view: CountyView, t: Texts, tz: str) -> str:
 def _card(incident: Incident, view: CountyView, t: Texts) -> str:
     row = view.rows.get(incident.works)
     findings = tuple(view.findings[id] for id in incident.finding_ids if id in view.findings)
-    name = row.works.name if row else incident.works
+    name = row.works.name if row else place_words(incident, t)
     township = row.works.township if row else ""
     since = min((f.start for f in findings), default=to_ms(incident.opened_at))
     handled = (

@@ -44,7 +44,7 @@ def plan_block(plan: Mapping[str, Any] | None, tz: str, t: Texts) -> str:
 def _rung(rung: Mapping[str, Any], tz: str, t: Texts) -> str:
     mark = t("incident.plan_done") if rung["done"] else t("incident.plan_due")
     told = "".join(
-        f"<div><b>{escape(name or audience)}</b> <small>{escape(audience)} · {escape(channel_name(channel, t))}{escape(_others(others, t))}</small></div>"
+        f"<div><b>{escape(name or audience)}</b> <small>{escape(f'{audience} · ' if name else '')}{escape(channel_name(channel, t))}{escape(_others(others, t))}</small></div>"
         for audience, name, channel, others in rung["told"]
     )
     missing = "".join(

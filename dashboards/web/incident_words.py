@@ -37,6 +37,7 @@ __all__ = [
     "message_rows",
     "message_state",
     "place_words",
+    "step_words",
     "title_block",
 ]
 
@@ -72,13 +73,21 @@ def title_block(incident: Incident, works: Works | None, findings: Sequence[Find
     )
 
 
+def step_words(step: str, t: Texts) -> str:
+    """Why a message went out; of a rung, whose turn it was. The number of its round is no matter for readers."""
+    base = re.sub(r"(_\d+)+$", "", step)
+    keys = (f"message_step.{base}", f"duty.role.{base}", f"message_step.{base.partition('_')[0]}")
+    return next((t(key) for key in keys if t.has(key)), step)
+
+
 def place_words(incident: Incident, t: Texts) -> str:
     """Name where no works is at hand: a township's incident has none."""
     if incident.works:
         return incident.works
     if incident.kind is FindingKind.OPERATIONS:
         return t("operations.place")
-    return t("incident.township", township=incident.summary.get("township", ""), n=incident.summary.get("count", ""))
+    place = t("incident.township", township=incident.summary.get("township", ""), n=incident.summary.get("count", ""))
+    return f"{place}{t('mark.simulated_name')}" if incident.summary.get("simulated") else place
 
 
 def facts(incident: Incident, works: Works | None, findings: Sequence[Finding], t: Texts) -> str:

@@ -20,7 +20,7 @@ from dashboards.web.page_parts import handled_words, offset_of, pager, store_los
 from dashboards.web.ports import FindingQuery, IncidentQuery, MessageQuery
 from dashboards.web.texts import Texts
 from dashboards.web.trends import is_drawable, load_chart
-from dashboards.web.words import day_time, incident_title
+from dashboards.web.words import county_name, day_time, incident_title
 from qingquan.clock import to_ms
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.incidents import Incident, IncidentEvent, IncidentState, Message
@@ -109,6 +109,7 @@ def _line(incident: Incident, works: Works | None, findings: Sequence[Finding], 
         if incident.resolved_at is not None
         else f'<span data-at="{began}" data-form="for"></span>'
     )
+    where = works.township if works else (county_name(None, incident.county, t) if incident.county else "")
     marks = (
         f' <span class="chip chip-stale">{escape(t("incident.stale"))}</span>'
         if incident.stale and incident.kind not in _SILENCES
@@ -116,7 +117,7 @@ def _line(incident: Incident, works: Works | None, findings: Sequence[Finding], 
     )
     return (
         f'<a class="line" href="/incidents/{incident.id}">{severity_chip(incident.severity, t)}'
-        f"<span><b>{escape(works.name if works else place_words(incident, t))}</b> <small>{escape(works.township if works else incident.county)}</small></span>"
+        f"<span><b>{escape(works.name if works else place_words(incident, t))}</b> <small>{escape(where)}</small></span>"
         f"<span>{escape(incident_title(incident, tuple(findings), t))}{marks}</span>"
         f'<span class="muted">{escape(day_time(began, tz))}</span>{lasting}{handled_words(incident, t)}</a>'
     )

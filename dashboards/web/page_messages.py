@@ -8,7 +8,7 @@ from fastapi import Request
 from nicegui import ui
 
 from dashboards.web.bubbles import phone_markup, plain_words
-from dashboards.web.incident_words import channel_name, message_state
+from dashboards.web.incident_words import channel_name, message_state, step_words
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts
 from dashboards.web.page_parts import offset_of, pager, store_lost
 from dashboards.web.ports import MessageQuery
@@ -80,8 +80,7 @@ _SHOWN = (
 
 def _line(message: Message, tz: str, t: Texts) -> str:
     at = message.sent_at or message.created_at
-    word = message.step.partition("_")[0]
-    step = t(f"message_step.{word}") if t.has(f"message_step.{word}") else message.step
+    step = step_words(message.step, t)
     tries = f" · {escape(t('message.attempts', n=message.attempts))}" if message.attempts > 1 else ""
     return (
         f'<div class="line"><span class="to"><b>{escape(message.receiver_name or message.receiver)}</b><small>{escape(channel_name(message.channel, t))}</small></span>'

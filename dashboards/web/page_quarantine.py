@@ -9,6 +9,7 @@ from nicegui import ui
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts
 from dashboards.web.page_parts import offset_of, pager, store_lost
 from dashboards.web.ports import QuarantineQuery
+from dashboards.web.quarantine_words import detail_words
 from dashboards.web.texts import Texts
 from dashboards.web.words import clock_time, day_time
 from qingquan.domain.readings import QuarantineReason
@@ -101,7 +102,7 @@ def _line(entry: QuarantineEntry, tz: str, t: Texts) -> str:
         else ""
     )
     return (
-        f'<div class="line"><span class="why"><b>{escape(t(f"quarantine.{item.reason}"))}</b><small>{escape(item.detail)}</small></span>'
+        f'<div class="line"><span class="why"><b>{escape(t(f"quarantine.{item.reason}"))}</b><small>{escape(detail_words(item.detail, t.language))}</small></span>'
         f'<span class="payload"><code>{escape(preview)}</code><small class="muted">{escape(item.subject)} {escape(item.position)} · SHA-256 {escape(item.digest[:12])}…</small></span>'
         f'<span class="end"><small class="muted">{escape(clock_time(item.received_at, tz))}</small><small class="muted">#{item.sequence}</small>{done}</span></div>'
     )

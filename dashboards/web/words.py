@@ -25,6 +25,7 @@ __all__ = [
 
 _UNITS = {"pH unit": "", "degC": "°C", "uS/cm": "µS/cm", "m3/h": "m³/h", "bool": ""}
 _LOWER = (FindingKind.DISINFECTION_LOW, FindingKind.DISINFECTION_MISSING)
+_BELOW = (*_LOWER, FindingKind.RESIDUAL_FALLING)
 CONTRIBUTORS = "contributors"
 """Key of a sudden change's evidence: codes of the parameters that changed, with ``;`` between them, most telling first."""
 _RESIDUAL_KINDS = (*_LOWER, FindingKind.DISINFECTION_HIGH)
@@ -206,7 +207,7 @@ def bound_key(finding: Finding) -> str:
     if finding.kind is FindingKind.DISINFECTION_MISSING:
         return "limit.missing_at"
     is_below = finding.extreme is not None and finding.limit is not None and finding.extreme < finding.limit
-    return "limit.at_least" if finding.kind in _LOWER or is_below else "limit.at_most"
+    return "limit.at_least" if finding.kind in _BELOW or is_below else "limit.at_most"
 
 
 def cause_parameter(incident: Incident) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from alerts.channels.base import Channel, ErrorClass, Verdict
 from alerts.channels.build import build_channels
-from alerts.channels.email import Email
+from alerts.channels.email import Email, letter
 from alerts.channels.robots import dingtalk_sign, feishu_sign
 from alerts.channels.tc3 import tc3_authorization
 from alerts.channels.webhook import signed
@@ -128,7 +128,36 @@ def test_a_refused_connection_is_transient(name: str, gateway: RunningDouble) ->
     assert found.send(outbox_message(name)).error_class is ErrorClass.TRANSIENT
 
 
+COLOURED = (
+    '**严重告警｜青山镇城东水厂**\n> 问题：<font color="warning">出厂水消毒剂投加中断</font>，投加泵已停\n'
+    "[查看详情](http://127.0.0.1:8080/incidents/7)"
+)
+
+
+@pytest.mark.parametrize("step", ["firing", "recovered"])
+def test_only_groups_of_wecom_get_its_colours(name: str, channel: Channel, gateway: RunningDouble, step: str) -> None:
+    if name in ("tencent_sms", "aliyun_voice", "webhook"):
+        pytest.skip("goes out by template, or as it is to a program")
+    assert channel.send(outbox_message(name, body=COLOURED, step=step)).verdict is Verdict.ACCEPTED
+    assert "<" not in gateway.double.messages[-1].text
+
+
 # --- what is each one's own -------------------------------------------------------------------------------------------
+
+
+def test_a_card_has_buttons_and_no_marks_and_what_is_over_asks_for_no_answer(gateway: RunningDouble) -> None:
+    app = gateway.channel("wecom_app")
+    app.send(outbox_message("wecom_app", id=911, body=COLOURED))
+    shown = gateway.double.messages[-1].text.splitlines()
+    assert shown[:2] == ["严重告警｜青山镇城东水厂", "问题：出厂水消毒剂投加中断，投加泵已停"]
+    assert "已知悉" in shown[2]
+    app.send(outbox_message("wecom_app", id=913, body="水质告警：青山镇城东水厂，出厂水消毒剂投加中断，自08:06起。"))
+    shown = gateway.double.messages[-1].text.splitlines()
+    assert shown[:2] == ["水质告警", "青山镇城东水厂，出厂水消毒剂投加中断，自08:06起。"], "it stands in for an SMS"
+    app.send(outbox_message("wecom_app", id=912, body=COLOURED, step="recovered"))
+    over = gateway.double.messages[-1].text
+    assert "[已知悉]" not in over
+    assert over.endswith("查看详情 http://127.0.0.1:8080/incidents/7")
 
 
 def test_the_signatures_are_those_of_the_providers() -> None:
@@ -217,6 +246,15 @@ def test_a_letter_reaches_a_real_mail_server_and_says_it_is_automatic(mail: tupl
     assert channel.send(letter_to("duty@example.org")).verdict is Verdict.ACCEPTED
     assert b"Auto-Submitted: auto-generated" in box.letters[0]
     assert b"Subject: =?utf-8?" in box.letters[0]
+
+
+def test_a_letter_is_plain_text() -> None:
+    written = letter(replace(letter_to("duty@example.org"), body=COLOURED), "platform@example.org").get_content()
+    assert written.splitlines() == [
+        "严重告警｜青山镇城东水厂",
+        "问题：出厂水消毒剂投加中断，投加泵已停",
+        "查看详情 http://127.0.0.1:8080/incidents/7",
+    ]
 
 
 @pytest.mark.parametrize(

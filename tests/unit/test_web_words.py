@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from dashboards.web.bubbles import phone_markup, plain_words
+from dashboards.web.incident_words import step_words
 from dashboards.web.texts import texts_in
 from dashboards.web.words import (
     clause_words,
@@ -168,3 +169,22 @@ def test_markup_in_a_message_stays_text(text: str) -> None:
     assert "<img" not in shown
     assert "<font" not in shown
     assert "href" not in shown
+
+
+@pytest.mark.parametrize(
+    ("step", "zh"),
+    [
+        ("firing", "报警"), ("raised_critical", "升级"), ("county_duty", "县级值班员"), ("township_1", "乡镇水管站"),
+        ("repeat_3", "重复通知"), ("repeat_3_1", "重复通知"), ("house_rung", "house_rung"),
+    ],
+)  # fmt: skip
+def test_a_message_says_whose_turn_it_was(step: str, zh: str) -> None:
+    assert step_words(step, ZH) == zh
+
+
+def test_a_forecast_names_the_bound_it_will_fall_below() -> None:
+    falling = Finding(
+        "f", FindingKind.RESIDUAL_FALLING, Severity.MINOR, "520425", "W0001", "outlet", "free_chlorine", start=0, end=None, evidence_at=0,
+        extreme=0.38, limit=0.3, clause="", rule="", rule_version="", reason="",
+    )  # fmt: skip
+    assert finding_words(falling, ZH).endswith("余氯 0.38（≥ 0.3 mg/L）")
