@@ -60,12 +60,15 @@ def replay(
     """重放记录的数据 · Publish a recorded CSV(.gz) over MQTT by a column mapping; registers its works if it is unknown."""
     from ingest.mapping import load_mapping, works_of
     from ingest.pace import paced
+    from ingest.recorded import read_rows
     from qingquan.services.registering import register_missing
     from qingquan.services.replay import ReplayCounts, counts_line, replay_file
 
     config = settings(config_file, data_dir=data)
     pace = _speed(speed) or 1.0
     checked = paced(file, load_mapping(mapping))
+    # A file that lacks a column is refused before its works stands in the register, where it would be missed as silent.
+    next(read_rows(file, checked, 1), None)
     register_missing(config, [works_of(checked)])
 
     def line(counts: ReplayCounts) -> str:

@@ -246,3 +246,10 @@ def test_a_drill_is_held_at_a_works_or_drawn_in_a_county_not_both(tmp_path: Path
         assert refused("alerts", "drill", "--by", "王五", *given) == [
             "give either --works county/id or --county 6 digits"
         ]
+
+
+def test_a_recording_without_a_column_of_its_mapping_leaves_no_works_behind(mapping: Path, tmp_path: Path) -> None:
+    (tmp_path / "lacks.csv").write_text("time,other\n2026-05-01 08:00:00,1\n")
+    lines = refused("replay", tmp_path / "lacks.csv", "--mapping", mapping, "--data", tmp_path / "data")
+    assert "columns found: time, other" in lines[0]
+    assert not (tmp_path / "data" / "qingquan.db").exists()
