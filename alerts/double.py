@@ -25,6 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from alerts.channels.acs3 import ALGORITHM, canonical_request, signature
+from alerts.double_answers import PhoneAnswers, WaysBack
 from alerts.double_doors import OtherDoors
 from alerts.double_shown import Marked, phones_page, pushed
 
@@ -106,7 +107,9 @@ class Kept:
 class GatewayDouble:
     """State of the double; `app` serves it. ``wall_ms`` is its clock [ms since epoch, UTC]."""
 
-    def __init__(self, account: Account, *, wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+    def __init__(
+        self, account: Account, *, wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000, ways: WaysBack | None = None
+    ) -> None:  # fmt: skip
         self.account = account
         self.messages: deque[Kept] = deque(maxlen=KEPT)
         self.rejected: Counter[str] = Counter()
@@ -121,6 +124,7 @@ class GatewayDouble:
         self._robot_calls: dict[str, deque[int]] = {}
         self._sms_calls: dict[tuple[str, str], deque[int]] = {}
         self.doors = OtherDoors(self)
+        self.answers = PhoneAnswers(ways or WaysBack(), response_codes=self.doors.response_codes)
         self.app = Starlette(
             routes=[
                 Route("/cgi-bin/webhook/send", self._robot, methods=["POST"]),
@@ -130,6 +134,7 @@ class GatewayDouble:
                 Route("/double/settings", self._set, methods=["POST"]),
                 Route("/double/phones", self._phones, methods=["GET"]),
                 *self.doors.routes,
+                *self.answers.routes,
             ],
             middleware=[Middleware(Marked)],
         )
@@ -174,7 +179,7 @@ class GatewayDouble:
 
     async def _phones(self, _: Request) -> Response:
         """The last messages as the phones show them."""
-        return HTMLResponse(phones_page([asdict(kept) for kept in list(self.messages)[-100:]]))
+        return HTMLResponse(phones_page([asdict(kept) for kept in list(self.messages)[-100:]], self.answers))
 
     # --- WeCom -------------------------------------------------------------------------------------------------------
 

@@ -97,6 +97,7 @@ class OtherDoors:
             return JSONResponse({"errcode": code, "errmsg": "refused", **({} if code else {"invaliduser": user})})
         self._limited(f"app:{user}", APP_PER_MINUTE, 60_000, count=True)
         kept = self._double._keep("wecom_app", user, _card_text(body))
+        self._double.answers.keep(kept.id, body)
         code_for_change = secrets.token_hex(8)
         self.response_codes.add(code_for_change)
         return JSONResponse({"errcode": 0, "errmsg": "ok", "msgid": kept.id, "response_code": code_for_change})

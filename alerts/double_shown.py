@@ -1,6 +1,7 @@
 """DEVELOPMENT AND DEMONSTRATION ONLY: how the gateway double shows itself, and the receipts it pushes."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -11,6 +12,7 @@ import httpx2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alerts.channels.plain import plain_lines
+from alerts.double_answers import PhoneAnswers
 
 __all__ = ["MARK", "Marked", "phones_page", "pushed"]
 
@@ -35,13 +37,13 @@ class Marked:
         await self._app(scope, receive, marked)
 
 
-def phones_page(kept: Sequence[Mapping[str, Any]]) -> str:
-    """The messages, newest first, one phone for every receiver."""
+def phones_page(kept: Sequence[Mapping[str, Any]], answers: PhoneAnswers) -> str:
+    """The messages, newest first, one phone for every receiver, with what can be answered from it."""
     phones: dict[str, list[Mapping[str, Any]]] = {}
     for one in reversed(kept):
         phones.setdefault(str(one["to"]), []).append(one)
     shown = "".join(
-        f"<section><h2>{escape(to)}</h2>{''.join(_bubble(one) for one in rows)}</section>"
+        f"<section><h2>{escape(to)}</h2>{_reply_form(to, rows, answers)}{''.join(_bubble(one, answers) for one in rows)}</section>"
         for to, rows in phones.items()
     )
     return (
@@ -92,12 +94,41 @@ def _receipt(kept: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
     return [row], str(kept["channel"])
 
 
-def _bubble(one: Mapping[str, Any]) -> str:
+def _reply_form(to: str, rows: Sequence[Mapping[str, Any]], answers: PhoneAnswers) -> str:
+    """A phone that has had an SMS can answer one."""
+    if not answers.takes_replies or not any(one["channel"] == "aliyun_sms" for one in rows):
+        return ""
+    return (
+        f'<form method="post" action="/double/reply"><input type="hidden" name="from" value="{escape(to)}">'
+        '<input name="content" maxlength="70" required placeholder="回复短信 · reply: 1 11">'
+        "<button>发送 · send</button></form>"
+    )
+
+
+def _buttons(one: Mapping[str, Any], answers: PhoneAnswers) -> str:
+    card = answers.cards.get(str(one["id"]))
+    if card is None:
+        return ""
+    return (
+        f'<form method="post" action="/double/click"><input type="hidden" name="id" value="{escape(str(one["id"]))}">'
+        + (
+            "".join(f'<button name="key" value="{escape(key)}">{escape(words)}</button>' for key, words in card.buttons)
+            + "</form>"
+        )
+    )
+
+
+def _bubble(one: Mapping[str, Any], answers: PhoneAnswers) -> str:
     at = datetime.fromtimestamp(int(one["at"]) / 1000, ZONE)
     said = "\n".join(plain_lines(str(one["text"])))
-    return f"<article><small>{escape(str(one['channel']))} · {at:%m-%d %H:%M:%S}</small><p>{escape(said)}</p></article>"
+    return f"<article><small>{escape(str(one['channel']))} · {at:%m-%d %H:%M:%S}</small><p>{_linked(said)}</p>{_buttons(one, answers)}</article>"
 
 
+def _linked(text: str) -> str:
+    return _ADDRESS.sub(r'<a href="\1" target="_blank" rel="noreferrer">\1</a>', escape(text))
+
+
+_ADDRESS = re.compile(r"(https?://[^\s()<>&\"']+)")
 _STYLE = (
     "body{margin:0;font:16px/1.5 system-ui,sans-serif;background:#eef1f4;color:#1b2733}"
     "header{background:#8a5a00;color:#fff;padding:12px 16px;position:sticky;top:0}"
@@ -105,4 +136,6 @@ _STYLE = (
     "section{background:#fff;border-radius:24px;padding:16px;width:320px;max-width:100%;box-sizing:border-box}"
     "h2{font-size:16px;margin:0 0 8px}article{background:#e8f0f7;border-radius:12px;padding:8px 12px;margin:8px 0}"
     "p{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}small{color:#51606e}"
+    "form{display:flex;gap:8px;margin:8px 0 0}input{flex:1;min-width:0;font:inherit;padding:6px 8px;border:1px solid #c6d1d7;border-radius:6px}"
+    "button{font:inherit;padding:6px 10px;border:1px solid #0a6e91;border-radius:6px;background:#fff;color:#0a6e91;cursor:pointer}"
 )

@@ -91,9 +91,11 @@ def _line(message: Message, tz: str, t: Texts) -> str:
 
 
 async def _phones(console: Console, t: Texts) -> str:
+    url = console.actions.phones_url
+    way = f' <a href="{escape(url)}" target="_blank">{escape(t("message.phones_answer"))} →</a>' if url else ""
     head = (
         f'<div class="phones-head"><h2>{escape(t("message.phones"))}</h2><span class="chip chip-sim">{escape(t("mark.demo_gateway"))}</span></div>'
-        f'<p class="muted">{escape(t("mark.demo_gateway_long"))}</p>'
+        f'<p class="muted">{escape(t("mark.demo_gateway_long"))}{way}</p>'
     )
     if console.actions.phone_messages is None:
         return ""

@@ -199,7 +199,8 @@ class ConsoleActions:
 
     ``upload(filename, content, uploader)`` parses, judges and stores a lab sheet. ``lab_template()`` gives file name and
     content of an empty sheet. ``redrive(ids)`` sends quarantined items through the door again and returns how many went.
-    ``phone_messages()`` lists what the gateway double has accepted, newest first: ``id, channel, to, text, at`` [ms].
+    ``phone_messages()`` lists what the gateway double has accepted, newest first: ``id, channel, to, text, at`` [ms];
+    ``phones_url`` is its page, from which one can answer.
     ``disinfection`` keeps facts, measurements by hand and advice. ``compliance`` reads figures by day and month.
     ``quality`` flags readings and scores sensors; ``maintenance`` begins and ends work on them. ``rules`` tries rules.
     ``duty`` keeps rosters, silences and drills. ``answers`` follows links in messages, and keeps notes and photos. ``operations`` shows the platform itself. ``events`` keeps what people say of sudden changes.
@@ -209,6 +210,7 @@ class ConsoleActions:
     lab_template: Callable[[], tuple[str, bytes]] | None = None
     redrive: Callable[[Sequence[int]], int] | None = None
     phone_messages: Callable[[], Sequence[Mapping[str, object]]] | None = None
+    phones_url: str = ""
     disinfection: DisinfectionDesk | None = None
     compliance: ComplianceDesk | None = None
     quality: QualityPort | None = None

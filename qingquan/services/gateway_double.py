@@ -5,6 +5,7 @@ It listens on this machine alone and refuses to stand in for anything that is no
 
 import secrets
 import signal
+from base64 import b64encode
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -13,12 +14,14 @@ import uvicorn
 
 from alerts.channels.build import sms_codes
 from alerts.channels.http import is_loopback
+from alerts.channels.wecom_crypto import CallbackCrypto
 from alerts.double import Account, GatewayDouble
+from alerts.double_answers import WaysBack
 from alerts.templates import load_templates
 from qingquan.config import Config
 from qingquan.errors import ConfigurationError
 
-__all__ = ["account_of", "demonstration_settings", "run"]
+__all__ = ["account_of", "demonstration_settings", "run", "ways_back"]
 
 _log = structlog.get_logger("gateway_double")
 
@@ -45,6 +48,8 @@ def demonstration_settings(config: Config, port: int) -> Config:
         wecom_corp_id="ww0123456789abcdef",
         wecom_agent_id="1000002",
         wecom_app_secret="demonstration-secret",  # noqa: S106  # opens nothing but the double
+        wecom_callback_token=config.wecom_callback_token or secrets.token_hex(8),
+        wecom_callback_key=config.wecom_callback_key or b64encode(secrets.token_bytes(32)).decode().rstrip("="),
         wechat_url=url,
         wechat_app_id="wx0123456789abcdef",
         wechat_app_secret="demonstration-secret",  # noqa: S106
@@ -87,6 +92,13 @@ def account_of(config: Config) -> Account:
     )  # fmt: skip
 
 
+def ways_back(config: Config) -> WaysBack:
+    """How answers given on the double's phones come to our console."""
+    given = config.wecom_callback_token, config.wecom_callback_key, config.wecom_corp_id
+    crypto = CallbackCrypto(*given) if all(given) else None
+    return WaysBack(f"http://{config.web_host}:{config.web_port}", crypto, config.receipts_token)
+
+
 def run(config: Config) -> int:
     """Serve at ``wecom_url`` until SIGTERM or SIGINT; exit status 0.
 
@@ -101,7 +113,7 @@ def run(config: Config) -> int:
             [f"wecom_url = {config.wecom_url!r}, aliyun_sms_url = {config.aliyun_sms_url!r}: for the gateway double, allowed: "
              "the same http://127.0.0.1:port in both"]
         )  # fmt: skip
-    double = GatewayDouble(account_of(config))
+    double = GatewayDouble(account_of(config), ways=ways_back(config))
     served = uvicorn.Config(
         double.app, host=address.hostname or "127.0.0.1", port=address.port, log_level="warning", access_log=False,
         timeout_graceful_shutdown=2,

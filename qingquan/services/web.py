@@ -88,7 +88,7 @@ def run(config: Config) -> int:
     link.every_minute = every_minute
     actions = ConsoleActions(
         upload=make_uploader(engine, config), lab_template=lambda: ("lab-template.xlsx", template_workbook(config.language)),
-        redrive=redrive, phone_messages=_phones(config), disinfection=desk,
+        redrive=redrive, phone_messages=_phones(config), phones_url=_phones_url(config), disinfection=desk,
         compliance=StoreCompliance(engine), quality=SensorDesk(engine, series, config.clock, most_ms), maintenance=maintenance,
         rules=make_rules_desk(config, engine, series), duty=RosterDesk(engine, config), answers=PhoneDesk(engine, config),
         operations=OperationsDesk(config, engine),
@@ -194,6 +194,11 @@ class LogLink:
 def _phones(config: Config) -> "Phones | None":
     """What the gateway double accepted; ``None`` unless messages go to a double on this machine."""
     return Phones(config.wecom_url) if urlsplit(config.wecom_url).hostname in LOOPBACK else None
+
+
+def _phones_url(config: Config) -> str:
+    """The double's own page; empty where messages go to real providers."""
+    return f"{config.wecom_url.rstrip('/')}/double/phones" if urlsplit(config.wecom_url).hostname in LOOPBACK else ""
 
 
 class Phones:

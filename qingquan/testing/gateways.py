@@ -14,12 +14,13 @@ from alerts.channels.base import Channel
 from alerts.channels.build import build_channels
 from alerts.channels.wecom_robot import WecomRobot
 from alerts.double import Account, GatewayDouble
+from alerts.double_answers import WaysBack
 from qingquan.clock import from_ms
 from qingquan.config import Config
 from qingquan.domain.incidents import Message, MessageState
 from qingquan.services.gateway_double import account_of, demonstration_settings
 
-__all__ = ["RunningDouble", "outbox_message", "running_double"]
+__all__ = ["RunningDouble", "outbox_message", "running_double", "served_app"]
 
 START_S = 10.0
 
@@ -64,24 +65,34 @@ class RunningDouble:
 
 
 @contextmanager
-def running_double(config: Config | None = None, wall_ms: Callable[[], int] | None = None) -> Iterator[RunningDouble]:
+def running_double(
+    config: Config | None = None, wall_ms: Callable[[], int] | None = None, ways: WaysBack | None = None
+) -> Iterator[RunningDouble]:
     """A double that listens on a free port of this machine, ended afterwards."""
     account: Account = account_of(demonstration_settings(config or Config(), 1))
-    double = GatewayDouble(account) if wall_ms is None else GatewayDouble(account, wall_ms=wall_ms)
-    served = uvicorn.Config(double.app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=0)
+    clock = {} if wall_ms is None else {"wall_ms": wall_ms}
+    double = GatewayDouble(account, ways=ways, **clock)
+    with served_app(double.app) as url:
+        # No evaluator runs beside it that an alerter could wait for after its start.
+        port = int(url.rpartition(":")[2])
+        settings = replace(demonstration_settings(config or Config(), port), restart_hold_s=0.0)
+        yield RunningDouble(double, url, settings)
+
+
+@contextmanager
+def served_app(app: Any) -> Iterator[str]:
+    """An application that listens on a free port of this machine, ended afterwards; its address."""
+    served = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=0)
     server = uvicorn.Server(served)
-    thread = threading.Thread(target=server.run, name="gateway-double", daemon=True)
+    thread = threading.Thread(target=server.run, name="served-app", daemon=True)
     thread.start()
     deadline = time.monotonic() + START_S
     while not server.started:
         if not thread.is_alive() or time.monotonic() > deadline:
-            raise RuntimeError("the gateway double did not start")
+            raise RuntimeError("the application did not start")
         time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        # No evaluator runs beside it that an alerter could wait for after its start.
-        settings = replace(demonstration_settings(config or Config(), port), restart_hold_s=0.0)
-        yield RunningDouble(double, f"http://127.0.0.1:{port}", settings)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(START_S)

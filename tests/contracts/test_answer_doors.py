@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -18,6 +19,7 @@ from alerts.apply import AlertSettings, apply_findings
 from alerts.channels.aliyun import out_id
 from alerts.channels.base import Outcome, accepted
 from alerts.channels.wecom_crypto import CallbackCrypto
+from alerts.double_answers import WaysBack
 from alerts.links import Linker, token_digest
 from dashboards.web.example import ExampleData
 from dashboards.web.example_county import make_county
@@ -38,7 +40,7 @@ from qingquan.store.sql.incidents import acknowledge, close, get_incident, list_
 from qingquan.store.sql.outbox import list_messages, record_result
 from qingquan.store.sql.register import save_works
 from qingquan.testing.alerts import example_finding, example_works, register_of
-from qingquan.testing.gateways import running_double
+from qingquan.testing.gateways import running_double, served_app
 
 PHONE, USER = "13800000001", "zhangsan"
 PUBLIC = "https://water.example.cn"
@@ -464,3 +466,31 @@ def test_both_ways_reach_the_same_incident(scene: Scene, channel: str) -> None:
         )
     assert [one[0] for one in scene.answered()] == ["张三"]
     assert scene.now().acknowledged_by == "王五"
+
+
+# --- the phones of the double -----------------------------------------------------------------------------------------
+
+
+def test_what_is_answered_on_the_doubles_phones_comes_in_as_from_the_provider(scene: Scene, channel: str) -> None:
+    with served_app(scene.client.app) as console:
+        ways = WaysBack(console, CRYPTO, "unguessable-path")
+        with running_double(scene.config, ways=ways) as gateway, httpx2.Client(base_url=gateway.url) as phone:
+            gateway.channel(channel).send(scene.message)
+            shown = phone.get("/double/phones").text
+            assert ("需要支援" in shown) == (channel == "wecom_app")
+            assert ("/double/reply" in shown) == (channel == "aliyun_sms")
+            if channel == "wecom_app":
+                card = {"id": gateway.double.messages[-1].id, "key": f"ack:{scene.incident.id}"}
+                assert phone.post("/double/click", data=card | {"key": "ack:0"}).status_code == 404
+                assert phone.post("/double/click", data=card).status_code == 303
+            else:
+                said = {"from": PHONE, "content": f"1 {scene.incident.id}"}
+                assert phone.post("/double/reply", data=said).status_code == 303
+    assert (scene.now().state, scene.now().acknowledged_by) == (IncidentState.ACKNOWLEDGED, "张三")
+
+
+def test_a_double_that_knows_no_way_back_offers_none(scene: Scene, channel: str) -> None:
+    with running_double(scene.config) as gateway, httpx2.Client(base_url=gateway.url) as phone:
+        gateway.channel(channel).send(scene.message)
+        assert "<form" not in phone.get("/double/phones").text
+        assert phone.post("/double/reply", data={"from": PHONE, "content": "1"}).status_code == 404
