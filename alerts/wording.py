@@ -217,7 +217,7 @@ def _recovery_rows(notice: Notice, style: Style) -> list[tuple[str, str]]:
     words = LABELS[style.language]
     fact = words["withdrawn_fact"] if notice.step is Step.WITHDRAWN else _over(notice, style)
     end = notice.finding.end if notice.finding.end is not None else notice.now_ms
-    worst = _extreme(notice, style) if notice.step is Step.RECOVERED else ""
+    worst = _extreme(notice, style) if notice.step is Step.RECOVERED and not _is_contact(notice) else ""
     is_lab = notice.finding.kind is FindingKind.LAB_EXCEEDANCE
     lasted = duration(end - notice.since, style.language) if notice.step is Step.RECOVERED and not is_lab else ""
     return [
@@ -247,8 +247,7 @@ def _fact(notice: Notice, style: Style, *, with_point: bool = True) -> str:
     value, limit = _extreme(notice, style), _value(notice, finding.limit, exact=True)
     relation = _relation(finding)
     # A switch contact has no value worth telling: that the doser reads 0 is said in words.
-    is_contact = notice.label is not None and notice.label.unit == "bool"
-    is_told = "{value}" not in phrase.fact or (value and not is_contact)
+    is_told = "{value}" not in phrase.fact or (value and not _is_contact(notice))
     is_compared = "{limit}" not in phrase.fact or (limit and relation)
     wording = phrase.fact if is_told and is_compared else phrase.bare
     if phrase.found and finding.limit is None and finding.extreme is not None:
@@ -264,6 +263,10 @@ def _fact(notice: Notice, style: Style, *, with_point: bool = True) -> str:
         title=finding.evidence.get("title", finding.rule),
     )
     return re.sub(r" +([:,])", r"\1", text).strip()
+
+
+def _is_contact(notice: Notice) -> bool:
+    return notice.label is not None and notice.label.unit == "bool"
 
 
 def _relation(finding: Finding) -> str:

@@ -43,6 +43,7 @@ __all__ = [
 
 # How the evaluator names a finding in an event: kind and id.
 _FINDING = re.compile(r"(\w+) [0-9a-f]{20}")
+_TOWNSHIP = (TransitionReason.TOWNSHIP_GROUPED, TransitionReason.TOWNSHIP_RESTORED)
 _BY_NAME = (
     TransitionReason.ACKNOWLEDGED, TransitionReason.REPORTED_FIXED, TransitionReason.HELP_WANTED, TransitionReason.NOTED,
 )  # fmt: skip
@@ -105,6 +106,8 @@ def facts(incident: Incident, works: Works | None, findings: Sequence[Finding], 
         rows.insert(0, ("incident.what", finding_title(worst.kind, worst.parameter, t)))
         rows += _value_rows(worst, t)
         rows.append(("incident.rule", t("incident.rule_value", rule=worst.rule, version=worst.rule_version)))
+    if names := incident.summary.get("names"):
+        rows.append(("incident.gathered", names))
     cells = "".join(f"<div><dt>{escape(t(key))}</dt><dd>{escape(value)}</dd></div>" for key, value in rows)
     return f'<dl class="fact-grid">{cells}</dl>'
 
@@ -194,8 +197,20 @@ def _end(finding: Finding, tz: str, t: Texts) -> str:
 
 
 def _event(event: IncidentEvent, t: Texts) -> str:
+    if event.reason in _TOWNSHIP:
+        return _township_event(event, t)
     words = t(f"reason.{event.reason}", name=event.actor) if event.reason in _BY_NAME else t(f"reason.{event.reason}")
     detail = _FINDING.fullmatch(event.detail)
     if detail is not None and detail[1] in list(FindingKind):
         return words + t("reason.detail", detail=finding_title(FindingKind(detail[1]), "", t))
     return words + (t("reason.detail", detail=event.detail) if event.detail else "")
+
+
+def _township_event(event: IncidentEvent, t: Texts) -> str:
+    """Of the group: which township and how many works, or how many are left. Of a works in it: the number of the group."""
+    township, _, count = event.detail.rpartition(" ")
+    if event.reason is TransitionReason.TOWNSHIP_RESTORED:
+        return t("reason.township_all_back") if event.detail == "0" else t("reason.township_restored", n=event.detail)
+    return (
+        t("reason.township_begun", township=township, n=count) if township else t("reason.township_grouped", id=count)
+    )

@@ -92,10 +92,10 @@ def _line(message: Message, tz: str, t: Texts) -> str:
 
 async def _phones(console: Console, t: Texts) -> str:
     url = console.actions.phones_url
-    way = f' <a href="{escape(url)}" target="_blank">{escape(t("message.phones_answer"))} →</a>' if url else ""
+    way = f'<a href="{escape(url)}" target="_blank">{escape(t("message.phones_answer"))} →</a>' if url else ""
     head = (
         f'<div class="phones-head"><h2>{escape(t("message.phones"))}</h2><span class="chip chip-sim">{escape(t("mark.demo_gateway"))}</span></div>'
-        f'<p class="muted">{escape(t("mark.demo_gateway_long"))}{way}</p>'
+        f'<p class="muted">{escape(t("mark.demo_gateway_long"))}</p>{way}'
     )
     if console.actions.phone_messages is None:
         return ""

@@ -29,6 +29,7 @@ __all__ = ["LONGEST_MS", "SensorDesk"]
 
 DAY_MS = 86_400_000
 LOOKED_AT_MS = 7 * DAY_MS
+LOOKED_BACK_MS = 366 * DAY_MS
 LONGEST_MS = 31 * DAY_MS
 """A longer span is not flagged: it would be read reading by reading."""
 REFERENCES_MS = 90 * DAY_MS
@@ -124,6 +125,7 @@ class SensorDesk:
     ) -> Health:  # fmt: skip
         since = max(now - LOOKED_AT_MS, round(works.commissioned_at.timestamp() * 1000) if works.commissioned_at else 0)
         trend, flagged = self.flagged(works, key, since, now)
+        since = self._begun(key, trend, since)
         serviced = [
             one.ended_at for one in kept if one.point == key.point and one.calibrated and one.ended_at is not None
         ]
@@ -134,6 +136,14 @@ class SensorDesk:
             cadence_ms=works.cadence_s * 1000, references=[one for one in compared if one is not None],
             serviced_at=max(serviced, default=None), service_days=row.numbers["service_days"] if row else 0.0,
         )  # fmt: skip
+
+    def _begun(self, key: SeriesKey, trend: Trend, since: int) -> int:
+        """From when on readings were to be expected: a sensor whose very first reading came within the span lacks none before it."""
+        first = int(trend.observed_at[0]) if len(trend.observed_at) else since
+        if first - since <= DAY_MS // 24:
+            return since
+        earlier = self._series.range(key, since - LOOKED_BACK_MS, since, DAY_MS, ("count",))
+        return since if len(earlier.observed_at) else first
 
     def _beside(self, key: SeriesKey, at: int, value: float) -> HandCheck | None:
         read = beside(self._series, key, at)

@@ -116,6 +116,20 @@ def test_sensors_are_listed_worst_first_with_reasons(api: TestClient) -> None:
     assert api.get("/v1/works/W9/sensors").status_code == 404
 
 
+def test_a_sensor_lacks_nothing_before_its_first_reading_ever(sqlite_engine: Engine) -> None:  # noqa: F811
+    with writing(sqlite_engine) as connection:
+        save_works(connection, [WORKS])
+    today = np.arange(NOW - 6 * HOUR, NOW, 5 * MINUTE)
+    store = MemorySeriesStore()
+    put(store, CHLORINE, today, np.round(0.5 + 0.05 * np.sin(np.arange(len(today)) / 9), 3))
+    desk = SensorDesk(sqlite_engine, store, Fixed(), 4 * HOUR)
+    (new,) = [one for one in desk.sensors(WORKS.county, WORKS.id) if one.parameter == "free_chlorine"]
+    assert (new.score, new.expected) == (100, 72)
+    put(store, CHLORINE, np.array([NOW - 30 * DAY]), np.array([0.5]))
+    (back,) = [one for one in desk.sensors(WORKS.county, WORKS.id) if one.parameter == "free_chlorine"]
+    assert "missing" in [reason.what for reason in back.reasons], "it was there before, and silent for most of the week"
+
+
 def test_maintenance_is_begun_and_ended_and_flags_the_readings(api: TestClient, series: MemorySeriesStore) -> None:
     body = {"point": "outlet", "by": "李工", "reason": "余氯仪校准", "minutes": 60}
     begun = api.post("/v1/works/W1/maintenance", json=body)

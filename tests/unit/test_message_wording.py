@@ -70,6 +70,19 @@ def test_a_recovery_says_when_how_long_and_how_bad() -> None:
     ]
 
 
+def test_of_a_contact_no_worst_value_is_told() -> None:
+    back = notice(
+        Step.RECOVERED,
+        kind=K.EXCEEDANCE,
+        rule="power-lost",
+        parameter="power",
+        extreme=0.0,
+        limit=0.5,
+        end=START + 70 * MINUTE,
+    )
+    assert "最不利值" not in wecom_markdown(back, ZH)
+
+
 def test_a_stopped_doser_is_not_told_as_a_residual_that_is_fine() -> None:
     text = sms(notice(extreme=0.21, limit=0.05))
     assert "低于" not in text

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from dashboards.web.bubbles import phone_markup, plain_words
-from dashboards.web.incident_words import step_words
+from dashboards.web.incident_words import history, step_words
 from dashboards.web.texts import texts_in
 from dashboards.web.words import (
     clause_words,
@@ -19,7 +19,9 @@ from dashboards.web.words import (
     number,
     zone,
 )  # fmt: skip
+from qingquan.clock import from_ms
 from qingquan.domain.findings import Finding, FindingKind, Severity
+from qingquan.domain.incidents import IncidentEvent, TransitionReason
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
 
 ZH, EN = texts_in("zh"), texts_in("en")
@@ -188,3 +190,16 @@ def test_a_forecast_names_the_bound_it_will_fall_below() -> None:
         extreme=0.38, limit=0.3, clause="", rule="", rule_version="", reason="",
     )  # fmt: skip
     assert finding_words(falling, ZH).endswith("余氯 0.38（≥ 0.3 mg/L）")
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail", "said"),
+    [
+        (TransitionReason.TOWNSHIP_GROUPED, "大营镇 7", "大营镇同期有7处工程，合并为一件"),
+        (TransitionReason.TOWNSHIP_GROUPED, "21", "并入乡镇事件 21"),
+        (TransitionReason.TOWNSHIP_RESTORED, "1", "该乡镇已恢复，仍有1处单独处理"),
+        (TransitionReason.TOWNSHIP_RESTORED, "0", "该乡镇各工程已恢复"),
+    ],
+)
+def test_the_history_says_what_a_township_has_to_do_with_it(reason: TransitionReason, detail: str, said: str) -> None:
+    assert f"<span>{said}</span>" in history([IncidentEvent(from_ms(0), reason, "", detail)], "Asia/Shanghai", ZH)
