@@ -100,8 +100,8 @@ def _reply_form(to: str, rows: Sequence[Mapping[str, Any]], answers: PhoneAnswer
         return ""
     return (
         f'<form method="post" action="/double/reply"><input type="hidden" name="from" value="{escape(to)}">'
-        '<input name="content" maxlength="70" required placeholder="回复短信 · reply: 1 11">'
-        "<button>发送 · send</button></form>"
+        '<input name="content" maxlength="70" required placeholder="1 11">'
+        "<button>回复短信 · reply</button></form>"
     )
 
 

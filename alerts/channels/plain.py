@@ -5,12 +5,14 @@ import re
 __all__ = ["cut", "plain_lines", "uncoloured"]
 
 _TAG = re.compile(r"</?font[^<>]*>")
+# A masked number, 138****0001, is no bold.
+_BOLD = re.compile(r"(?<!\*)\*\*(?!\*)(.+?)(?<!\*)\*\*(?!\*)")
 _LINK = re.compile(r"\[([^\[\]]+)\]\(([^()\s]+)\)")
 
 
 def plain_lines(body: str) -> list[str]:
     """Its lines without marks; a link is its words and its address."""
-    bare = _LINK.sub(r"\1 \2", uncoloured(body)).replace("**", "").replace("`", "")
+    bare = _LINK.sub(r"\1 \2", _BOLD.sub(r"\1", uncoloured(body))).replace("`", "")
     return [line.removeprefix(">").strip() for line in bare.splitlines()]
 
 

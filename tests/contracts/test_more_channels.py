@@ -129,7 +129,7 @@ def test_a_refused_connection_is_transient(name: str, gateway: RunningDouble) ->
 
 
 COLOURED = (
-    '**严重告警｜青山镇城东水厂**\n> 问题：<font color="warning">出厂水消毒剂投加中断</font>，投加泵已停\n'
+    '**严重告警｜青山镇城东水厂**\n> 问题：<font color="warning">出厂水消毒剂投加中断</font>，投加泵已停\n> 管水员：张三 138****0001\n'
     "[查看详情](http://127.0.0.1:8080/incidents/7)"
 )
 
@@ -150,7 +150,8 @@ def test_a_card_has_buttons_and_no_marks_and_what_is_over_asks_for_no_answer(gat
     app.send(outbox_message("wecom_app", id=911, body=COLOURED))
     shown = gateway.double.messages[-1].text.splitlines()
     assert shown[:2] == ["严重告警｜青山镇城东水厂", "问题：出厂水消毒剂投加中断，投加泵已停"]
-    assert "已知悉" in shown[2]
+    assert shown[2] == "管水员：张三 138****0001"
+    assert "已知悉" in shown[3]
     app.send(outbox_message("wecom_app", id=913, body="水质告警：青山镇城东水厂，出厂水消毒剂投加中断，自08:06起。"))
     shown = gateway.double.messages[-1].text.splitlines()
     assert shown[:2] == ["水质告警", "青山镇城东水厂，出厂水消毒剂投加中断，自08:06起。"], "it stands in for an SMS"
@@ -253,6 +254,7 @@ def test_a_letter_is_plain_text() -> None:
     assert written.splitlines() == [
         "严重告警｜青山镇城东水厂",
         "问题：出厂水消毒剂投加中断，投加泵已停",
+        "管水员：张三 138****0001",
         "查看详情 http://127.0.0.1:8080/incidents/7",
     ]
 
