@@ -39,6 +39,10 @@ def pages_of(url: str) -> dict[str, str]:
         "compliance": "/compliance",
         "operations": "/operations",
         "events": "/events",
+        "sensors": "/sensors",
+        "duty": "/duty",
+        "silences": "/silences",
+        "drills": "/drills",
     }
     events = _asked(url, "/api/v1/events?limit=1")["items"]
     if events:

@@ -12,14 +12,17 @@ __all__ = ["division_name"]
 
 
 def division_name(code: str, language: str = "zh") -> str:
-    """Name of a county, prefecture or province; the code itself when it is not in the table.
+    """Name of a county, prefecture or province, its code with or without the noughts at the end; the code itself when it is not
+    in the table.
 
     >>> division_name("520425")
     '紫云苗族布依族自治县'
+    >>> division_name("5204", "en")
+    'Anshun'
     >>> division_name("990001")
     '990001'
     """
-    names = _table().get(code)
+    names = _table().get(code.ljust(6, "0"))
     return code if names is None else names[1 if language == "en" else 0]
 
 
