@@ -203,3 +203,7 @@ def test_a_forecast_names_the_bound_it_will_fall_below() -> None:
 )
 def test_the_history_says_what_a_township_has_to_do_with_it(reason: TransitionReason, detail: str, said: str) -> None:
     assert f"<span>{said}</span>" in history([IncidentEvent(from_ms(0), reason, "", detail)], "Asia/Shanghai", ZH)
+
+
+def test_a_prefecture_has_a_name_too() -> None:
+    assert (county_name(None, "5204", ZH), county_name(None, "5204", EN)) == ("安顺市", "Anshun")
