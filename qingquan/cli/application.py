@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from qingquan.errors import ConfigurationError, QingquanError, WrongUse
+from qingquan.errors import ConfigurationError, NotFound, QingquanError, WrongUse
 
 __all__ = ["PROBLEMS", "WRONG", "app", "group"]
 
@@ -21,6 +21,8 @@ class _Application(TyperGroup):
             status = _told(error.faults, WRONG)
         except WrongUse as error:
             status = _told([str(error)], WRONG)
+        except NotFound as error:
+            status = _told([f"没有 no such: {error}"], PROBLEMS)
         except QingquanError as error:
             status = _told([str(error)], PROBLEMS)
         except BrokenPipeError:

@@ -18,6 +18,7 @@ from qingquan.cli.system import SERVICE_NAMES
 from qingquan.config import Config
 from qingquan.services.doctor import State
 from qingquan.services.file_evaluation import FINDING_COLUMNS, FLAG_COLUMNS
+from qingquan.store.sql.engine import upgrade
 from qingquan.wiring import SERVICES
 
 MAPPING = """
@@ -253,3 +254,9 @@ def test_a_recording_without_a_column_of_its_mapping_leaves_no_works_behind(mapp
     lines = refused("replay", tmp_path / "lacks.csv", "--mapping", mapping, "--data", tmp_path / "data")
     assert "columns found: time, other" in lines[0]
     assert not (tmp_path / "data" / "qingquan.db").exists()
+
+
+def test_what_does_not_exist_is_said_not_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QINGQUAN_DATA_DIR", str(tmp_path))
+    upgrade(Config(data_dir=str(tmp_path)).sql_url)
+    assert refused("alerts", "explain", "--incident", "9999", status=PROBLEMS) == ["没有 no such: incident 9999"]
