@@ -1,8 +1,11 @@
 """What `qingquan up` says, and the milestones it waits for in the database."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
 
 from sqlalchemy import Connection
 
@@ -45,17 +48,26 @@ _NOTES = {
 
 def say_text(event: str, facts: dict[str, object]) -> None:
     """For people, on standard output."""
-    print(_WORDS[event].format(**facts), flush=True)
+    _told(_WORDS[event].format(**facts), sys.stdout)
 
 
 def say_json(event: str, facts: dict[str, object]) -> None:
     """For scripts: a line of JSON for each event."""
-    print(json.dumps({"event": event, **facts}, ensure_ascii=False), flush=True)
+    _told(json.dumps({"event": event, **facts}, ensure_ascii=False), sys.stdout)
 
 
 def note(name: str, **facts: object) -> None:
     """One line about what was chosen, beside the milestones: on standard error."""
-    print(_NOTES[name].format(**facts), file=sys.stderr, flush=True)
+    _told(_NOTES[name].format(**facts), sys.stderr)
+
+
+def _told(line: str, stream: TextIO) -> None:
+    """Say it, or go on unheard: a reader that has gone (a pipe, a closed terminal) must not keep us from stopping what we started."""
+    try:
+        print(line, file=stream, flush=True)
+    except OSError:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _first_reading(connection: Connection) -> dict[str, object] | None:

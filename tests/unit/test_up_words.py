@@ -1,0 +1,27 @@
+"""`qingquan up` goes on, and stops what it started, when nobody hears it any more."""
+
+import subprocess
+import sys
+
+TELLS = """
+import sys
+from qingquan.services.up_words import note, say_json, say_text
+sys.stdin.readline()
+say_text("stopping", {})
+say_json("stopped", {})
+print("to the end", file=sys.stderr)
+"""
+
+
+def test_a_reader_that_has_gone_keeps_nobody_from_stopping() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", TELLS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as told:
+        assert told.stdin is not None
+        assert told.stdout is not None
+        assert told.stderr is not None
+        told.stdout.close()
+        told.stdin.write(b"\n")
+        told.stdin.close()
+        assert told.stderr.read() == b"to the end\n"
+        assert told.wait(60) == 0
