@@ -60,28 +60,27 @@ class PointEntry(NamedTuple):
 class PointDirectory:
     """Registered sampling points by (county, works, point). Immutable; a changed register makes a new one."""
 
-    __slots__ = ("_points", "_works")
+    __slots__ = ("_clocks", "_works")
 
     def __init__(self, works: Iterable[Works]) -> None:
-        clocks: dict[str, ZoneClock] = {}
-        self._points: dict[tuple[str, str, str], PointEntry] = {}
-        self._works: set[tuple[str, str]] = set()
-        for one in works:
-            clock = clocks.get(one.time_zone) or clocks.setdefault(one.time_zone, ZoneClock(one.time_zone))
-            self._works.add((one.county, one.id))
-            for point in one.points:
-                self._points[one.county, one.id, point.id] = PointEntry(one.county, one.id, point.id, clock)
+        self._works: dict[tuple[str, str], Works] = {(one.county, one.id): one for one in works}
+        self._clocks = {zone: ZoneClock(zone) for zone in {one.time_zone for one in self._works.values()}}
 
     def lookup(self, county: str, works: str, point: str) -> PointEntry | None:
         """The entry of a point, ``None`` if it is not registered."""
-        return self._points.get((county, works, point))
+        one = self._works.get((county, works))
+        found = None if one is None else next((each.id for each in one.points if each.id == point), None)
+        # The register's own words, so that a province does not keep each of them once a point and once a works.
+        return (
+            None if one is None or found is None else PointEntry(one.county, one.id, found, self._clocks[one.time_zone])
+        )
 
     def has_works(self, county: str, works: str) -> bool:
         """Whether the works is registered, with whatever points."""
         return (county, works) in self._works
 
     def __len__(self) -> int:
-        return len(self._points)
+        return sum(len({point.id for point in one.points}) for one in self._works.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +125,13 @@ class Decoder:
         self._earliest = earliest_ms
         self._tolerance = future_tolerance_ms
         self._routes: dict[str, _Route] = {}
+        self._layouts_seen: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def replace_directory(self, directory: PointDirectory) -> None:
         """Take a changed register from the next message on."""
         self._directory = directory
         self._routes = {}
+        self._layouts_seen = {}
 
     def decode(self, messages: Sequence[LogMessage]) -> Decoded:
         """Readings and refusals of these messages, in their order. Never raises, whatever the payloads hold."""
@@ -172,7 +173,7 @@ class Decoder:
             return None
         values = plain.v
         layout = tuple(values)
-        series = route.layouts.get(layout)
+        series = route.series if layout == route.names else route.layouts.get(layout)
         if series is None:
             series = self._layout(route, layout)
         codes = plain.q
@@ -200,7 +201,11 @@ class Decoder:
         codes = [name.lower() for name in names]
         usual = len(set(codes)) == len(codes) and all(code in self._parameters for code in codes)
         series = tuple(self._series(route.entry, code) for code in codes) if usual else ()
-        if len(route.layouts) < LAYOUTS_PER_POINT:
+        if route.series is None:
+            route.names, route.series = self._layouts_seen.setdefault(names, names), series
+        elif len(route.layouts) < LAYOUTS_PER_POINT:
+            if not route.layouts:
+                route.layouts = {}
             route.layouts[names] = series
         return series
 
@@ -289,15 +294,21 @@ _Row = tuple[int, tuple[int, ...], Mapping[str, float | None], Mapping[str, obje
 
 
 class _Route:
-    """A subject of a registered point, and the series behind each set of parameter names seen from it."""
+    """A subject of a registered point, and the series behind each set of parameter names seen from it: the first one seen,
+    which most points keep to for ever, and the others."""
 
-    __slots__ = ("dialect", "entry", "layouts", "plain")
+    __slots__ = ("dialect", "entry", "layouts", "names", "plain", "series")
 
     def __init__(self, entry: PointEntry, dialect: Dialect) -> None:
         self.entry = entry
         self.dialect = dialect
         self.plain = dialect.plain or _never_plain
-        self.layouts: dict[tuple[str, ...], tuple[int, ...]] = {}
+        self.names: tuple[str, ...] = ()
+        self.series: tuple[int, ...] | None = None
+        self.layouts: dict[tuple[str, ...], tuple[int, ...]] = _NO_LAYOUTS
+
+
+_NO_LAYOUTS: dict[tuple[str, ...], tuple[int, ...]] = {}
 
 
 def _never_plain(payload: bytes) -> Plain:  # noqa: ARG001

@@ -51,11 +51,11 @@ CAUSE_NONE, CAUSE_SILENT, CAUSE_SUSPECT, CAUSE_COVERAGE, CAUSE_DIVISION = 0, 1, 
 
 
 @compiled
-def feeds(leaf_facts, first, count, i):
-    """Whether series ``i`` is a signal of any of these leaves."""
+def feeds(leaf_facts, first, count, rank):
+    """Whether the series at ``rank`` of its works is a signal of any of these leaves."""
     found = False
     for j in range(first, first + count):
-        found = found or leaf_facts[j].slot_a == i or leaf_facts[j].slot_b == i
+        found = found or leaf_facts[j].slot_a == rank or leaf_facts[j].slot_b == rank
     return found
 
 
@@ -88,15 +88,18 @@ def _roll(f, s, zones, t):
 
 
 @compiled
-def _is_new(series, slot, used):
+def _is_new(series, first, rank, used):
     """Whether a signal has a good reading that the leaf has not used yet; constants always have."""
-    return slot < 0 or (series[slot].last_t != NEVER and series[slot].last_t > used and series[slot].last_flag == PASS)
+    if rank < 0:
+        return True
+    s = series[first + rank]
+    return s.last_t != NEVER and s.last_t > used and s.last_flag == PASS
 
 
 @compiled
-def _take_leaf(f, s, zones, series, i, t):
+def _take_leaf(f, s, zones, series, first, rank, t):
     _roll(f, s, zones, t)
-    if i != f.slot_a and i != f.slot_b:
+    if rank != f.slot_a and rank != f.slot_b:
         return
     if s.begin == NEVER:
         s.begin = t
@@ -105,16 +108,16 @@ def _take_leaf(f, s, zones, series, i, t):
         _roll(f, s, zones, t)
         s.done_bucket = NEVER
         s.done_value = np.nan
-    if not (_is_new(series, f.slot_a, s.used_a) and _is_new(series, f.slot_b, s.used_b)):
+    if not (_is_new(series, first, f.slot_a, s.used_a) and _is_new(series, first, f.slot_b, s.used_b)):
         return
     a = f.const_a
     b = f.const_b
     if f.slot_a >= 0:
-        a = series[f.slot_a].last_value
-        s.used_a = series[f.slot_a].last_t
+        a = series[first + f.slot_a].last_value
+        s.used_a = series[first + f.slot_a].last_t
     if f.slot_b >= 0:
-        b = series[f.slot_b].last_value
-        s.used_b = series[f.slot_b].last_t
+        b = series[first + f.slot_b].last_value
+        s.used_b = series[first + f.slot_b].last_t
     s.has_failed = 0
     if f.arithmetic == DIFFERENCE:
         s.value = a - b
@@ -132,10 +135,13 @@ def _take_leaf(f, s, zones, series, i, t):
 
 
 @compiled
-def take(leaf_facts, leaves, zones, first, count, series, i, t):
-    """Let the leaves know of a reading of series ``i`` at ``t``, which the series' state holds already."""
-    for j in range(first, first + count):
-        _take_leaf(leaf_facts[j], leaves[j], zones, series, i, t)
+def take(leaf_facts, leaves, zones, row, own, count, series, first, rank, t):
+    """Let the leaves know of a reading of the series at ``rank`` at ``t``, which the series' state holds already.
+
+    ``row`` is the leaves' place in the facts, ``own`` that in the memory; the works' series begin at ``first``.
+    """
+    for j in range(count):
+        _take_leaf(leaf_facts[row + j], leaves[own + j], zones, series, first, rank, t)
 
 
 @compiled
@@ -152,12 +158,13 @@ def _share(f, s, t):
 
 
 @compiled
-def _doubt(series_facts, series, slot, t):
-    if slot < 0:
+def _doubt(series, first, rank, stale_ms, t):
+    if rank < 0:
         return CAUSE_NONE
-    if series[slot].last_t == NEVER or t - series[slot].last_t > series_facts[slot].stale_ms:
+    s = series[first + rank]
+    if s.last_t == NEVER or t - s.last_t > stale_ms:
         return CAUSE_SILENT
-    return CAUSE_NONE if series[slot].last_flag == PASS else CAUSE_SUSPECT
+    return CAUSE_NONE if s.last_flag == PASS else CAUSE_SUSPECT
 
 
 @compiled
@@ -167,7 +174,7 @@ def value_of(f, s):
 
 
 @compiled
-def _weigh_leaf(f, s, series_facts, series, t, bound):
+def _weigh_leaf(f, s, series, first, stale_ms, t, bound):
     """A comparison and why it is unknown, if it is."""
     if t < f.valid_from or t >= f.valid_to:
         return FALSE, CAUSE_NONE
@@ -181,7 +188,7 @@ def _weigh_leaf(f, s, series_facts, series, t, bound):
         if s.done_share < f.min_share or np.isnan(s.done_value):
             return HELD, CAUSE_DIVISION if s.has_failed else CAUSE_COVERAGE
     else:
-        doubt = max(_doubt(series_facts, series, f.slot_a, t), _doubt(series_facts, series, f.slot_b, t))
+        doubt = max(_doubt(series, first, f.slot_a, stale_ms, t), _doubt(series, first, f.slot_b, stale_ms, t))
         if doubt != CAUSE_NONE:
             return HELD, doubt
         if s.has_failed:
@@ -196,9 +203,10 @@ def _weigh_leaf(f, s, series_facts, series, t, bound):
 
 
 @compiled
-def weigh(leaf_facts, leaves, nodes, leaf_first, node_first, node_count, series_facts, series, t, is_clearing):
+def weigh(leaf_facts, leaves, nodes, row, own, node_first, node_count, series, first, stale_ms, t, is_clearing):
     """Whether a program holds at ``t``, and the worst cause among its unknown leaves.
 
+    ``row`` and ``own`` are the places of its first leaf in the facts and in the memory; the works' series begin at ``first``.
     ``is_clearing`` compares with the bounds for clearing. The stack of three-valued results is two bits each of one number, so
     nothing is allocated; `rules.ruleset` keeps groups small enough for it.
     """
@@ -207,9 +215,9 @@ def weigh(leaf_facts, leaves, nodes, leaf_first, node_first, node_count, series_
     for place in range(node_first, node_first + node_count):
         node = nodes[place]
         if node.operation == NODE_LEAF:
-            f = leaf_facts[leaf_first + node.operand]
+            f = leaf_facts[row + node.operand]
             bound = f.clear_bound if is_clearing else f.bound
-            found, cause = _weigh_leaf(f, leaves[leaf_first + node.operand], series_facts, series, t, bound)
+            found, cause = _weigh_leaf(f, leaves[own + node.operand], series, first, stale_ms, t, bound)
             worst = max(worst, cause)
         else:
             decisive = TRUE if node.operation == NODE_ANY else FALSE

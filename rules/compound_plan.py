@@ -14,7 +14,7 @@ from qingquan.domain.readings import SeriesKey
 from qingquan.domain.works import PointKind, SamplingPoint, Works
 from rules import compound
 from rules.conditions import Condition, Tree, leaves_of
-from rules.layout import COMPOUND_FACTS, LEAF_FACTS, NO_SLOT, NODE, ZONE
+from rules.layout import NO_SLOT
 from rules.ruleset import Rule
 
 __all__ = ["CompoundRows", "CompoundTables", "Subject", "reachable"]
@@ -33,13 +33,12 @@ Limits = Callable[[str, PointKind], Sequence[tuple[Limit, int, int]]]
 
 @dataclass(frozen=True, slots=True)
 class CompoundTables:
-    """Arrays of `rules.layout`; ``leaf_keys`` name a leaf over changes of the plan."""
+    """Arrays of `rules.layout`: those of one form stand side by side and are counted from its first."""
 
     compounds: npt.NDArray[np.void]
     leaves: npt.NDArray[np.void]
     nodes: npt.NDArray[np.void]
     zones: npt.NDArray[np.void]
-    leaf_keys: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +52,14 @@ class Subject:
 
 @dataclass(slots=True)
 class CompoundRows:
-    """Rows under construction."""
+    """Rows of a works under construction. Offsets of time zones are shared with others."""
 
+    zones: list[tuple[int, int]]
+    zone_rows: dict[str, tuple[int, int]]
     compounds: list[tuple[object, ...]] = field(default_factory=list)
     leaves: list[tuple[object, ...]] = field(default_factory=list)
     nodes: list[tuple[int, int]] = field(default_factory=list)
-    zones: list[tuple[int, int]] = field(default_factory=list)
-    leaf_keys: list[tuple[str, ...]] = field(default_factory=list)
-    _zone_rows: dict[str, tuple[int, int]] = field(default_factory=dict)
+    leaf_names: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
 
     def add(
         self, works: Works, rule: Rule, subject: Subject, slots: Mapping[SeriesKey, int], limits: Limits, timer: int
@@ -93,19 +92,12 @@ class CompoundRows:
 
     def zone(self, name: str) -> tuple[int, int]:
         """First row and number of rows of a time zone's offsets."""
-        found = self._zone_rows.get(name)
+        found = self.zone_rows.get(name)
         if found is None:
             rows = _offsets(name)
-            found = self._zone_rows[name] = (len(self.zones), len(rows))
+            found = self.zone_rows[name] = (len(self.zones), len(rows))
             self.zones += rows
         return found
-
-    def finish(self) -> CompoundTables:
-        """The rows as arrays."""
-        return CompoundTables(
-            np.array(self.compounds, COMPOUND_FACTS), np.array(self.leaves, LEAF_FACTS), np.array(self.nodes, NODE),
-            np.array(self.zones, ZONE), tuple(self.leaf_keys),
-        )  # fmt: skip
 
 
 def slot_of(
@@ -187,8 +179,9 @@ class _One:
                 self.rule.min_coverage, *zone,
             )
         )  # fmt: skip
-        number = sum(key[:5] == (*self.subject.key, self.rule.id) for key in self.rows.leaf_keys[-64:])
-        self.rows.leaf_keys.append((*self.subject.key, self.rule.id, self.rule.fingerprint, str(window), str(number)))
+        names, rank = self.rows.leaf_names, self.subject.slot
+        number = sum((other, words[0]) == (rank, self.rule.id) for other, words in names)
+        names.append((rank, (self.rule.id, self.rule.fingerprint, str(window), str(number))))
 
     def operand(self, operand: str | float, one: Condition) -> tuple[int, float]:
         if not isinstance(operand, str):

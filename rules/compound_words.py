@@ -42,8 +42,10 @@ def described(
     language: str,
 ) -> Finding:
     """A finding of a compound's timer with its title and, as evidence, the values of its signals as last compared."""
-    number = int(np.searchsorted(plan.compounds.compounds["timer"], timer, side="right")) - 1
-    facts = plan.compounds.compounds[number]
+    works, place = plan.layout.place_of("timer", timer)
+    form = plan.form_of(works)
+    mine = plan.compounds.compounds[form["compound_row"] : form["compound_row"] + form["compound_count"]]
+    facts = mine[int(np.searchsorted(mine["timer"], place, side="right")) - 1]
     rule = next(
         one
         for one in plan.ruleset.compounds
@@ -51,14 +53,15 @@ def described(
     )
     evidence = finding.evidence | {TITLE: title_of(rule, parameters, language), "fingerprint": rule.fingerprint}
     first, count = int(facts["leaf_first"]), int(facts["leaf_count"])
+    rows = plan.compounds.leaves[form["leaf_row"] :][first : first + count]
+    states = leaves[plan.works_facts[works]["leaf_first"] :][first : first + count]
     limit = finding.limit
-    for place in range(first, first + count):
-        row, state = plan.compounds.leaves[place], leaves[place]
+    for row, state in zip(rows, states, strict=True):
         if row["valid_from"] <= finding.start < row["valid_to"]:
             limit = float(row["bound"])
             value = float(state["done_value" if row["basis"] == compound.MEAN else "value"])
             if np.isfinite(value):
-                evidence[_name(row, plan)] = float(f"{value:.6g}")
+                evidence[_name(row, plan, works)] = float(f"{value:.6g}")
     if finding.kind is FindingKind.NOT_EVALUATED:
         cause = CAUSES.get(int(finding.extreme or 0), "")
         return replace(finding, extreme=None, limit=None, evidence=evidence | {CAUSE: cause})
@@ -67,11 +70,12 @@ def described(
     return replace(finding, limit=limit, evidence=evidence)
 
 
-def _name(row: np.void, plan: Plan) -> str:
+def _name(row: np.void, plan: Plan, works: int) -> str:
     """What a leaf compares, for the evidence: ``outlet/flow``, ``mean(outlet/turbidity)``, ``a / b``."""
+    series = plan.layout.form(works).series
     sides = [
-        f"{plan.series[slot].point}/{plan.series[slot].parameter}" if slot != NO_SLOT else f"{constant:g}"
-        for slot, constant in ((int(row["slot_a"]), row["const_a"]), (int(row["slot_b"]), row["const_b"]))
+        "/".join(series[rank]) if rank != NO_SLOT else f"{constant:g}"
+        for rank, constant in ((int(row["slot_a"]), row["const_a"]), (int(row["slot_b"]), row["const_b"]))
     ]
     sign = {compound.RATIO: " / ", compound.DIFFERENCE: " - "}.get(int(row["arithmetic"]))
     name = sign.join(sides) if sign else sides[0]

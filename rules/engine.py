@@ -6,7 +6,6 @@ findings with deterministic ids and takes back what a roll-back has shown to be 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from qingquan.domain.readings import ReadingBatch, SeriesKey
 from rules import kernel
 from rules.compound_words import described
 from rules.late import late_findings
-from rules.layout import EVENT, LOCAL_BITS, NEVER
+from rules.layout import EVENT, LOCAL_BITS, NEVER, ROW
 from rules.plan import Plan
 from rules.reasons import SILENT_OVER, sentence
 from rules.state import Said, State
@@ -34,6 +33,7 @@ __all__ = [
 ]
 
 COUNTS = ("judged", "duplicates", "conflicts", "late", "missing")
+LATE = COUNTS.index("late")
 RULE_ERRORS = "rule_errors"
 """Divisions by zero at run time, in what `Evaluation.counts` adds to `COUNTS`."""
 UNIT_STATES = {
@@ -92,7 +92,7 @@ def evaluate(
     for events in _run(batch, slots, state, plan, flags, late, counts):
         told.take(events)
     findings = told.finish()
-    if late.any():
+    if counts[LATE]:
         rows = np.flatnonzero(late)
         findings += [
             replace(one, reason=sentence(one, parameters.get(one.parameter), language))
@@ -109,48 +109,28 @@ def _run(
     flags: npt.NDArray[np.uint8], late: npt.NDArray[np.uint8], counts: npt.NDArray[np.int64],
 ) -> Iterator[npt.NDArray[np.void]]:  # fmt: skip
     """Walk the batch, yielding transitions whenever the buffer fills."""
-    works = plan.works_facts
-    largest = (
-        int((works["ring_capacity"].astype(np.int64) * works["room"] + works["timer_count"]).max(initial=0)) + 4096
-    )
-    events = np.empty(largest, EVENT)
-    live = (state.series[0], state.timers[0], state.units[0], state.leaves[0])
-    older = (state.series[1], state.timers[1], state.units[1], state.leaves[1])
-    newer = (state.series[2], state.timers[2], state.units[2], state.leaves[2])
+    forms = plan.works_forms
+    each = forms["ring_capacity"].astype(np.int64) * forms["room"] + forms["timer_count"]
+    events = np.empty(int(each.max(initial=0)) + 4096, EVENT)
+    live, older, newer = ((state.series[n], state.timers[n], state.units[n], state.leaves[n]) for n in range(3))
     facts = (
         plan.series_facts, plan.timer_kinds, plan.unit_facts, plan.unit_limits,
-        state.units[0], state.series[0], state.timers[0], plan.series_kinds, plan.timer_kind,
+        state.units[0], state.series[0], state.timers[0], plan.series_kinds, plan.kind_of,
     )  # fmt: skip
     tables = plan.compounds
     compounds = (tables.compounds, tables.leaves, tables.nodes, tables.zones, state.leaves[0])
-    ring = state.ring
-    order = np.empty(len(slots), np.int32)
-    columns: tuple[npt.NDArray[Any], ...] = (
-        slots, plan.works_of(slots), batch.observed_at, batch.value, batch.flag,
-    )  # fmt: skip
-    if len(slots):
-        order[0] = 0
-        kernel.by_rank(columns[1], slots, batch.observed_at, order)
-    is_moved = len(works) >= MANY_WORKS and len(slots) >= len(works)
-    said, late_rows = flags, late
-    if is_moved:
-        # The state is larger than the processor's caches: walk it from one end to the other rather than as devices report.
-        moved = np.empty_like(order)
-        kernel.by_works(columns[1], order, np.zeros(len(works) + 1, np.int32), moved)
-        given, columns = columns, tuple(np.empty_like(column) for column in columns)
-        kernel.gather(moved, given, columns)
-        order = np.arange(len(slots), dtype=np.int32)
-        said, late_rows = np.full(len(slots), kernel.NOT_EVALUATED, np.uint8), np.zeros(len(slots), np.uint8)
+    # Where the state is larger than the processor's caches and the batch brings most of it, it is walked in its own order.
+    is_sorted = len(plan.works) >= MANY_WORKS and len(slots) >= len(plan.works)
+    starts, rows = np.zeros(is_sorted * (len(plan.works) + 1), np.int32), np.zeros(len(slots), ROW)
+    count = kernel.arrange(plan.works_of_series, slots, batch.observed_at, batch.value, batch.flag, starts, rows)
     row, done = 0, False
     while not done:
         row, n, done = kernel.fold_batch(
-            facts, compounds, plan.works_facts, state.works, live, older, newer, ring,
-            *columns, order, row, events, said, late_rows, counts,
+            facts, compounds, plan.works_facts, forms, state.works, live, older, newer, state.ring,
+            rows, count, row, events, flags, late, counts,
         )  # fmt: skip
         if n:
             yield events[:n]
-    if is_moved:
-        flags[moved], late[moved] = said, late_rows
 
 
 class _Told:
@@ -292,9 +272,9 @@ class _Maker:
         side = {FindingKind.DISINFECTION_LOW: "low", FindingKind.DISINFECTION_HIGH: "high"}.get(meaning.kind)
         if side is None or not np.isnan(meaning.bound):
             return meaning.bound, None
-        # Units stand in the order of their timers.
-        unit = int(np.searchsorted(self.plan.unit_facts["timer_first"], timer, side="right")) - 1
-        facts = self.plan.unit_facts[unit]
+        facts = self.plan.unit_of(timer)
+        if facts is None:
+            return float("nan"), None
         for row in range(int(facts["limit_first"]), int(facts["limit_first"] + facts["limit_count"])):
             limits = self.plan.unit_limits[row]
             if limits["valid_from"] <= start < limits["valid_to"]:
@@ -329,7 +309,7 @@ def silence(
         rule=SILENCE_RULE,
         rule_version=plan.ruleset.version,
         reason="",
-        evidence={SILENT_OVER: int(plan.series_facts[plan.slot_of[series]]["stale_ms"])},
+        evidence={SILENT_OVER: int(plan.form_of(plan.works_number[series[:2]])["stale_ms"])},
     )
     return replace(finding, reason=sentence(finding, parameters.get(series.parameter), language))
 
@@ -350,16 +330,19 @@ def stale_series(state: State, plan: Plan, now: int) -> npt.NDArray[np.int64]:
     Never-seen series are not among them: ask ``state.series[0]["last_t"] == NEVER``.
     """
     last = state.series[0]["last_t"]
-    silent = (last != NEVER) & (now - last > plan.series_facts["stale_ms"]) & plan.expected
+    silent = (last != NEVER) & (now - last > plan.stale_ms) & plan.expected
     return np.flatnonzero(silent & ~maintained_series(state, plan, now))
 
 
 def maintained_series(state: State, plan: Plan, now: int) -> npt.NDArray[np.bool_]:
     """(series,) Whether people work on the instruments of the series' point as of ``now``: nobody misses its readings then."""
-    slots = plan.series_facts["maintenance_slot"]
-    said = state.series[0][np.maximum(slots, 0)] if len(slots) else state.series[0]
-    lasts = now - said["last_t"] <= plan.series_kinds["maintenance_most_ms"][plan.series_facts["kind"]]
-    return np.asarray((slots >= 0) & (said["last_value"] >= 0.5) & lasts)
+    facts = plan.series_facts[plan.row_of_series]
+    if not (facts["maintenance"] >= 0).any():
+        return np.zeros(len(facts), np.bool_)
+    first = plan.works_facts["series_first"][plan.works_of_series]
+    said = state.series[0][first + np.maximum(facts["maintenance"], 0)]
+    lasts = now - said["last_t"] <= plan.series_kinds["maintenance_most_ms"][facts["kind"]]
+    return np.asarray((facts["maintenance"] >= 0) & (said["last_value"] >= 0.5) & lasts)
 
 
 def newest_of(state: State) -> npt.NDArray[np.int64]:

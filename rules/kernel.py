@@ -25,7 +25,7 @@ from rules import compound
 from rules.compiling import compiled, inlined, prefetch
 from rules.layout import LOCAL_BITS, NEVER, UNSET, UnitTimer
 
-__all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "by_rank", "by_works", "fold_batch", "gather"]
+__all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "arrange", "fold_batch"]
 
 OPENED, CLOSED, GAP, REFOLDED, CARRIED = 1, 2, 3, 4, 5
 ABOVE, BELOW, OUTSIDE, FLAT, UNIT = 1, 2, 3, 4, 5
@@ -73,10 +73,14 @@ def _reset(s):
 
 @compiled
 def _note(s, gap_ms, condition, t, value, direction):
-    """Carry a timer's condition to time t: since when it holds, how much of that is unknown, its extreme."""
-    if s.pending != UNSET and (condition == HELD or t - s.seen > gap_ms):
-        s.held += t - s.seen
-    s.seen = t
+    """Carry a timer's condition to time t: since when it holds, how much of that is unknown, its extreme.
+
+    A timer that holds nothing is not written, so that the memory of timers that never hold anything is never touched.
+    """
+    if s.pending != UNSET:
+        if condition == HELD or t - s.seen > gap_ms:
+            s.held += t - s.seen
+        s.seen = t
     if condition == TRUE:
         if s.pending == UNSET:
             s.pending = t
@@ -84,9 +88,10 @@ def _note(s, gap_ms, condition, t, value, direction):
             s.extreme = value
         elif (direction > 0 and value > s.extreme) or (direction < 0 and value < s.extreme) or direction == 0:
             s.extreme = value
+        s.seen = t
         s.evidence = t
         s.clear_since = UNSET
-    elif condition == FALSE and s.firing == UNSET:
+    elif condition == FALSE and s.firing == UNSET and s.pending != UNSET:
         s.pending = UNSET
 
 
@@ -98,7 +103,7 @@ def _is_due(s, t, for_ms):
 @compiled
 def _break_clear(s, t, gap_ms):
     """Silence proves nothing: what was clear before a gap has to be shown again."""
-    if s.seen != UNSET and t - s.seen > gap_ms:
+    if s.clear_since != UNSET and t - s.seen > gap_ms:
         s.clear_since = UNSET
 
 
@@ -117,9 +122,8 @@ def _try_clear(s, is_clear, is_sample, t, clear_ms, clear_samples):
 
 
 @compiled
-def _step(facts, kinds, states, k, condition, is_clear, is_sample, t, value, direction, works, events, n):
-    f = facts[kinds[k]]
-    s = states[k]
+def _step(f, s, k, condition, is_clear, is_sample, t, value, direction, works, events, n):
+    """Carry timer ``k``, with facts ``f`` and state ``s``, to time t, and say what that opens or closes."""
     if t < f.valid_from or t >= f.valid_to:
         if s.firing != UNSET:
             n = _emit(events, n, CLOSED, k, works, s.firing, f.valid_to, s.evidence, s.extreme)
@@ -141,36 +145,42 @@ def _step(facts, kinds, states, k, condition, is_clear, is_sample, t, value, dir
 
 
 @compiled
-def _is_fresh(series_facts, series, slot, t):
-    return slot >= 0 and series[slot].last_t != NEVER and t - series[slot].last_t <= series_facts[slot].stale_ms
+def _is_trusted(w, m, series, place, t):
+    """Whether a signal may explain a residual: there, fresh, within the instrument's range and good by the device's word."""
+    if place < 0:
+        return False
+    s = series[w.series_first + place]
+    return s.last_t != NEVER and t - s.last_t <= m.stale_ms and s.last_flag == PASS
 
 
 @compiled
-def _is_trusted(series_facts, series, slot, t):
-    """Whether a signal may explain a residual: fresh, within the instrument's range and good by the device's word."""
-    return _is_fresh(series_facts, series, slot, t) and series[slot].last_flag == PASS
+def _last_of(w, series, place):
+    """Newest value of a signal that is there."""
+    return series[w.series_first + place].last_value
 
 
 @compiled
-def _is_maintained(f, kind, series, t):
+def _is_maintained(w, f, kind, series, t):
     """Whether people work on the instruments of the series' point: said so, and not longer ago than that may last."""
-    slot = f.maintenance_slot
-    return slot >= 0 and series[slot].last_value >= 0.5 and t - series[slot].last_t <= kind.maintenance_most_ms
+    if f.maintenance < 0:
+        return False
+    s = series[w.series_first + f.maintenance]
+    return s.last_value >= 0.5 and t - s.last_t <= kind.maintenance_most_ms
 
 
 @inlined
-def _flag(f, kind, s, series_facts, series, t, value, device_flag):
+def _flag(w, m, f, kind, s, series, t, value, device_flag):
     """QARTOD flag of a reading: device's own verdict, instrument range, flat line (gap-aware, only while water flows)."""
     is_outside = value < kind.range_min or value > kind.range_max
-    if _is_maintained(f, kind, series, t):
+    if _is_maintained(w, f, kind, series, t):
         s.flat_since = t
         s.flat_value = value
         return FAIL if is_outside or device_flag == FAIL else SUSPECT
     flat = PASS
     if kind.flat_suspect_ms > 0:
-        moved = s.last_t == NEVER or abs(value - s.flat_value) > kind.flat_tolerance or t - s.last_t > f.stale_ms
-        if not moved and f.flow_slot >= 0:
-            moved = _is_trusted(series_facts, series, f.flow_slot, t) and series[f.flow_slot].last_value <= 0
+        moved = s.last_t == NEVER or abs(value - s.flat_value) > kind.flat_tolerance or t - s.last_t > m.stale_ms
+        if not moved and f.flow >= 0:
+            moved = _is_trusted(w, m, series, f.flow, t) and _last_of(w, series, f.flow) <= 0
         if moved:
             s.flat_since = t
             s.flat_value = value
@@ -187,15 +197,15 @@ def _flag(f, kind, s, series_facts, series, t, value, device_flag):
 
 
 @inlined
-def _judge_series(p, works, ws, i, t, value, device_flag, events, n):
+def _judge_series(p, works, w, m, ws, i, t, value, device_flag, events, n):
     series_facts, series, series_kinds = p[0], p[5], p[7]
-    f = series_facts[i]
+    f = series_facts[m.series_row + i - w.series_first]
     kind = series_kinds[f.kind]
     s = series[i]
-    if s.last_t != NEVER and t - s.last_t > f.stale_ms:
+    if s.last_t != NEVER and t - s.last_t > m.stale_ms:
         n = _emit(events, n, GAP, i, works, s.last_t, t, t, value)
-    flag = _flag(f, kind, s, series_facts, series, t, value, device_flag)
-    maintained = _is_maintained(f, kind, series, t)
+    flag = _flag(w, m, f, kind, s, series, t, value, device_flag)
+    maintained = _is_maintained(w, f, kind, series, t)
     s.last_t = t
     s.last_value = value
     s.last_flag = flag
@@ -203,77 +213,50 @@ def _judge_series(p, works, ws, i, t, value, device_flag, events, n):
     may_be_stuck = kind.flat_suspect_ms > 0 and t - s.flat_since >= kind.flat_suspect_ms
     if s.is_active == 0 and (maintained or (kind.quiet_min <= value <= kind.quiet_max and not may_be_stuck)):
         return n
-    return _judge_timers(p, works, ws, i, t, value, flag, maintained, events, n)
+    return _judge_timers(p, works, w, m, ws, i, t, value, flag, maintained, events, n)
 
 
 @compiled
-def _judge_timers(p, works, ws, i, t, value, flag, maintained, events, n):
+def _judge_timers(p, works, w, m, ws, i, t, value, flag, maintained, events, n):
     """The unusual reading of a series: something holds, or begins to."""
-    (series_facts, timer_facts, _, _, _, series, timers, series_kinds, timer_kinds) = p
-    f = series_facts[i]
+    (series_facts, timer_kinds, _, _, _, series, timers, series_kinds, kind_of) = p
+    f = series_facts[m.series_row + i - w.series_first]
     kind = series_kinds[f.kind]
     s = series[i]
     ws.stirred = 1
     s.is_active = 0
-    for k in range(f.timer_first, f.timer_first + kind.timer_count):
-        r = timer_facts[timer_kinds[k]]
+    for place in range(f.timer_first, f.timer_first + kind.timer_count):
+        r = timer_kinds[kind_of[m.timer_row + place]]
+        k = w.timer_first + place
+        one = timers[k]
         if r.operation == ABOVE:
             condition = HELD if flag != PASS else (TRUE if value > r.bound else FALSE)
-            condition = FALSE if maintained and timers[k].firing == UNSET else condition
-            n = _step(
-                timer_facts,
-                timer_kinds,
-                timers,
-                k,
-                condition,
-                value <= r.clear_bound,
-                True,
-                t,
-                value,
-                1,
-                works,
-                events,
-                n,
-            )
+            condition = FALSE if maintained and one.firing == UNSET else condition
+            n = _step(r, one, k, condition, value <= r.clear_bound, True, t, value, 1, works, events, n)
         elif r.operation == BELOW:
             condition = HELD if flag != PASS else (TRUE if value < r.bound else FALSE)
-            condition = FALSE if maintained and timers[k].firing == UNSET else condition
-            n = _step(
-                timer_facts,
-                timer_kinds,
-                timers,
-                k,
-                condition,
-                value >= r.clear_bound,
-                True,
-                t,
-                value,
-                -1,
-                works,
-                events,
-                n,
-            )
+            condition = FALSE if maintained and one.firing == UNSET else condition
+            n = _step(r, one, k, condition, value >= r.clear_bound, True, t, value, -1, works, events, n)
         elif r.operation == OUTSIDE:
             outside = value < kind.range_min or value > kind.range_max
             condition = TRUE if outside else FALSE
             if maintained:
-                condition = FALSE if timers[k].firing == UNSET else HELD
-            n = _step(timer_facts, timer_kinds, timers, k, condition, True, True, t, value, 0, works, events, n)
+                condition = FALSE if one.firing == UNSET else HELD
+            n = _step(r, one, k, condition, True, True, t, value, 0, works, events, n)
         else:
             # Beyond the instrument's range it is out of range, whether it moves or not.
             inside = value >= kind.range_min and value <= kind.range_max
             same = inside and abs(value - s.flat_value) <= kind.flat_tolerance and value > kind.flat_floor
             stuck = kind.flat_suspect_ms > 0 and same and t - s.flat_since >= kind.flat_suspect_ms
-            n = _step_flat(timers, k, stuck, s.flat_since, t, value, works, events, n)
-        if timers[k].pending != UNSET:
+            n = _step_flat(one, k, stuck, s.flat_since, t, value, works, events, n)
+        if one.pending != UNSET:
             s.is_active = 1
     return n
 
 
 @compiled
-def _step_flat(states, k, stuck, since, t, value, works, events, n):
+def _step_flat(s, k, stuck, since, t, value, works, events, n):
     """A flat line opens with its own beginning, not with the moment it was called one."""
-    s = states[k]
     if stuck:
         if s.firing == UNSET:
             s.pending = since
@@ -284,7 +267,6 @@ def _step_flat(states, k, stuck, since, t, value, works, events, n):
     elif s.firing != UNSET:
         n = _emit(events, n, CLOSED, k, works, s.firing, t, s.evidence, s.extreme)
         _reset(s)
-    s.seen = t
     return n
 
 
@@ -297,24 +279,24 @@ def _limits_in_force(unit_limits, u, t):
 
 
 @compiled
-def _is_standing(u, unit, series_facts, series, t):
+def _is_standing(w, m, u, unit, series, t):
     """Whether the water in the measuring cell seems to stand, told by the other instruments on its sample line.
 
     In a standing cell the residual is used up while particles settle (the turbidity falls steadily) and the water takes on the
     room's temperature and loses carbon dioxide (the pH drifts). Lost dosing does neither. Turbidity together with one of the two
     counts as a sign; each alone happens in flowing water. The doubt ends after ``standing_most_ms`` without a sound residual.
     """
-    if u.turbidity_slot < 0 or unit.sound_at == NEVER or t - unit.sound_at > u.standing_most_ms:
+    if u.turbidity < 0 or unit.sound_at == NEVER or t - unit.sound_at > u.standing_most_ms:
         return False
-    if not _is_trusted(series_facts, series, u.turbidity_slot, t):
+    if not _is_trusted(w, m, series, u.turbidity, t):
         return False
-    if not series[u.turbidity_slot].last_value <= u.standing_turbidity * unit.sound_turbidity:
+    if not _last_of(w, series, u.turbidity) <= u.standing_turbidity * unit.sound_turbidity:
         return False
-    knows_ph = _is_trusted(series_facts, series, u.ph_slot, t)
-    if knows_ph and abs(series[u.ph_slot].last_value - unit.sound_ph) >= u.standing_ph:
+    knows_ph = _is_trusted(w, m, series, u.ph, t)
+    if knows_ph and abs(_last_of(w, series, u.ph) - unit.sound_ph) >= u.standing_ph:
         return True
-    knows_temperature = _is_trusted(series_facts, series, u.temperature_slot, t)
-    drift = abs(series[u.temperature_slot].last_value - unit.sound_temperature) if knows_temperature else 0.0
+    knows_temperature = _is_trusted(w, m, series, u.temperature, t)
+    drift = abs(_last_of(w, series, u.temperature) - unit.sound_temperature) if knows_temperature else 0.0
     return knows_temperature and drift >= u.standing_temperature
 
 
@@ -329,18 +311,18 @@ def _note_step(u, unit, is_short, value):
 
 
 @compiled
-def _note_sound(u, unit, series, value, t):
+def _note_sound(w, u, unit, series, value, t):
     """Remember the sample line as it is while the residual is at its usual level: not as it is in the middle of a fall."""
-    if u.turbidity_slot < 0:
+    if u.turbidity < 0:
         return
     unit.sound_residual += (value - unit.sound_residual) * (LEVEL_RISES if value > unit.sound_residual else LEVEL_FALLS)
     if value < NEAR_LEVEL * unit.sound_residual:
         return
     unit.sound_at = t
-    unit.sound_turbidity = series[u.turbidity_slot].last_value
+    unit.sound_turbidity = _last_of(w, series, u.turbidity)
     # What is not there compares as no drift at all.
-    unit.sound_ph = series[u.ph_slot].last_value if u.ph_slot >= 0 else np.nan
-    unit.sound_temperature = series[u.temperature_slot].last_value if u.temperature_slot >= 0 else np.nan
+    unit.sound_ph = _last_of(w, series, u.ph) if u.ph >= 0 else np.nan
+    unit.sound_temperature = _last_of(w, series, u.temperature) if u.temperature >= 0 else np.nan
 
 
 @compiled
@@ -352,41 +334,41 @@ def _both(mine, other):
 
 
 @inlined
-def _is_usual(p, unit, i, t):
+def _is_usual(p, w, m, place, rank, t):
     """Whether an outlet without anything pending is as it should be; if so that is noted, and all there is to judge.
 
     Says of a few conditions what `_judge_unit` says of all, and stands in the loop itself: nearly every reading ends here.
     """
     (series_facts, _, unit_facts, unit_limits, units, series, _, _, _) = p
-    u = unit_facts[unit]
-    state = units[unit]
-    residual = series[u.residual_slot]
-    value = residual.last_value
-    if state.is_active or u.partner >= 0 or series_facts[u.residual_slot].maintenance_slot >= 0:
+    u = unit_facts[m.unit_row + place]
+    state = units[w.unit_first + place]
+    if state.is_active or u.partner >= 0 or series_facts[m.series_row + u.residual].maintenance >= 0:
         return False
     row = _limits_in_force(unit_limits, u, t)
-    if row < 0 or not _is_trusted(series_facts, series, u.residual_slot, t):
+    if row < 0 or not _is_trusted(w, m, series, u.residual, t):
         return False
+    value = _last_of(w, series, u.residual)
     limits = unit_limits[row]
     if value < limits.low or value <= u.floor_begin or value > limits.high or value > u.very_high:
         return False
-    if _is_trusted(series_facts, series, u.sample_flow_slot, t) and series[u.sample_flow_slot].last_value < 0.5:
+    if _is_trusted(w, m, series, u.sample_flow, t) and _last_of(w, series, u.sample_flow) < 0.5:
         return False
-    if _is_trusted(series_facts, series, u.flow_slot, t) and not series[u.flow_slot].last_value > u.flow_min:
+    if _is_trusted(w, m, series, u.flow, t) and not _last_of(w, series, u.flow) > u.flow_min:
         return False
-    if _is_trusted(series_facts, series, u.doser_slot, t) and series[u.doser_slot].last_value < 0.5:
+    if _is_trusted(w, m, series, u.doser, t) and _last_of(w, series, u.doser) < 0.5:
         return False
-    if _is_trusted(series_facts, series, u.stock_slot, t) and series[u.stock_slot].last_value <= u.stock_empty:
+    if _is_trusted(w, m, series, u.stock, t) and _last_of(w, series, u.stock) <= u.stock_empty:
         return False
-    if i == u.residual_slot:
+    if rank == u.residual:
         _note_step(u, state, False, value)
-        _note_sound(u, state, series, value, t)
+        _note_sound(w, u, state, series, value, t)
     _enter(state, OK, t)
+    state.blind_at = UNSET
     return True
 
 
 @compiled
-def _judge_unit(p, works, ws, unit, i, t, events, n):
+def _judge_unit(p, works, w, m, ws, place, rank, t, events, n):
     """Disinfection of one outlet: conditions with `for` times, then the one state it is in.
 
     LOW, MISSING, HIGH and their times: ruleset. Fault or loss: without sample flow, with a failed or stuck sensor the
@@ -395,42 +377,43 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
     A generator of chlorine dioxide with chlorine has a unit for each of its residuals, partners of each other: each must stay
     below its own limit, and one of them suffices as a residual (GB 5749-2022 Table 2).
     """
-    (series_facts, timer_facts, unit_facts, unit_limits, units, series, timers, series_kinds, timer_kinds) = p
-    u = unit_facts[unit]
-    residual = series[u.residual_slot]
-    k = u.timer_first
+    (series_facts, timer_kinds, unit_facts, unit_limits, units, series, timers, series_kinds, kind_of) = p
+    u = unit_facts[m.unit_row + place]
+    state = units[w.unit_first + place]
+    residual = series[w.series_first + u.residual]
+    k = w.timer_first + u.timer_first
+    # What adds to a timer's number to find its kind.
+    shift = m.timer_row - w.timer_first
     row = _limits_in_force(unit_limits, u, t)
     low_bound, low_clear, high_bound = -np.inf, -np.inf, np.inf
     if row >= 0:
         low_bound, low_clear, high_bound = unit_limits[row].low, unit_limits[row].low_clear, unit_limits[row].high
     value = residual.last_value
-    f = series_facts[u.residual_slot]
-    maintained = _is_maintained(f, series_kinds[f.kind], series, t)
-    has_sample = (
-        not _is_trusted(series_facts, series, u.sample_flow_slot, t) or series[u.sample_flow_slot].last_value >= 0.5
-    )
-    is_readable = _is_trusted(series_facts, series, u.residual_slot, t) and has_sample and not maintained
-    knows_flow = _is_trusted(series_facts, series, u.flow_slot, t)
-    is_flowing = not knows_flow or series[u.flow_slot].last_value > u.flow_min
+    f = series_facts[m.series_row + u.residual]
+    maintained = _is_maintained(w, f, series_kinds[f.kind], series, t)
+    has_sample = not _is_trusted(w, m, series, u.sample_flow, t) or _last_of(w, series, u.sample_flow) >= 0.5
+    is_readable = _is_trusted(w, m, series, u.residual, t) and has_sample and not maintained
+    knows_flow = _is_trusted(w, m, series, u.flow, t)
+    is_flowing = not knows_flow or _last_of(w, series, u.flow) > u.flow_min
     is_short = value < low_bound or value <= u.floor_begin
-    is_standing = is_readable and is_short and _is_standing(u, units[unit], series_facts, series, t)
+    is_standing = is_readable and is_short and _is_standing(w, m, u, state, series, t)
     is_evidence = is_readable and not is_standing
-    if is_evidence and i == u.residual_slot:
-        _note_step(u, units[unit], is_short, value)
+    if is_evidence and rank == u.residual:
+        _note_step(u, state, is_short, value)
         if not is_short and is_flowing:
-            _note_sound(u, units[unit], series, value, t)
-    knows_doser = _is_trusted(series_facts, series, u.doser_slot, t)
-    knows_stock = _is_trusted(series_facts, series, u.stock_slot, t)
-    is_dosing_off = (knows_doser and series[u.doser_slot].last_value < 0.5) or (
-        knows_stock and series[u.stock_slot].last_value <= u.stock_empty
+            _note_sound(w, u, state, series, value, t)
+    knows_doser = _is_trusted(w, m, series, u.doser, t)
+    knows_stock = _is_trusted(w, m, series, u.stock, t)
+    is_dosing_off = (knows_doser and _last_of(w, series, u.doser) < 0.5) or (
+        knows_stock and _last_of(w, series, u.stock) <= u.stock_empty
     )
-    is_sample = i == u.residual_slot and is_evidence
+    is_sample = rank == u.residual and is_evidence
 
     # A stretch at the floor begins within the instrument's accuracy of it and is left only well above; it speaks once a
     # reading in it lay at the floor. After a step the instrument itself is in doubt: then only what lies at the floor counts.
     is_begun = timers[k + T_FLOOR].pending != UNSET
     is_low_enough = value <= u.floor
-    if not units[unit].has_stepped:
+    if not state.has_stepped:
         is_low_enough = value <= u.floor_begin or (is_begun and value < u.floor_clear)
     at_floor = HELD if not (is_evidence and is_flowing) else (TRUE if is_low_enough else FALSE)
     off = HELD if not is_flowing or not (knows_doser or knows_stock) else (TRUE if is_dosing_off else FALSE)
@@ -442,10 +425,10 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
     is_proven = is_evidence
     if u.partner >= 0:
         # The partner's cell stands on the same sample line: what is no evidence here is none there.
-        other = unit_facts[u.partner]
-        other_value = series[other.residual_slot].last_value
+        other = unit_facts[m.unit_row + u.partner]
+        other_value = _last_of(w, series, other.residual)
         other_row = _limits_in_force(unit_limits, other, t)
-        is_other_evidence = _is_trusted(series_facts, series, other.residual_slot, t) and has_sample
+        is_other_evidence = _is_trusted(w, m, series, other.residual, t) and has_sample
         is_other_evidence = is_other_evidence and not maintained and not is_standing
         knows_other = is_other_evidence and is_flowing
         is_other_begun = other_value <= other.floor_begin or (is_begun and other_value < other.floor_clear)
@@ -456,16 +439,28 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
         is_back = is_back or (is_other_evidence and other_value >= other.floor_clear)
         is_enough = is_enough or (knows_other_low and other_value >= unit_limits[other_row].low_clear)
         is_proven = is_evidence and is_other_evidence
-        is_sample = is_sample or (i == other.residual_slot and is_other_evidence)
+        is_sample = is_sample or (rank == other.residual and is_other_evidence)
     both = FALSE if at_floor == FALSE or off == FALSE else (TRUE if at_floor == TRUE and off == TRUE else HELD)
     blind = HELD if not is_flowing or is_standing or maintained else (FALSE if is_proven else TRUE)
     standing = TRUE if is_standing and is_flowing else (FALSE if is_evidence else HELD)
     begins = at_floor == TRUE or off == TRUE or low == TRUE or high == TRUE or very_high == TRUE or blind == TRUE
-    if units[unit].is_active == 0 and is_flowing and not begins and standing != TRUE:
+    if state.is_active == 0 and is_flowing and not begins and standing != TRUE:
         # The usual reading again: none of the timers holds anything, none begins to.
-        was = units[unit].state
-        _enter(units[unit], OK if is_proven else (UNKNOWN if was == IDLE or maintained else was), t)
+        was = state.state
+        _enter(state, OK if is_proven else (UNKNOWN if was == IDLE or maintained else was), t)
+        state.blind_at = UNSET
         return n
+    # A works that begins: its signals are judged before the residual of the same message. Being blind is noted where
+    # it costs nothing; only if it lasts beyond that message a timer takes it over.
+    is_first = residual.last_t == NEVER and (state.blind_at == UNSET or state.blind_at == t)
+    is_only_blind = state.is_active == 0 and blind == TRUE and off != TRUE and standing != TRUE
+    if is_first and is_only_blind and timer_kinds[kind_of[k + shift + T_UNKNOWN]].for_ms > 0:
+        state.blind_at = t
+        _enter(state, UNKNOWN if state.state == IDLE else state.state, t)
+        return n
+    if state.blind_at != UNSET:
+        _note(timers[k + T_UNKNOWN], 0, TRUE, state.blind_at, 0.0, 0)
+        state.blind_at = UNSET
     ws.stirred = 1
 
     if maintained:
@@ -478,55 +473,27 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
         standing = HELD if timers[k + T_STANDING].firing != UNSET else FALSE
     # Dosing may be off without a residual to believe; then none is kept as the lowest.
     believed = value if is_evidence else np.inf
-    _note(timers[k + T_FLOOR], timer_facts[timer_kinds[k + T_FLOOR]].gap_ms, at_floor, t, value, -1)
-    _note(timers[k + T_EQUIPMENT], timer_facts[timer_kinds[k + T_EQUIPMENT]].gap_ms, off, t, believed, -1)
-    _note(timers[k + T_BOTH], timer_facts[timer_kinds[k + T_BOTH]].gap_ms, both, t, value, -1)
-    n = _judge_missing(
-        p, works, k, at_floor, off, is_evidence, is_flowing and is_back, value, is_sample, u.floor, t, events, n
-    )
+    _note(timers[k + T_FLOOR], timer_kinds[kind_of[k + shift + T_FLOOR]].gap_ms, at_floor, t, value, -1)
+    _note(timers[k + T_EQUIPMENT], timer_kinds[kind_of[k + shift + T_EQUIPMENT]].gap_ms, off, t, believed, -1)
+    _note(timers[k + T_BOTH], timer_kinds[kind_of[k + shift + T_BOTH]].gap_ms, both, t, value, -1)
+    is_over = is_flowing and is_back
+    n = _judge_missing(p, works, k, shift, at_floor, off, is_evidence, is_over, value, is_sample, u.floor, t, events, n)
 
-    n = _step(timer_facts, timer_kinds, timers, k + T_LOW, low, is_enough, is_sample, t, value, -1, works, events, n)
-    n = _step(
-        timer_facts,
-        timer_kinds,
-        timers,
-        k + T_HIGH,
-        high,
-        value <= high_bound,
-        is_sample,
-        t,
-        value,
-        1,
-        works,
-        events,
-        n,
-    )
-    n = _step(
-        timer_facts,
-        timer_kinds,
-        timers,
-        k + T_VERY_HIGH,
-        very_high,
-        value <= u.very_high,
-        is_sample,
-        t,
-        value,
-        1,
-        works,
-        events,
-        n,
-    )
-    n = _step(timer_facts, timer_kinds, timers, k + T_UNKNOWN, blind, True, is_sample, t, value, 0, works, events, n)
-    n = _step(
-        timer_facts, timer_kinds, timers, k + T_STANDING, standing, True, is_sample, t, value, -1, works, events, n
-    )
+    is_below = value <= high_bound
+    is_far_below = value <= u.very_high
+    n = _step_unit(p, k, shift, T_LOW, low, is_enough, is_sample, t, value, -1, works, events, n)
+    n = _step_unit(p, k, shift, T_HIGH, high, is_below, is_sample, t, value, 1, works, events, n)
+    n = _step_unit(p, k, shift, T_VERY_HIGH, very_high, is_far_below, is_sample, t, value, 1, works, events, n)
+    n = _step_unit(p, k, shift, T_UNKNOWN, blind, True, is_sample, t, value, 0, works, events, n)
+    n = _step_unit(p, k, shift, T_STANDING, standing, True, is_sample, t, value, -1, works, events, n)
     idle = timers[k + T_IDLE]
-    _note(idle, timer_facts[timer_kinds[k + T_IDLE]].gap_ms, FALSE if is_flowing else TRUE, t, 0.0, 0)
+    idle_kind = timer_kinds[kind_of[k + shift + T_IDLE]]
+    _note(idle, idle_kind.gap_ms, FALSE if is_flowing else TRUE, t, 0.0, 0)
 
-    was = units[unit].state
+    was = state.state
     if timers[k + T_MISSING].firing != UNSET:
         now = LOST
-    elif _is_due(idle, t, timer_facts[timer_kinds[k + T_IDLE]].for_ms):
+    elif _is_due(idle, t, idle_kind.for_ms):
         now = IDLE
     elif timers[k + T_HIGH].firing != UNSET or timers[k + T_VERY_HIGH].firing != UNSET:
         now = HIGH
@@ -538,12 +505,18 @@ def _judge_unit(p, works, ws, unit, i, t, events, n):
         now = OK
     else:
         now = was if was != IDLE else UNKNOWN
-    _enter(units[unit], now, t)
-    units[unit].is_active = 0
-    for place in range(UNIT_TIMERS):
-        if timers[k + place].pending != UNSET:
-            units[unit].is_active = 1
+    _enter(state, now, t)
+    state.is_active = 0
+    for part in range(UNIT_TIMERS):
+        if timers[k + part].pending != UNSET:
+            state.is_active = 1
     return n
+
+
+@compiled
+def _step_unit(p, k, shift, part, condition, is_clear, is_sample, t, value, direction, works, events, n):
+    r = p[1][p[8][k + shift + part]]
+    return _step(r, p[6][k + part], k + part, condition, is_clear, is_sample, t, value, direction, works, events, n)
 
 
 @compiled
@@ -554,17 +527,18 @@ def _enter(state, now, t):
 
 
 @compiled
-def _judge_missing(p, works, k, at_floor, off, is_evidence, is_back, value, is_sample, floor, t, events, n):
+def _judge_missing(p, works, k, shift, at_floor, off, is_evidence, is_back, value, is_sample, floor, t, events, n):
     """MISSING by any of: residual at the floor, dosing off, both together (sooner), each with its own `for`."""
-    (_, timer_facts, _, _, _, _, timers, _, timer_kinds) = p
+    (_, timer_kinds, _, _, _, _, timers, _, kind_of) = p
     s = timers[k + T_MISSING]
-    f = timer_facts[timer_kinds[k + T_MISSING]]
-    _break_clear(s, t, f.gap_ms)
-    s.seen = t
-    if at_floor == TRUE or off == TRUE:
-        s.evidence = t
-        if is_evidence and (np.isnan(s.extreme) or value < s.extreme):
-            s.extreme = value
+    f = timer_kinds[kind_of[k + T_MISSING + shift]]
+    if s.firing != UNSET:
+        _break_clear(s, t, f.gap_ms)
+        s.seen = t
+        if at_floor == TRUE or off == TRUE:
+            s.evidence = t
+            if is_evidence and (np.isnan(s.extreme) or value < s.extreme):
+                s.extreme = value
     if s.firing == UNSET:
         start = UNSET
         lowest = np.inf
@@ -574,11 +548,13 @@ def _judge_missing(p, works, k, at_floor, off, is_evidence, is_back, value, is_s
                 lowest = min(lowest, due.extreme)
             if part != T_EQUIPMENT and not (at_floor == TRUE and due.extreme <= floor):
                 continue
-            if _is_due(due, t, timer_facts[timer_kinds[k + part]].for_ms) and (start == UNSET or due.pending < start):
+            for_ms = timer_kinds[kind_of[k + part + shift]].for_ms
+            if _is_due(due, t, for_ms) and (start == UNSET or due.pending < start):
                 start = due.pending
         if start != UNSET:
             s.pending = start
             s.firing = start
+            s.seen = t
             s.evidence = t
             s.clear_since = UNSET
             s.extreme = lowest if lowest < np.inf else np.nan
@@ -595,19 +571,32 @@ def _judge_missing(p, works, k, at_floor, off, is_evidence, is_back, value, is_s
 
 
 @compiled
-def _judge_compounds(p, c, works, w, ws, i, t, events, n):
-    """Compound conditions that read series ``i``: true or false as far as known, else on the way to "not evaluated"."""
-    series_facts, timer_facts, series, timers, timer_kinds = p[0], p[1], p[5], p[6], p[8]
+def _judge_compounds(p, c, works, w, m, ws, rank, t, events, n):
+    """Compound conditions that read the series at ``rank``: true or false as far as known, else on the way to "not evaluated"."""
+    (_, timer_kinds, _, _, _, series, timers, _, kind_of) = p
     (compounds, leaf_facts, nodes, zones, leaves) = c
-    for number in range(w.compound_first, w.compound_first + w.compound_count):
+    for number in range(m.compound_row, m.compound_row + m.compound_count):
         f = compounds[number]
-        if not compound.feeds(leaf_facts, f.leaf_first, f.leaf_count, i):
+        # Rows of the leaves' facts, which works of a form share, and of their memory, which is each works' own.
+        row, own = m.leaf_row + f.leaf_first, w.leaf_first + f.leaf_first
+        if not compound.feeds(leaf_facts, row, f.leaf_count, rank):
             continue
-        compound.take(leaf_facts, leaves, zones, f.leaf_first, f.leaf_count, series, i, t)
+        compound.take(leaf_facts, leaves, zones, row, own, f.leaf_count, series, w.series_first, rank, t)
         condition, cause = compound.weigh(
-            leaf_facts, leaves, nodes, f.leaf_first, f.node_first, f.node_count, series_facts, series, t, False
+            leaf_facts,
+            leaves,
+            nodes,
+            row,
+            own,
+            f.node_first,
+            f.node_count,
+            series,
+            w.series_first,
+            m.stale_ms,
+            t,
+            False,
         )
-        k = f.timer
+        k = w.timer_first + f.timer
         # The usual reading: nothing holds, nothing begins to.
         if condition == FALSE and timers[k].pending == UNSET and timers[k + 1].pending == UNSET:
             continue
@@ -617,52 +606,52 @@ def _judge_compounds(p, c, works, w, ws, i, t, events, n):
             has_own = f.clear_count > 0
             first, count = (f.clear_first, f.clear_count) if has_own else (f.node_first, f.node_count)
             cleared, _ = compound.weigh(
-                leaf_facts, leaves, nodes, f.leaf_first, first, count, series_facts, series, t, not has_own
+                leaf_facts, leaves, nodes, row, own, first, count, series, w.series_first, m.stale_ms, t, not has_own
             )
             is_clear = cleared == (TRUE if has_own else FALSE)
-        lead = f.leaf_first + f.lead
-        value = compound.value_of(leaf_facts[lead], leaves[lead])
-        direction = 1 if leaf_facts[lead].is_above else -1
-        is_sample = f.sample_slot < 0 or f.sample_slot == i
-        n = _step(
-            timer_facts, timer_kinds, timers, k, condition, is_clear, is_sample, t, value, direction, works, events, n
-        )
+        value = compound.value_of(leaf_facts[row + f.lead], leaves[own + f.lead])
+        direction = 1 if leaf_facts[row + f.lead].is_above else -1
+        is_sample = f.sample_slot < 0 or f.sample_slot == rank
+        holds = timer_kinds[kind_of[m.timer_row + f.timer]]
+        fails = timer_kinds[kind_of[m.timer_row + f.timer + 1]]
+        n = _step(holds, timers[k], k, condition, is_clear, is_sample, t, value, direction, works, events, n)
         unknown = TRUE if condition == HELD and cause != compound.CAUSE_NONE else FALSE
         # What made it unknown first is told, not what followed from it.
         why = float(cause) if timers[k + 1].pending == UNSET else -1.0
-        n = _step(timer_facts, timer_kinds, timers, k + 1, unknown, True, True, t, why, 1, works, events, n)
+        n = _step(fails, timers[k + 1], k + 1, unknown, True, True, t, why, 1, works, events, n)
     return n
 
 
 @inlined
-def _judge(p, c, works, w, ws, key, value, device_flag, events, n):
+def _judge(p, c, works, w, m, ws, key, value, device_flag, events, n):
     first = n
     t = key >> LOCAL_BITS
-    i = w.series_first + (key & RANK_MASK)
-    n = _judge_series(p, works, ws, i, t, value, device_flag, events, n)
-    if p[7][p[0][i].kind].feeds_unit:
-        for unit in range(w.unit_first, w.unit_first + w.unit_count):
-            if not _is_usual(p, unit, i, t):
-                n = _judge_unit(p, works, ws, unit, i, t, events, n)
-    if w.compound_count > 0:
-        n = _judge_compounds(p, c, works, w, ws, i, t, events, n)
+    rank = key & RANK_MASK
+    i = w.series_first + rank
+    n = _judge_series(p, works, w, m, ws, i, t, value, device_flag, events, n)
+    if p[7][p[0][m.series_row + rank].kind].feeds_unit:
+        for place in range(m.unit_count):
+            if not _is_usual(p, w, m, place, rank, t):
+                n = _judge_unit(p, works, w, m, ws, place, rank, t, events, n)
+    if m.compound_count > 0:
+        n = _judge_compounds(p, c, works, w, m, ws, rank, t, events, n)
     for e in range(first, n):
         events[e].at = key
     return n
 
 
 @compiled
-def _copy_works(w, to, source, with_timers):
-    for j in range(w.series_first, w.series_first + w.series_count):
+def _copy_works(w, m, to, source, with_timers):
+    for j in range(w.series_first, w.series_first + m.series_count):
         to[0][j] = source[0][j]
     if with_timers:
-        for j in range(w.timer_first, w.timer_first + w.timer_count):
-            # What was never touched on either side stays so.
-            if source[1][j].seen != UNSET or to[1][j].seen != UNSET:
+        for j in range(w.timer_first, w.timer_first + m.timer_count):
+            # What holds nothing on either side stays as it is, most often in memory that was never touched.
+            if source[1][j].pending != UNSET or to[1][j].pending != UNSET:
                 to[1][j] = source[1][j]
-    for j in range(w.unit_first, w.unit_first + w.unit_count):
+    for j in range(w.unit_first, w.unit_first + m.unit_count):
         to[2][j] = source[2][j]
-    for j in range(w.leaf_first, w.leaf_first + w.leaf_count):
+    for j in range(w.leaf_first, w.leaf_first + m.leaf_count):
         to[3][j] = source[3][j]
 
 
@@ -679,10 +668,10 @@ def _place_of(ring, first, last, key):
 
 
 @compiled
-def _advance_marks(w, ws, live, older, newer, mark):
+def _advance_marks(w, m, ws, live, older, newer, mark):
     """Move both checkpoints up: the newer becomes the older, the live state the newer."""
-    _copy_works(w, older, newer, ws.stirred_before)
-    _copy_works(w, newer, live, ws.stirred)
+    _copy_works(w, m, older, newer, ws.stirred_before)
+    _copy_works(w, m, newer, live, ws.stirred)
     ws.stirred_before = ws.stirred
     ws.stirred = 0
     ws.older_mark = ws.newer_mark
@@ -701,21 +690,21 @@ def _forget(w, ws, ring):
 
 
 @compiled
-def _is_mark_due(w, ws, key):
+def _is_mark_due(m, ws, key):
     """Whether the newer checkpoint lies a window or more behind the reading before ``key``."""
-    return ws.newer_mark == NEVER or (key >> LOCAL_BITS) - (ws.newer_mark >> LOCAL_BITS) >= w.window_ms
+    return ws.newer_mark == NEVER or (key >> LOCAL_BITS) - (ws.newer_mark >> LOCAL_BITS) >= m.window_ms
 
 
 @compiled
-def _refold(p, c, works, w, ws, live, older, newer, ring, events, n):
+def _refold(p, c, works, w, m, ws, live, older, newer, ring, events, n):
     """Roll a works back to its older checkpoint and judge the ring again, in order, moving the checkpoints along."""
     timers = p[6]
-    _copy_works(w, live, older, True)
+    _copy_works(w, m, live, older, True)
     ws.stirred = 1
     ws.stirred_before = 1
     n = _emit(events, n, REFOLDED, -1, works, NEVER, NEVER, NEVER, 0.0)
     events[n - 1].at = ws.older_mark
-    for k in range(w.timer_first, w.timer_first + w.timer_count):
+    for k in range(w.timer_first, w.timer_first + m.timer_count):
         s = timers[k]
         if s.firing != UNSET:
             n = _emit(events, n, CARRIED, k, works, s.firing, NEVER, s.evidence, s.extreme)
@@ -725,14 +714,14 @@ def _refold(p, c, works, w, ws, live, older, newer, ring, events, n):
     for j in range(w.ring_first, w.ring_first + ws.ring_count):
         key = ring[j].key >> FLAG_BITS
         if not passed and key > ws.newer_mark:
-            _copy_works(w, newer, live, True)
+            _copy_works(w, m, newer, live, True)
             passed = True
-        if passed and before != NEVER and _is_mark_due(w, ws, before):
-            _advance_marks(w, ws, live, older, newer, before)
-        n = _judge(p, c, works, w, ws, key, ring[j].value, _flag_of(ring[j]), events, n)
+        if passed and before != NEVER and _is_mark_due(m, ws, before):
+            _advance_marks(w, m, ws, live, older, newer, before)
+        n = _judge(p, c, works, w, m, ws, key, ring[j].value, _flag_of(ring[j]), events, n)
         before = key
     if not passed:
-        _copy_works(w, newer, live, True)
+        _copy_works(w, m, newer, live, True)
     ws.dirty = 0
     _forget(w, ws, ring)
     return n
@@ -741,7 +730,7 @@ def _refold(p, c, works, w, ws, live, older, newer, ring, events, n):
 @compiled
 def _flag_of(one):
     """What counts of the device's flag of a reading in the ring."""
-    return np.uint8((one.key & ((1 << FLAG_BITS) - 1)) + NOT_EVALUATED)
+    return np.int32((one.key & ((1 << FLAG_BITS) - 1)) + NOT_EVALUATED)
 
 
 @compiled
@@ -760,102 +749,90 @@ def _verdict(device_flag):
 
 
 @compiled
-def by_rank(owners, slots, observed_at, order):
-    """Sort ``order``, the row numbers, so that neighbours of one works and one time stand in the order of their ranks.
+def arrange(works_of_series, slots, observed_at, values, flags, starts, rows):
+    """Fill ``rows`` (zeros) with the readings in the order in which to judge them; how many there are.
 
-    A device puts the parameters of one message in an order of its own. Judged in that order each message would be out of
+    Negative slots are of another fold and left out. Neighbours of one works and one time stand in the order of their ranks: a
+    device puts the parameters of one message in an order of its own, and judged in that order each message would be out of
     order and roll its works back.
+
+    With ``starts``, works + 1 zeros, they are sorted by works, each works' own as they came. Works do not know of each other,
+    so that changes no verdict; memory larger than the processor's caches is then walked from one end to the other.
     """
-    for row in range(1, len(slots)):
-        mine = slots[row]
-        at = row
-        while at > 0:
-            last = order[at - 1]
-            if slots[last] <= mine or mine < 0 or observed_at[last] != observed_at[row] or owners[last] != owners[row]:
-                break
-            order[at] = order[at - 1]
+    size = len(slots)
+    is_sorted = len(starts) > 0
+    if is_sorted:
+        for row in range(size):
+            if row + FAR < size and slots[row + FAR] >= 0:
+                prefetch(works_of_series, slots[row + FAR], 0)
+            if slots[row] >= 0:
+                starts[works_of_series[slots[row]] + 1] += 1
+        for works in range(1, len(starts)):
+            starts[works] += starts[works - 1]
+    count = 0
+    for row in range(size):
+        if row + FAR < size and slots[row + FAR] >= 0:
+            prefetch(works_of_series, slots[row + FAR], 0)
+        if is_sorted and row + NEAR < size and slots[row + NEAR] >= 0:
+            prefetch(rows, starts[works_of_series[slots[row + NEAR]]], 0)
+        i = slots[row]
+        if i < 0:
+            continue
+        works = works_of_series[i]
+        t = observed_at[row]
+        at = count
+        if is_sorted:
+            at = starts[works]
+            starts[works] += 1
+        count += 1
+        while at > 0 and rows[at - 1].works == works and rows[at - 1].t == t and rows[at - 1].slot > i:
+            rows[at] = rows[at - 1]
             at -= 1
-        order[at] = row
+        one = rows[at]
+        one.t = t
+        one.value = values[row]
+        one.slot = i
+        one.works = works
+        one.row = row
+        one.flag = flags[row]
+    return count
 
 
 @compiled
-def by_works(owners, given, starts, order):
-    """Sort row numbers by works, each works' own in the order ``given``. ``starts``: works + 1 zeros.
-
-    Works do not know of each other, so it changes no verdict; their memory is then walked from one end to the other.
-    """
-    for row in range(len(owners)):
-        starts[owners[row] + 1] += 1
-    for works in range(1, len(starts)):
-        starts[works] += starts[works - 1]
-    for n in range(len(given)):
-        row = given[n]
-        works = owners[row]
-        order[starts[works]] = row
-        starts[works] += 1
-
-
-@compiled
-def gather(order, source, target):
-    """Copy columns (slots, owners, observed_at, values, flags) in another order."""
-    (slots, owners, observed_at, values, flags) = source
-    for n in range(len(order)):
-        ahead = n + FAR
-        if ahead < len(order):
-            row = order[ahead]
-            prefetch(slots, row, 0)
-            prefetch(owners, row, 0)
-            prefetch(observed_at, row, 0)
-            prefetch(values, row, 0)
-            prefetch(flags, row, 0)
-        row = order[n]
-        target[0][n] = slots[row]
-        target[1][n] = owners[row]
-        target[2][n] = observed_at[row]
-        target[3][n] = values[row]
-        target[4][n] = flags[row]
-
-
-@compiled
-def _fetch_checkpoints(w, older, newer):
+def _fetch_checkpoints(w, m, older, newer):
     """Both checkpoints of a works are about to be moved up."""
-    for j in range(w.series_first, w.series_first + w.series_count):
+    for j in range(w.series_first, w.series_first + m.series_count):
         prefetch(older[0], j, 0)
         prefetch(newer[0], j, 0)
-    for j in range(w.unit_first, w.unit_first + w.unit_count):
+    for j in range(w.unit_first, w.unit_first + m.unit_count):
         prefetch(older[2], j, 0)
         prefetch(newer[2], j, 0)
 
 
 @inlined
-def _fetch_ahead(p, older, newer, works_facts, works_states, ring, slots, owners, observed_at, order, next_row):
+def _fetch_ahead(p, older, newer, works_facts, forms, works_states, ring, rows, count, next_row):
     """Ask for the memory of works that come soon: devices report in an order of their own, and the loop would wait for each."""
-    (series_facts, _, unit_facts, _, units, series, _, _, _) = p
     far = next_row + FAR
-    if far < len(order):
-        i = slots[order[far]]
-        works = owners[order[far]]
-        prefetch(series, i, 0)
-        prefetch(series_facts, i, 0)
-        prefetch(works_facts, works, 0)
-        prefetch(works_facts, works, 64)
-        prefetch(works_states, works, 0)
+    if far < count:
+        one = rows[far]
+        # Its last byte may lie in the next line.
+        prefetch(p[5], one.slot, 0)
+        prefetch(p[5], one.slot, 33)
+        if one.works != rows[far - 1].works:
+            prefetch(works_facts, one.works, 0)
+            prefetch(works_states, one.works, 0)
     near = next_row + NEAR
-    if near < len(order):
-        works = owners[order[near]]
-        if works != owners[order[near - 1]]:
-            w = works_facts[works]
-            last = w.ring_first + works_states[works].ring_count
-            prefetch(ring, last, 0)
-            prefetch(ring, last, 64)
-            prefetch(unit_facts, w.unit_first, 0)
-            prefetch(unit_facts, w.unit_first, 64)
-            prefetch(unit_facts, w.unit_first, 128)
-            prefetch(units, w.unit_first, 0)
-            prefetch(units, w.unit_first, 48)
-            mark = works_states[works].newer_mark
-            if mark != NEVER and observed_at[order[near]] - (mark >> LOCAL_BITS) >= w.window_ms:
-                _fetch_checkpoints(w, older, newer)
+    if near < count and rows[near].works != rows[near - 1].works:
+        works = rows[near].works
+        w = works_facts[works]
+        m = forms[w.form]
+        last = w.ring_first + works_states[works].ring_count
+        prefetch(ring, last, 0)
+        prefetch(ring, last, 64)
+        prefetch(p[4], w.unit_first, 0)
+        mark = works_states[works].newer_mark
+        if mark != NEVER and rows[near].t - (mark >> LOCAL_BITS) >= m.window_ms:
+            _fetch_checkpoints(w, m, older, newer)
 
 
 @compiled
@@ -863,119 +840,108 @@ def fold_batch(
     p,
     c,
     works_facts,
+    forms,
     works_states,
     live,
     older,
     newer,
     ring,
-    slots,
-    owners,
-    observed_at,
-    values,
-    flags,
-    order,
+    rows,
+    count,
     next_row,
     events,
     out_flags,
     late,
     counts,
 ):
-    """Judge rows from ``order[next_row]`` on; stop early when the event buffer could overflow.
+    """Judge ``rows[next_row:count]``; stop early when the event buffer could overflow.
 
     Parameters
     ----------
     p : tuple of arrays
-        (series_facts, timer_facts, unit_facts, unit_limits, unit_states, series_states, timer_states, series_kinds,
-        timer_kinds), live.
+        (series_facts, timer_kinds, unit_facts, unit_limits, unit_states, series_states, timer_states, series_kinds,
+        kind_of), live.
     c : tuple of arrays
         (compounds, leaf_facts, nodes, zones, leaf_states), live.
+    works_facts, forms : WORKS_FACTS, WORKS_FORM
+        Where each works' memory begins, and what works of a form have in common.
     live, older, newer : tuples (series, timers, units, leaves)
         The live state and its two checkpoints.
     ring : (size,) RING
-    slots : (n,) int32
-        Series slot of each row; negative = not of this fold, skipped.
-    owners : (n,) int32
-        Works of each row's series.
-    order : (n,) int32
-        Row numbers in the order in which to judge, see `by_rank`.
+    rows : (n,) ROW
+        Readings in the order in which to judge, ``count`` of them, see `arrange`.
     out_flags : (n,) uint8
-        Filled with the flag of each row judged in order; 2 where it went another way.
+        Filled, by number in the batch, with the flag of each reading judged in order; 2 where it went another way.
     late : (n,) uint8
-        Filled with 1 for rows older than their lateness window.
+        Filled with 1 for readings older than their lateness window.
     counts : (5,) int64
         Added to: judged, duplicates, conflicts, late, missing.
 
     Returns
     -------
     (next_row, events, done)
-        Place in ``order`` to go on at, events written, and whether the batch and all roll-backs are through.
+        Row to go on at, events written, and whether the batch and all roll-backs are through.
     """
     n = 0
-    size = len(slots)
     capacity = len(events)
-    while next_row < size:
-        _fetch_ahead(p, older, newer, works_facts, works_states, ring, slots, owners, observed_at, order, next_row)
-        row = order[next_row]
-        i = slots[row]
-        if i < 0:
-            next_row += 1
-            continue
-        works = owners[row]
+    while next_row < count:
+        _fetch_ahead(p, older, newer, works_facts, forms, works_states, ring, rows, count, next_row)
+        one = rows[next_row]
+        row, i, works, t, value, flag = one.row, one.slot, one.works, one.t, one.value, one.flag
         w = works_facts[works]
+        m = forms[w.form]
         ws = works_states[works]
-        if n + w.room > capacity:
+        if n + m.room > capacity:
             return next_row, n, False
-        value = values[row]
         out_flags[row] = NOT_EVALUATED
         if np.isnan(value):
             out_flags[row] = MISSING
             counts[4] += 1
             next_row += 1
             continue
-        t = observed_at[row]
         key = (t << LOCAL_BITS) | (i - w.series_first)
-        if ws.ring_count >= w.ring_capacity:
+        if ws.ring_count >= m.ring_capacity:
             if ws.dirty:
-                if n + ws.ring_count * w.room + w.timer_count > capacity and n > 0:
+                if n + ws.ring_count * m.room + m.timer_count > capacity and n > 0:
                     return next_row, n, False
-                n = _refold(p, c, works, w, ws, live, older, newer, ring, events, n)
+                n = _refold(p, c, works, w, m, ws, live, older, newer, ring, events, n)
             # A device faster than its register entry says: its window shortens rather than its memory grows.
             for _ in range(2):
-                if ws.ring_count >= w.ring_capacity:
-                    _advance_marks(w, ws, live, older, newer, ws.newest)
+                if ws.ring_count >= m.ring_capacity:
+                    _advance_marks(w, m, ws, live, older, newer, ws.newest)
                     _forget(w, ws, ring)
         if key > ws.newest:
             if not ws.dirty:
-                if ws.newest != NEVER and _is_mark_due(w, ws, ws.newest):
-                    _advance_marks(w, ws, live, older, newer, ws.newest)
+                if ws.newest != NEVER and _is_mark_due(m, ws, ws.newest):
+                    _advance_marks(w, m, ws, live, older, newer, ws.newest)
                     _forget(w, ws, ring)
-                n = _judge(p, c, works, w, ws, key, value, flags[row], events, n)
+                n = _judge(p, c, works, w, m, ws, key, value, flag, events, n)
                 out_flags[row] = p[5][i].last_flag
-            _put(w, ws, ring, w.ring_first + ws.ring_count, key, value, flags[row])
+            _put(w, ws, ring, w.ring_first + ws.ring_count, key, value, flag)
             ws.newest = key
             counts[0] += 1
-        elif key <= ws.older_mark or t <= (ws.newest >> LOCAL_BITS) - w.window_ms:
+        elif key <= ws.older_mark or t <= (ws.newest >> LOCAL_BITS) - m.window_ms:
             late[row] = 1
             counts[3] += 1
         else:
             first, last = w.ring_first, w.ring_first + ws.ring_count
             at = _place_of(ring, first, last, key)
-            one = ring[at]
-            if at < last and one.key >> FLAG_BITS == key:
+            held = ring[at]
+            if at < last and held.key >> FLAG_BITS == key:
                 # The lower value and the worst verdict, whichever came first; two values are suspect in themselves.
-                before = _flag_of(one)
-                verdict = max(before, _verdict(flags[row]))
-                if one.value == value:
+                before = _flag_of(held)
+                verdict = max(before, _verdict(flag))
+                if held.value == value:
                     counts[1] += 1
                 else:
                     counts[2] += 1
                     verdict = max(verdict, SUSPECT)
-                if verdict > before or value < one.value:
-                    one.key = (key << FLAG_BITS) | (verdict - NOT_EVALUATED)
-                    one.value = min(value, one.value)
+                if verdict > before or value < held.value:
+                    held.key = (key << FLAG_BITS) | (verdict - NOT_EVALUATED)
+                    held.value = min(value, held.value)
                     ws.dirty = 1
             else:
-                _put(w, ws, ring, at, key, value, flags[row])
+                _put(w, ws, ring, at, key, value, flag)
                 ws.dirty = 1
                 counts[0] += 1
         next_row += 1
@@ -983,7 +949,8 @@ def fold_batch(
         ws = works_states[works]
         if ws.dirty:
             w = works_facts[works]
-            if n + ws.ring_count * w.room + w.timer_count > capacity and n > 0:
+            m = forms[w.form]
+            if n + ws.ring_count * m.room + m.timer_count > capacity and n > 0:
                 return next_row, n, False
-            n = _refold(p, c, works, w, ws, live, older, newer, ring, events, n)
+            n = _refold(p, c, works, w, m, ws, live, older, newer, ring, events, n)
     return next_row, n, True

@@ -30,31 +30,33 @@ def late_findings(
 ) -> list[Finding]:
     """Exceedances among late readings, one per rule, series and hour. Reasons are left empty."""
     found: dict[str, Finding] = {}
-    units = {int(facts["residual_slot"]): facts for facts in plan.unit_facts}
     for slot in np.unique(slots):
-        facts = plan.series_facts[slot]
+        works, rank = plan.layout.place_of("series", int(slot))
+        first, form = int(plan.works_facts[works]["timer_first"]), plan.form_of(works)
+        facts = plan.series_facts[form["series_row"] + rank]
         kind = plan.series_kinds[facts["kind"]]
         mine = slots == slot
         good = mine & (values >= kind["range_min"]) & (values <= kind["range_max"]) & (flags != 3) & (flags != 4)
-        for timer in range(int(facts["timer_first"]), int(facts["timer_first"] + kind["timer_count"])):
+        own = first + int(facts["timer_first"])
+        for timer in range(own, own + int(kind["timer_count"])):
             rule = plan.timer_facts[timer]
             if rule["operation"] in (kernel.ABOVE, kernel.BELOW):
                 is_above = rule["operation"] == kernel.ABOVE
                 span = rule["valid_from"], rule["valid_to"]
                 _gather(found, plan, timer, good, observed_at, values, is_above, rule["bound"], *span)
-        if int(slot) in units:
-            unit = units[int(slot)]
+        units = plan.unit_facts[form["unit_row"] : form["unit_row"] + form["unit_count"]]
+        for unit in units[units["residual"] == rank]:
             for row in range(int(unit["limit_first"]), int(unit["limit_first"] + unit["limit_count"])):
                 limit = plan.unit_limits[row]
                 span = limit["valid_from"], limit["valid_to"]
-                first = int(unit["timer_first"])
+                timers = first + int(unit["timer_first"])
                 source = plan.unit_limit_rows[row]
                 for place, is_above, bound in (
                     (UnitTimer.LOW, False, limit["low"]),
                     (UnitTimer.HIGH, True, limit["high"]),
                 ):
                     _gather(
-                        found, plan, first + place, good, observed_at, values, is_above, bound, *span, source=source
+                        found, plan, timers + place, good, observed_at, values, is_above, bound, *span, source=source
                     )
     return list(found.values())
 

@@ -19,6 +19,7 @@ __all__ = [
     "NODE",
     "NO_SLOT",
     "RING",
+    "ROW",
     "SERIES_FACTS",
     "SERIES_KIND",
     "SERIES_STATE",
@@ -29,6 +30,7 @@ __all__ = [
     "UNIT_STATE",
     "UNSET",
     "WORKS_FACTS",
+    "WORKS_FORM",
     "WORKS_STATE",
     "ZONE",
     "UnitTimer",
@@ -41,15 +43,15 @@ NO_SLOT = -1
 # A reading's place in the order of its works: time in the upper bits, the series' rank within the works in the lower.
 LOCAL_BITS = 10
 
-# Facts come from register, ruleset and standards; they change only when the plan is compiled again.
+# Facts come from register, ruleset and standards; they change only when the plan is compiled again. Works of one *form* (the
+# same points, parameters, rules and limits) share all of them: places of series, timers, units and leaves are counted from
+# the works' own first. So a province's facts stay in the processor's cache, and a works has 32 bytes of its own.
 SERIES_FACTS = np.dtype(
     [
-        ("works", np.int32),
         ("timer_first", np.int32),
-        ("flow_slot", np.int32),  # flow that tells whether a flat line means anything; NO_SLOT = always judged
-        ("maintenance_slot", np.int32),  # says that people work on the instruments of this point
+        ("flow", np.int32),  # flow that tells whether a flat line means anything; NO_SLOT = always judged
+        ("maintenance", np.int32),  # says that people work on the instruments of this point
         ("kind", np.int32),
-        ("stale_ms", np.int64),
     ]
 )
 # What series have in common: a province has a few dozen kinds of them, which stay in the processor's cache.
@@ -126,18 +128,17 @@ class UnitTimer:
 
 UNIT_FACTS = np.dtype(
     [
-        ("works", np.int32),
         ("timer_first", np.int32),
-        ("residual_slot", np.int32),
-        ("flow_slot", np.int32),
-        ("doser_slot", np.int32),
-        ("stock_slot", np.int32),
-        ("sample_flow_slot", np.int32),
+        ("residual", np.int32),
+        ("flow", np.int32),
+        ("doser", np.int32),
+        ("stock", np.int32),
+        ("sample_flow", np.int32),
         ("partner", np.int32),  # the unit of the other residual of a mixed generator at this outlet; NO_SLOT = none
         # Other instruments on the same sample line, asked only where no switch tells of the sample flow.
-        ("turbidity_slot", np.int32),
-        ("ph_slot", np.int32),
-        ("temperature_slot", np.int32),
+        ("turbidity", np.int32),
+        ("ph", np.int32),
+        ("temperature", np.int32),
         ("standing_turbidity", np.float64),  # share of its last sound value
         ("standing_ph", np.float64),
         ("standing_temperature", np.float64),  # [degC]
@@ -177,25 +178,39 @@ UNIT_STATE = np.dtype(
         ("sound_turbidity", np.float64),
         ("sound_ph", np.float64),
         ("sound_temperature", np.float64),
+        ("blind_at", np.int64),  # first reading of the works, when no residual had come yet and no timer has noted it
+        ("spare", np.int32),  # a cache line each
     ]
 )
 
+# What works have in common. Rows are those of the shared facts, of leaves those of their facts.
+WORKS_FORM = np.dtype(
+    [
+        ("series_row", np.int32),
+        ("series_count", np.int32),
+        ("timer_row", np.int32),
+        ("timer_count", np.int32),
+        ("unit_row", np.int32),
+        ("unit_count", np.int32),
+        ("compound_row", np.int32),
+        ("compound_count", np.int32),
+        ("leaf_row", np.int32),
+        ("leaf_count", np.int32),
+        ("ring_capacity", np.int32),
+        ("room", np.int32),  # transitions one reading can cause at most
+        ("window_ms", np.int64),
+        ("stale_ms", np.int64),
+    ]
+)
+# Where a works' memory begins.
 WORKS_FACTS = np.dtype(
     [
+        ("form", np.int32),
         ("series_first", np.int32),
-        ("series_count", np.int32),
         ("timer_first", np.int32),
-        ("timer_count", np.int32),
         ("unit_first", np.int32),
-        ("unit_count", np.int32),
+        ("leaf_first", np.int64),
         ("ring_first", np.int64),
-        ("ring_capacity", np.int32),
-        ("window_ms", np.int64),
-        ("room", np.int32),  # transitions one reading can cause at most
-        ("compound_first", np.int32),
-        ("compound_count", np.int32),
-        ("leaf_first", np.int32),
-        ("leaf_count", np.int32),
     ]
 )
 WORKS_STATE = np.dtype(
@@ -207,6 +222,18 @@ WORKS_STATE = np.dtype(
         ("dirty", np.int8),
         ("stirred", np.uint8),  # timers may differ between the newer checkpoint and the live state
         ("stirred_before", np.uint8),  # … and between the older and the newer
+        ("spare", np.uint8),  # half a cache line each
+    ]
+)
+# A reading on its way through the loop, half a cache line each.
+ROW = np.dtype(
+    [
+        ("t", np.int64),
+        ("value", np.float64),
+        ("slot", np.int32),
+        ("works", np.int32),
+        ("row", np.int32),  # its number in the batch
+        ("flag", np.int32),  # what the device said of it
     ]
 )
 # A reading that may have to be judged again: its order key and, in the two lowest bits, what the device said of it (see

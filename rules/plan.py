@@ -1,144 +1,171 @@
 """From register, standards and ruleset to the flat facts the compiled loop walks.
 
 A plan is compiled once and again only when works or rules change. It numbers series, timers and units; everything a
-finding needs to say (rule, clause, bound) is looked up here by timer number.
+finding needs to say (rule, clause, bound) is looked up here by timer number. Works that are alike are compiled once
+(`rules.form_build`) and share all facts (`rules.forms`).
 """
 
-from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
-from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qingquan.domain.findings import FindingKind, Severity
-from qingquan.domain.parameters import Limit, Parameter, ParameterKind
+from qingquan.domain.parameters import Limit, Parameter
 from qingquan.domain.profiles import Binding
 from qingquan.domain.readings import SeriesKey
-from qingquan.domain.works import Disinfectant, PointKind, SamplingPoint, Works
-from rules import kernel
-from rules.compound_plan import CompoundRows, CompoundTables, Subject, reachable
+from qingquan.domain.works import Works
+from rules.compound_plan import CompoundTables
+from rules.form_build import FormRows, Shared, form_rows
+from rules.forms import Layout, PerWorks, SlotOf
 from rules.layout import (
-    LOCAL_BITS,
-    NO_SLOT,
+    COMPOUND_FACTS,
+    LEAF_FACTS,
+    NODE,
     SERIES_FACTS,
     SERIES_KIND,
     TIMER_FACTS,
     UNIT_FACTS,
     UNIT_LIMIT,
     WORKS_FACTS,
+    WORKS_FORM,
+    ZONE,
     UnitTimer,
 )
-from rules.meanings import Meanings, MeaningTable, Numbered, TimerKeys, TimerMeaning
-from rules.ruleset import Rule, Ruleset
+from rules.meanings import Meanings, TimerMeaning
+from rules.ruleset import Ruleset
 
 __all__ = ["Layout", "Limits", "Plan", "TimerMeaning", "compile_plan"]
 
 Limits = Sequence[Limit] | Callable[[str], Binding]
 """Rows that bind everywhere, or what binds in a county by its code."""
 
-ALWAYS = 2**62
-HOUR = 3_600_000
-# Disinfection is judged where the water leaves the works; a signal may come from another point of the works.
-UNIT_SIGNALS = ("flow", "doser_running", "disinfectant_level", "sample_flow")
-# Instruments that usually hang on the sample line of the residual's analyser.
-SAMPLE_LINE = ("turbidity", "ph", "temperature")
-MAINTENANCE = "maintenance"
-UV_DOSE, UV_LAMP = "uv_dose", "uv_lamp"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What the numbers of a state mean: enough to carry it over to another plan."""
-
-    works: tuple[tuple[str, str], ...]
-    series: tuple[SeriesKey, ...]
-    timer_keys: Sequence[tuple[str, ...]]
-    unit_points: tuple[SeriesKey, ...]
-    works_facts: npt.NDArray[np.void]
-    leaf_keys: tuple[tuple[str, ...], ...] = ()
+Structs = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Facts by number. Arrays are read-only for the loop; lists run parallel to them."""
+    """Facts by number. Arrays are read-only for the loop; sequences run parallel to them.
+
+    ``series_facts``, ``kind_of`` (of timers), ``unit_facts`` and the tables of ``compounds`` have a row for each of a
+    form's; ``works_forms`` says where a form's begin, ``works_facts`` which form a works has and where its memory begins.
+    """
 
     works: tuple[Works, ...]
-    series: tuple[SeriesKey, ...]
+    layout: Layout
     meanings: Meanings
-    unit_points: tuple[SeriesKey, ...]
     unit_limit_rows: tuple[Limit | None, ...]
-    series_facts: npt.NDArray[np.void]
-    series_kinds: npt.NDArray[np.void]
-    timer_kinds: npt.NDArray[np.void]
-    timer_kind: npt.NDArray[np.int32]
-    unit_facts: npt.NDArray[np.void]
-    unit_limits: npt.NDArray[np.void]
-    works_facts: npt.NDArray[np.void]
+    series_facts: Structs
+    series_kinds: Structs
+    timer_kinds: Structs
+    kind_of: npt.NDArray[np.int32]
+    unit_facts: Structs
+    unit_limits: Structs
+    works_forms: Structs
+    works_facts: Structs
     compounds: CompoundTables
-    ring_size: int
     expected: npt.NDArray[np.bool_]
     ruleset: Ruleset
 
-    @property
-    def timer_facts(self) -> Numbered:
-        """Facts of a timer by its number."""
-        return Numbered(self.timer_kinds, self.timer_kind)
-
-    def works_of(self, slots: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-        """Number of the works of each series; of negative slots any."""
-        if not len(self.series_facts):
-            return np.zeros(len(slots), np.int32)
-        return np.take(self._works_of_series, slots, mode="wrap")
+    @cached_property
+    def series(self) -> PerWorks[SeriesKey]:
+        """Series by slot."""
+        return PerWorks(self.layout, "series", self.layout.series_key)
 
     @cached_property
-    def _works_of_series(self) -> npt.NDArray[np.int32]:
-        return np.ascontiguousarray(self.series_facts["works"])
+    def unit_points(self) -> PerWorks[SeriesKey]:
+        """The series that shows the disinfection of an outlet, by number of the unit."""
+        return PerWorks(self.layout, "unit", self.layout.unit_point)
 
     @cached_property
-    def timer_keys(self) -> TimerKeys:
+    def timer_keys(self) -> PerWorks[tuple[str, ...]]:
         """Name of a timer by number, the same over changes of the plan."""
-        return TimerKeys(self.meanings)
+        return PerWorks(self.layout, "timer", self.layout.timer_key)
 
     @cached_property
-    def slot_of(self) -> dict[SeriesKey, int]:
+    def timer_facts(self) -> PerWorks[np.void]:
+        """Facts of a timer by its number."""
+        return PerWorks(self.layout, "timer", self._timer_facts)
+
+    def _timer_facts(self, works: int, place: int) -> np.void:
+        row: np.void = self.timer_kinds[self.kind_of[self.form_of(works)["timer_row"] + place]]
+        return row
+
+    @cached_property
+    def slot_of(self) -> SlotOf:
         """Series slot by key."""
-        return {key: slot for slot, key in enumerate(self.series)}
+        return SlotOf(self.layout)
 
-    @cached_property
+    @property
     def works_number(self) -> dict[tuple[str, str], int]:
         """Number of a works by (county, id)."""
-        return {(works.county, works.id): number for number, works in enumerate(self.works)}
+        return self.layout.works_number
 
     @cached_property
-    def layout(self) -> Layout:
-        """What the numbers mean."""
-        works = tuple((one.county, one.id) for one in self.works)
-        return Layout(works, self.series, self.timer_keys, self.unit_points, self.works_facts, self.compounds.leaf_keys)
+    def ring_size(self) -> int:
+        """Readings that may have to be judged again, of all works."""
+        return self.layout.total("ring")
+
+    def form_of(self, works: int) -> np.void:
+        """What a works has in common with others of its form."""
+        row: np.void = self.works_forms[self.works_facts[works]["form"]]
+        return row
+
+    def series_of(self, works: int) -> slice:
+        """Slots of a works' series."""
+        first = int(self.works_facts[works]["series_first"])
+        return slice(first, first + int(self.form_of(works)["series_count"]))
+
+    def units_of(self, works: int) -> slice:
+        """Numbers of a works' units."""
+        first = int(self.works_facts[works]["unit_first"])
+        return slice(first, first + int(self.form_of(works)["unit_count"]))
+
+    def unit_of(self, timer: int) -> np.void | None:
+        """Facts of the unit a timer belongs to, if it belongs to one."""
+        works, place = self.layout.place_of("timer", timer)
+        form = self.form_of(works)
+        units = self.unit_facts[form["unit_row"] : form["unit_row"] + form["unit_count"]]
+        return next((one for one in units if one["timer_first"] <= place < one["timer_first"] + UnitTimer.COUNT), None)
+
+    @cached_property
+    def works_of_series(self) -> npt.NDArray[np.int32]:
+        """(series,) Number of the works of each series."""
+        return np.repeat(np.arange(len(self.works), dtype=np.int32), self.layout.counts("series"))
+
+    @cached_property
+    def row_of_series(self) -> npt.NDArray[np.int32]:
+        """(series,) Row of each series in ``series_facts``."""
+        counts = self.layout.counts("series")
+        shift = self.works_forms["series_row"][self.works_facts["form"]] - self.works_facts["series_first"]
+        rows: npt.NDArray[np.int32] = np.arange(int(counts.sum()), dtype=np.int32) + np.repeat(shift, counts)
+        return rows
+
+    @property
+    def stale_ms(self) -> npt.NDArray[np.int64]:
+        """(series,) Silence of each series that is longer than usual begins after so long."""
+        of_works = self.works_forms["stale_ms"][self.works_facts["form"]]
+        return np.repeat(of_works, self.layout.counts("series"))
 
     @cached_property
     def digest(self) -> str:
         """Fingerprint of everything that gives the arrays their meaning; a snapshot fits only the same one."""
         h = blake2b(digest_size=16)
+        tables = self.compounds
         for part in (
-            self.series_facts, self.series_kinds, self.timer_kinds, self.timer_kind, self.unit_facts, self.unit_limits,
-            self.works_facts,
+            self.series_facts, self.series_kinds, self.timer_kinds, self.kind_of, self.unit_facts, self.unit_limits,
+            self.works_forms, self.works_facts, tables.compounds, tables.leaves, tables.nodes, tables.zones, self.meanings.number,
         ):  # fmt: skip
             h.update(part.tobytes())
-        for part in (self.compounds.compounds, self.compounds.leaves, self.compounds.nodes, self.compounds.zones):
-            h.update(part.tobytes())
-        h.update(self.meanings.meaning.tobytes())
-        h.update(self.meanings.series.tobytes())
         names = [
             (one.kind.value, one.rule, one.rule_version, one.fingerprint, one.limit_id)
             for one in self.meanings.distinct
         ]
-        h.update(repr((self.series, names, self.ruleset.version)).encode())
+        h.update(repr((self.layout.works, self.layout.forms, names, self.ruleset.version)).encode())
         return h.hexdigest()
 
 
@@ -167,25 +194,10 @@ def compile_plan(
     unexpected: dict[tuple[str, str], list[SeriesKey]] = {}
     for key in extra:
         unexpected.setdefault((key.county, key.works), []).append(key)
-    build = _Build(parameters, limits, ruleset)
-    for one in works:
-        build.add(one, unexpected.get((one.county, one.id), []))
-    return build.finish()
-
-
-@lru_cache(maxsize=4096)
-def _ms(day: date, zone: str) -> int:
-    return int(datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC).timestamp() * 1000)
-
-
-def _beside(bound: float, margin: float) -> float:
-    """A bound moved by a margin, as people add decimals: 0.1 + 0.02 is 0.12, which a reading of 0.12 meets."""
-    return round(bound + margin, 9)
-
-
-def _span(limit: Limit, zone: str) -> tuple[int, int]:
-    """When a row is in force [ms]: from the first midnight to the one after its last day, by the works' clock."""
-    return _ms(limit.valid_from, zone), _ms(limit.valid_to + timedelta(1), zone) if limit.valid_to else ALWAYS
+    forms = _Forms(Shared(parameters, limits if callable(limits) else _everywhere(limits), ruleset))
+    register = tuple(works)
+    numbers = [forms.number(one, unexpected.get((one.county, one.id), ())) for one in register]
+    return forms.plan(register, np.array(numbers, np.int32))
 
 
 def _everywhere(rows: Sequence[Limit]) -> Callable[[str], Binding]:
@@ -193,425 +205,98 @@ def _everywhere(rows: Sequence[Limit]) -> Callable[[str], Binding]:
     return lambda _: binding
 
 
-class _UnitLimit(NamedTuple):
-    """Bounds of an outlet's disinfection over a span of time, and the row of a standard they come from, if any."""
+class _Forms:
+    """Forms of the works added so far; like works are compiled once."""
 
-    span: tuple[int, int]
-    low: float
-    low_clear: float
-    high: float
-    source: Limit | None
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._number_of: dict[tuple[object, ...], int] = {}
+        self._rows: dict[FormRows, int] = {}
 
+    def number(self, works: Works, extra: Sequence[SeriesKey]) -> int:
+        """The form of a works."""
+        alike = self._likeness(works, extra)
+        number = self._number_of.get(alike)
+        if number is None:
+            rows = form_rows(self._shared, works, extra)
+            number = self._number_of[alike] = self._rows.setdefault(rows, len(self._rows))
+        return number
 
-class _Levels(NamedTuple):
-    """Where a residual (or an ultraviolet dose) counts as gone, where that begins and is over, and what it has to keep to."""
-
-    floor: float
-    begin: float
-    clear: float
-    very_high: float
-    rows: list[_UnitLimit]
-
-
-class _Build:
-    """Collects rows; one works at a time, so that its series, timers and units lie side by side."""
-
-    def __init__(self, parameters: Mapping[str, Parameter], limits: Limits, ruleset: Ruleset) -> None:
-        self.parameters = parameters
-        self.ruleset = ruleset
-        self.works: list[Works] = []
-        self.series: list[SeriesKey] = []
-        self.expected: list[bool] = []
-        self.series_rows: list[tuple[object, ...]] = []
-        self.meanings = MeaningTable()
-        self._binding_of = limits if callable(limits) else _everywhere(limits)
-        self._bindings: dict[str, Binding] = {}
-        self.series_kinds: dict[tuple[object, ...], int] = {}
-        self.timer_kinds: dict[tuple[object, ...], int] = {}
-        self._timer_kind_rows: list[tuple[object, ...]] = []
-        self.timer_rows = array("i")
-        self.unit_points: list[SeriesKey] = []
-        self.unit_rows: list[tuple[object, ...]] = []
-        self.unit_limit_rows: list[Limit | None] = []
-        self.unit_limits: list[tuple[object, ...]] = []
-        self._unit_limits_at: dict[tuple[object, ...], int] = {}
-        self.works_rows: list[tuple[object, ...]] = []
-        self.compounds = CompoundRows()
-        self.ring_size = 0
-        self._series_number = NO_SLOT
-        self._slots: dict[SeriesKey, int] = {}
-
-    def add(self, works: Works, extra: Sequence[SeriesKey]) -> None:
-        series_first, timer_first, unit_first = len(self.series), len(self.timer_rows), len(self.unit_rows)
-        rows = self._series_of(works, extra)
-        if len(rows) > 1 << LOCAL_BITS:
-            raise ValueError(f"works {works.county}/{works.id} has {len(rows)} series; at most {1 << LOCAL_BITS}")
-        slots = {key: series_first + rank for rank, (key, _, _) in enumerate(rows)}
-        self._slots = slots
-        units = self._units_of(works, slots)
-        feeding = {slot for unit in units for slot in unit if slot != NO_SLOT}
-        if units:
-            feeding |= {slot for key, slot in slots.items() if key.parameter == MAINTENANCE}
-        timers = [self._add_series(works, key, point, is_expected, slots, feeding) for key, point, is_expected in rows]
-        # One reading: its gap, its own timers, and those of the units it feeds.
-        room = 1 + max(timers, default=0) + len(units) * UnitTimer.FINDINGS
-        for number, unit in enumerate(units):
-            self._add_unit(works, unit, self._partner_of(number, units))
-        compound_first, leaf_first = len(self.compounds.compounds), len(self.compounds.leaves)
-        self._add_compounds(works, rows, slots)
-        compounds, leaves = len(self.compounds.compounds) - compound_first, len(self.compounds.leaves) - leaf_first
-        room += 2 * compounds
-        window = works.lateness_s * 1000
-        # Two windows and a little: both checkpoints stand a window apart.
-        rounds = max(2.1 * window / (works.cadence_s * 1000) + 3, 10)
-        # Whole cache lines of four readings.
-        capacity = (round(rounds * len(rows)) + 16) // 4 * 4
-        self.works_rows.append(
-            (
-                series_first, len(self.series) - series_first, timer_first, len(self.timer_rows) - timer_first,
-                unit_first, len(self.unit_rows) - unit_first, self.ring_size, capacity, window,
-                room, compound_first, compounds, leaf_first, leaves,
-            )
-        )  # fmt: skip
-        self.ring_size += capacity
-        self.works.append(works)
-
-    def _series_of(self, works: Works, extra: Sequence[SeriesKey]) -> list[tuple[SeriesKey, SamplingPoint, bool]]:
-        points = {point.id: point for point in works.points}
-        rows = [
-            # People say when they begin and when they end; nobody expects them to go on saying so.
-            (SeriesKey(works.county, works.id, point.id, parameter), point, parameter != MAINTENANCE)
-            for point in works.points
-            for parameter in dict.fromkeys(point.parameters)
-        ]
-        known = {key for key, _, _ in rows}
-        unasked = [(key, points[key.point], False) for key in extra if key.point in points and key not in known]
-        # What nobody expects never keeps a works from being judged by what is expected.
-        rows += unasked[: max(0, (1 << LOCAL_BITS) - len(rows))]
-        # Signals that explain a residual come before it at the same time, so that it is judged knowing them.
-        order = {ParameterKind.STATE: 0, ParameterKind.OPERATION: 1, ParameterKind.QUALITY: 2}
-        residuals = works.disinfectant.residuals
-        return sorted(
-            (row for row in rows if row[0].parameter in self.parameters),
-            key=lambda row: (row[0].parameter in residuals, order[self.parameters[row[0].parameter].kind], row[0]),
-        )
-
-    def _units_of(self, works: Works, slots: Mapping[SeriesKey, int]) -> list[tuple[int, ...]]:
-        units = []
-        for point in works.points:
-            if point.kind is PointKind.OUTLET:
-                signals = tuple(self._signal(works, point, name, slots) for name in UNIT_SIGNALS)
-                keys = [SeriesKey(works.county, works.id, point.id, code) for code in works.disinfectant.residuals]
-                units += [(slots[key], *signals) for key in keys if key in slots]
-                if works.disinfectant is Disinfectant.UV:
-                    units += self._uv_unit(SeriesKey(works.county, works.id, point.id, UV_DOSE), signals, slots)
-        return units
-
-    def _uv_unit(
-        self, dose: SeriesKey, signals: tuple[int, ...], slots: Mapping[SeriesKey, int]
-    ) -> list[tuple[int, ...]]:
-        """Ultraviolet light leaves nothing in the water: its dose stands for the residual, the lamp for the dosing pump.
-
-        Where only the lamp is reported, its state has to do for both.
-        """
-        flow, _, _, _ = signals
-        lamp = slots.get(dose._replace(parameter=UV_LAMP), NO_SLOT)
-        if dose in slots:
-            return [(slots[dose], flow, lamp, NO_SLOT, NO_SLOT)]
-        return [(lamp, flow, NO_SLOT, NO_SLOT, NO_SLOT)] if lamp != NO_SLOT else []
-
-    def _levels(self, works: Works, code: str) -> _Levels:
-        """What an outlet's disinfection is held against, by the parameter that shows it."""
-        rules = self.ruleset.disinfection
-        if code == UV_LAMP:
-            return _Levels(0.5, 0.5, 0.5, np.inf, [])
-        if code == UV_DOSE:
-            low, floor = rules.uv_dose_low, rules.uv_dose_floor
-            # 5 % above: a lamp warms up to its dose and stays there.
-            house = _UnitLimit((-ALWAYS, ALWAYS), low, round(1.05 * low, 9), np.inf, None)
-            return _Levels(floor, floor, _beside(floor, floor), np.inf, [house])
-        floor = rules.floor[code]
-        rows = [
-            _UnitLimit(
-                _span(row, works.time_zone),
-                row.min if row.min is not None else -np.inf,
-                _beside(row.min, rules.low_clear_margin[code]) if row.min is not None else -np.inf,
-                row.max if row.max is not None else np.inf,
-                row,
-            )
-            for row in self._limits(works, code, PointKind.OUTLET)
-        ]
-        begin, clear = (_beside(floor, margin[code]) for margin in (rules.floor_begin_margin, rules.floor_clear_margin))
-        return _Levels(floor, begin, clear, rules.very_high[code], rows)
-
-    def _sample_line(self, key: SeriesKey, has_switch: bool) -> tuple[int, ...]:
-        """What else hangs on the sample line of a residual's analyser; nothing is asked where a switch tells of the flow."""
-        here = [
-            NO_SLOT if has_switch else self._slots.get(key._replace(parameter=code), NO_SLOT) for code in SAMPLE_LINE
-        ]
-        return tuple(here)
-
-    def _signal(self, works: Works, point: SamplingPoint, name: str, slots: Mapping[SeriesKey, int]) -> int:
-        """The series of a signal at the outlet itself, else anywhere in the works (the cell's own flow: only there)."""
-        here = slots.get(SeriesKey(works.county, works.id, point.id, name))
-        if here is not None or name == "sample_flow":
-            return NO_SLOT if here is None else here
-        return next((slot for key, slot in slots.items() if key.parameter == name), NO_SLOT)
-
-    def _add_series(
-        self,
-        works: Works,
-        key: SeriesKey,
-        point: SamplingPoint,
-        is_expected: bool,
-        slots: Mapping[SeriesKey, int],
-        feeding: set[int],
-    ) -> int:
-        """Add a series with its timers; how many those are."""
-        parameter = self.parameters[key.parameter]
-        slot, first = len(self.series), len(self.timer_rows)
-        self._series_number = slot
-        self.series.append(key)
-        self.expected.append(is_expected)
-        stale = works.stale_after_s * 1000
-        is_residual = key.parameter in works.disinfectant.residuals
-        by_hand = is_residual and works.is_hand_logged
-        # People who read the same colour on two days have no stuck instrument.
-        flat_suspect_h = 0.0 if by_hand else parameter.flat_suspect_h
-        self._instrument_timers(key, flat_suspect_h > 0, stale)
-        for rule in self.ruleset.rules:
-            # Of two residuals each has its own upper limit; the lower one is asked of the works' main residual.
-            own = works.disinfectant.residuals if rule.is_above else (works.disinfectant.residual,)
-            wanted = own if rule.parameter == "residual" else (rule.parameter,)
-            # Where both are measured one of them suffices: a rule over both asks for the lower limits.
-            is_other_enough = rule.parameter == "residual" and not rule.is_above and self._has_both(works, key, slots)
-            if key.parameter in wanted and point.kind in rule.points and not is_other_enough:
-                self._rule_timers(works, point, key, self._at_once(rule) if by_hand else rule, stale)
-        is_beyond = point.kind in (PointKind.NETWORK, PointKind.NETWORK_END)
-        if is_residual and is_beyond and not self._has_both(works, key, slots):
-            self._absence_timer(key, by_hand, stale)
-        flow = self._signal(works, point, "flow", slots) if parameter.kind is ParameterKind.QUALITY else NO_SLOT
-        maintenance = (
-            slots.get(key._replace(parameter=MAINTENANCE), NO_SLOT) if key.parameter != MAINTENANCE else NO_SLOT
-        )
-        floor = self.ruleset.disinfection.floor.get(key.parameter, 0.0) if is_residual else -np.inf
-        span = parameter.span_at(point.kind)
-        kind = (
-            len(self.timer_rows) - first, *span, parameter.flat_tolerance, floor, round(flat_suspect_h * HOUR),
-            round(parameter.flat_fail_h * HOUR), slot in feeding, self.ruleset.instrument.maintenance_most_ms,
-            *self._quiet(*span, first),
-        )  # fmt: skip
-        number = self.series_kinds.setdefault(kind, len(self.series_kinds))
-        self.series_rows.append((len(self.works), first, flow, maintenance, number, stale))
-        return len(self.timer_rows) - first
-
-    def _quiet(self, low: float, high: float, first: int) -> tuple[float, float]:
-        """From where to where, within the instrument's range, a value makes none of the timers from ``first`` on begin,
-        whatever edition of the standard is in force."""
-        for number in self.timer_rows[first:]:
-            operation, bound, *_ = self._timer_kind_rows[number]
-            assert isinstance(bound, float)
-            if operation == kernel.ABOVE:
-                high = min(high, bound)
-            elif operation == kernel.BELOW:
-                low = max(low, bound)
-        return low, high
-
-    def _add_compounds(
-        self, works: Works, rows: Sequence[tuple[SeriesKey, SamplingPoint, bool]], slots: Mapping[SeriesKey, int]
-    ) -> None:
-        """Rules of several conditions, each with a timer for what it says and one for that it cannot be evaluated."""
-        zone, stale = works.time_zone, works.stale_after_s * 1000
-        kinds = FindingKind.EXCEEDANCE, FindingKind.COMPOUND
-
-        def limits(parameter: str, kind: PointKind) -> list[tuple[Limit, int, int]]:
-            return [(row, *_span(row, zone)) for row in self._limits(works, parameter, kind)]
-
-        for rule in self.ruleset.compounds:
-            wanted = works.disinfectant.residual if rule.parameter == "residual" else rule.parameter
-            for key, point, _ in rows:
-                if key.parameter != wanted or point.kind not in rule.points or rule.when is None:
-                    continue
-                subject = Subject(slots[key], key, point)
-                if not reachable(works, rule.when, subject, slots):
-                    continue
-                timer = len(self.timer_rows)
-                bound = self.compounds.add(works, rule, subject, slots, limits, timer)
-                if bound is None:
-                    continue
-                self._series_number = subject.slot
-                valid = self._validity(rule, works)
-                says = TimerMeaning(
-                    kinds[not rule.is_single], rule.severity, key, rule.id, bound if rule.is_single else np.nan, rule.basis,
-                    rule_version=rule.version, fingerprint=rule.fingerprint,
-                )  # fmt: skip
-                self._timer(
-                    says, kernel.COMPOUND, 0.0, 0.0, rule.for_ms, rule.clear_ms, rule.clear_samples, *valid, stale
-                )
-                fails = TimerMeaning(
-                    FindingKind.NOT_EVALUATED, Severity.MINOR, key, rule.id, np.nan, "",
-                    rule_version=rule.version, fingerprint=rule.fingerprint,
-                )  # fmt: skip
-                self._timer(fails, kernel.COMPOUND, 0.0, 0.0, rule.unknown_for_ms, 0, 1, *valid, ALWAYS)
-
-    @staticmethod
-    def _validity(rule: Rule, works: Works) -> tuple[int, int]:
-        """When a rule is in force [ms], by the works' clock; its last day is included."""
-        first = _ms(rule.valid_from, works.time_zone) if rule.valid_from else -ALWAYS
-        return first, _ms(rule.valid_to + timedelta(1), works.time_zone) if rule.valid_to else ALWAYS
-
-    @staticmethod
-    def _has_both(works: Works, key: SeriesKey, slots: Mapping[SeriesKey, int]) -> bool:
-        codes = works.disinfectant.residuals
-        return len(codes) > 1 and all(key._replace(parameter=code) in slots for code in codes)
-
-    def _absence_timer(self, key: SeriesKey, by_hand: bool, stale: int) -> None:
-        """Nothing left of the residual beyond the outlet: a loss on the way, whatever the standard in force asks there."""
-        rules = self.ruleset.disinfection
-        floor = rules.floor[key.parameter]
-        self._timer(
-            TimerMeaning(FindingKind.DISINFECTION_MISSING, rules.severity["absent"], key, "disinfection-absent", floor, ""),
-            kernel.BELOW, float(np.nextafter(floor, np.inf)), _beside(floor, rules.floor_clear_margin[key.parameter]),
-            0 if by_hand else rules.absent_for_ms, 0 if by_hand else rules.clear_ms, 1 if by_hand else rules.clear_samples,
-            -ALWAYS, ALWAYS, stale,
+    def _likeness(self, works: Works, extra: Sequence[SeriesKey]) -> tuple[object, ...]:
+        """Everything of a works that `rules.form_build` looks at."""
+        points = tuple((point.id, point.kind, point.parameters) for point in works.points)
+        unasked = tuple((key.point, key.parameter) for key in extra)
+        binding = self._shared.binding(works.county)
+        # Counties are few: what binds in one is known by the county.
+        return (
+            works.county, points, unasked, binding.traits(works), works.evidence, works.cadence_s, works.upload_interval_s,
+            works.time_zone,
         )  # fmt: skip
 
-    def _at_once(self, rule: Rule) -> Rule:
-        """The rule for measurements by hand: each stands for the hours until the next, so none has to be confirmed by time."""
-        return replace(rule, for_ms=0, clear_ms=0, clear_samples=1)
-
-    def _instrument_timers(self, key: SeriesKey, tests_flat: bool, stale: int) -> None:
-        rules = self.ruleset.instrument
-        self._timer(
-            TimerMeaning(FindingKind.OUT_OF_RANGE, rules.out_of_range_severity, key, "instrument-range", np.nan, ""),
-            kernel.OUTSIDE, 0.0, 0.0, rules.out_of_range_for_ms, 0, 1, -ALWAYS, ALWAYS, stale,
-        )  # fmt: skip
-        if tests_flat:
-            self._timer(
-                TimerMeaning(FindingKind.FLAT_LINE, rules.flat_line_severity, key, "flat-line", np.nan, ""),
-                kernel.FLAT, 0.0, 0.0, 0, 0, 1, -ALWAYS, ALWAYS, stale,
-            )  # fmt: skip
-
-    def _rule_timers(self, works: Works, point: SamplingPoint, key: SeriesKey, rule: Rule, stale: int) -> None:
-        first, last = self._validity(rule, works)
-        for bound, limit in self._bounds(works, point, key.parameter, rule):
-            since, until = _span(limit, works.time_zone) if limit else (-ALWAYS, ALWAYS)
-            if max(since, first) >= min(until, last):
-                continue
-            sign = -1 if rule.is_above else 1
-            self._timer(
-                TimerMeaning(
-                    FindingKind.EXCEEDANCE, rule.severity, key, rule.id, bound,
-                    f"{limit.standard} {limit.clause}" if limit else "", limit.id if limit else "",
-                    rule_version=rule.version, fingerprint=rule.fingerprint,
-                ),
-                kernel.ABOVE if rule.is_above else kernel.BELOW, bound,
-                rule.clear_at if rule.clear_at is not None else _beside(bound, sign * rule.clear_margin),
-                rule.for_ms, rule.clear_ms, rule.clear_samples,
-                max(since, first), min(until, last), stale,
-            )  # fmt: skip
-
-    def _bounds(
-        self, works: Works, point: SamplingPoint, parameter: str, rule: Rule
-    ) -> list[tuple[float, Limit | None]]:
-        if not isinstance(rule.bound, str):
-            return [(rule.bound, None)]
-        side: Callable[[Limit], float | None] = (
-            (lambda row: row.max) if rule.bound == "limit.max" else (lambda row: row.min)
-        )
-        rows = self._limits(works, parameter, point.kind)
-        return [(bound, row) for row in rows if (bound := side(row)) is not None]
-
-    def _limits(self, works: Works, parameter: str, kind: PointKind) -> list[Limit]:
-        """Rows for which a works is judged; of the national standard, those of the editions the ruleset goes by."""
-        binding = self._bindings.get(works.county)
-        if binding is None:
-            binding = self._bindings[works.county] = self._binding_of(works.county)
-        own, wanted = binding.own_standards, self.ruleset.standard
-        found = binding.limits_at(works, kind, parameter)
-        return [row for row in found if row.standard.startswith(wanted) or row.standard in own]
-
-    def _timer(self, meaning: TimerMeaning, operation: int, bound: float, clear: float, for_ms: int, clear_ms: int,
-               samples: int, valid_from: int, valid_to: int, gap: int) -> None:  # fmt: skip
-        self.meanings.add(meaning, self._series_number)
-        kind = (operation, bound, clear, for_ms, clear_ms, samples, valid_from, valid_to, gap)
-        number = self.timer_kinds.setdefault(kind, len(self.timer_kinds))
-        if number == len(self._timer_kind_rows):
-            self._timer_kind_rows.append(kind)
-        self.timer_rows.append(number)
-
-    def _partner_of(self, number: int, units: Sequence[tuple[int, ...]]) -> int:
-        """Number of the unit that judges the other residual of the same outlet; `NO_SLOT` where there is none."""
-        point = self.series[units[number][0]].point
-        others = [n for n, unit in enumerate(units) if n != number and self.series[unit[0]].point == point]
-        return len(self.unit_rows) - number + others[0] if others else NO_SLOT
-
-    def _add_unit(self, works: Works, slots: tuple[int, ...], partner: int) -> None:
-        rules = self.ruleset.disinfection
-        if works.is_hand_logged:
-            rules = replace(
-                rules, low_for_ms=0, high_for_ms=0, very_high_for_ms=0, missing_floor_for_ms=0, missing_both_for_ms=0,
-                clear_ms=0, clear_samples=1,
-            )  # fmt: skip
-        residual, flow, doser, stock, sample_flow = slots
-        key = self.series[residual]
-        self._series_number = residual
-        code, stale = key.parameter, works.stale_after_s * 1000
-        first = len(self.timer_rows)
-        times = {
-            UnitTimer.LOW: (FindingKind.DISINFECTION_LOW, "low", rules.low_for_ms),
-            UnitTimer.MISSING: (FindingKind.DISINFECTION_MISSING, "missing", 0),
-            UnitTimer.HIGH: (FindingKind.DISINFECTION_HIGH, "high", rules.high_for_ms),
-            UnitTimer.VERY_HIGH: (FindingKind.DISINFECTION_HIGH, "very_high", rules.very_high_for_ms),
-            UnitTimer.UNKNOWN: (FindingKind.DISINFECTION_UNKNOWN, "unknown", rules.unknown_for_ms),
-            UnitTimer.STANDING: (FindingKind.DISINFECTION_UNKNOWN, "standing", rules.standing_for_ms),
-            UnitTimer.FLOOR: (FindingKind.DISINFECTION_MISSING, "", rules.missing_floor_for_ms),
-            UnitTimer.EQUIPMENT: (FindingKind.DISINFECTION_MISSING, "", rules.missing_equipment_for_ms),
-            UnitTimer.BOTH: (FindingKind.DISINFECTION_MISSING, "", rules.missing_both_for_ms),
-            UnitTimer.IDLE: (FindingKind.DISINFECTION_UNKNOWN, "", rules.idle_for_ms),
-        }
-        levels = self._levels(works, code)
-        spans = [row.span for row in levels.rows]
-        in_force = min((a for a, _ in spans), default=ALWAYS), max((b for _, b in spans), default=ALWAYS)
-        bounds = {UnitTimer.MISSING: levels.floor, UnitTimer.VERY_HIGH: levels.very_high}
-        for place in range(UnitTimer.COUNT):
-            kind, word, for_ms = times[place]
-            rule = f"disinfection-{word.replace('_', '-')}" if word else f"disinfection-part-{place}"
-            meaning = TimerMeaning(
-                kind,
-                rules.severity[word] if word else Severity.INFO,
-                key,
-                rule,
-                bounds.get(place, np.nan),
-                "",
-                speaks=bool(word),
-            )
-            valid = in_force if place in (UnitTimer.LOW, UnitTimer.HIGH) else (-ALWAYS, ALWAYS)
-            self._timer(meaning, kernel.UNIT, 0.0, 0.0, for_ms, rules.clear_ms, rules.clear_samples, *valid, stale)
-        limits = [(*row.span, row.low, row.low_clear, row.high) for row in levels.rows]
-        same = *limits, tuple(row.source.id if row.source else "" for row in levels.rows)
-        limit_first = self._unit_limits_at.setdefault(same, len(self.unit_limits))
-        if limit_first == len(self.unit_limits):
-            self.unit_limit_rows += [row.source for row in levels.rows]
-            self.unit_limits += limits
-        self.unit_points.append(key)
-        self.unit_rows.append(
-            (
-                len(self.works), first, residual, flow, doser, stock, sample_flow, partner,
-                *self._sample_line(key, sample_flow != NO_SLOT), rules.standing_turbidity, rules.standing_ph,
-                rules.standing_temperature, rules.standing_most_ms, levels.floor,
-                levels.begin, levels.clear, levels.very_high, rules.flow_min, rules.stock_empty, limit_first, len(levels.rows),
-            )
-        )  # fmt: skip
-
-    def finish(self) -> Plan:
-        series = tuple(self.series)
+    def plan(self, works: tuple[Works, ...], form_of: npt.NDArray[np.int32]) -> Plan:
+        """The plan of these works, each of the form with this number."""
+        shared, rows = self._shared, list(self._rows)
+        layout = Layout(tuple((one.county, one.id) for one in works), form_of, tuple(one.names for one in rows))
+        forms = _works_forms(rows)
+        counted = layout.counts("series")
+        starts = forms["series_row"][form_of]
+        is_expected = np.array([one for form in rows for one in form.expected], np.bool_)
+        within = np.arange(int(counted.sum())) - np.repeat(layout.firsts("series"), counted)
         return Plan(
-            works=tuple(self.works), series=series, meanings=self.meanings.finish(series),
-            unit_points=tuple(self.unit_points), unit_limit_rows=tuple(self.unit_limit_rows),
-            series_facts=np.array(self.series_rows, SERIES_FACTS), series_kinds=np.array(list(self.series_kinds), SERIES_KIND),
-            timer_kinds=np.array(self._timer_kind_rows, TIMER_FACTS), timer_kind=np.array(self.timer_rows, np.int32),
-            unit_facts=np.array(self.unit_rows, UNIT_FACTS), unit_limits=np.array(self.unit_limits, UNIT_LIMIT),
-            works_facts=np.array(self.works_rows, WORKS_FACTS), ring_size=self.ring_size, compounds=self.compounds.finish(),
-            expected=np.array(self.expected, np.bool_), ruleset=self.ruleset,
+            works=works, layout=layout,
+            meanings=Meanings(layout, shared.meanings.distinct, _column(rows, "meanings"), forms["timer_row"].copy()),
+            unit_limit_rows=tuple(shared.unit_limit_rows), series_facts=_table(rows, "series", SERIES_FACTS),
+            series_kinds=np.array(list(shared.series_kinds), SERIES_KIND),
+            timer_kinds=np.array(list(shared.timer_kinds), TIMER_FACTS), kind_of=_column(rows, "timer_kinds"),
+            unit_facts=_table(rows, "units", UNIT_FACTS), unit_limits=np.array(shared.unit_limits, UNIT_LIMIT),
+            works_forms=forms, works_facts=_works_facts(layout),
+            compounds=CompoundTables(
+                _compounds(rows), _table(rows, "leaves", LEAF_FACTS), _table(rows, "nodes", NODE), np.array(shared.zones, ZONE)
+            ),
+            expected=is_expected[np.repeat(starts, counted) + within] if len(within) else np.empty(0, np.bool_),
+            ruleset=shared.ruleset,
         )  # fmt: skip
+
+
+def _table(rows: Sequence[FormRows], name: str, dtype: np.dtype[np.void]) -> Structs:
+    return np.array(list(chain.from_iterable(getattr(one, name) for one in rows)), dtype)
+
+
+def _column(rows: Sequence[FormRows], name: str) -> npt.NDArray[np.int32]:
+    return np.array(list(chain.from_iterable(getattr(one, name) for one in rows)), np.int32)
+
+
+def _compounds(rows: Sequence[FormRows]) -> Structs:
+    """Rows of compounds; each form's programs stand behind those of the forms before."""
+    table = _table(rows, "compounds", COMPOUND_FACTS)
+    row = nodes = 0
+    for form in rows:
+        mine = table[row : row + len(form.compounds)]
+        mine["node_first"] += nodes
+        mine["clear_first"] += nodes
+        row, nodes = row + len(mine), nodes + len(form.nodes)
+    return table
+
+
+def _works_forms(rows: Sequence[FormRows]) -> Structs:
+    forms = np.zeros(len(rows), WORKS_FORM)
+    parts: dict[str, Callable[[FormRows], Sequence[Any]]] = {
+        "series": lambda one: one.series, "timer": lambda one: one.timer_kinds, "unit": lambda one: one.units,
+        "compound": lambda one: one.compounds, "leaf": lambda one: one.leaves,
+    }  # fmt: skip
+    for name, part in parts.items():
+        counts = np.array([len(part(one)) for one in rows], np.int64)
+        forms[f"{name}_count"] = counts
+        forms[f"{name}_row"] = np.cumsum(counts) - counts
+    for number, one in enumerate(rows):
+        forms[number]["room"], forms[number]["stale_ms"] = one.room, one.stale_ms
+        forms[number]["ring_capacity"], forms[number]["window_ms"] = one.names.ring_capacity, one.names.window_ms
+    return forms
+
+
+def _works_facts(layout: Layout) -> Structs:
+    facts = np.zeros(len(layout.works), WORKS_FACTS)
+    facts["form"] = layout.form_of
+    for name in ("series", "timer", "unit", "leaf", "ring"):
+        facts[f"{name}_first"] = layout.firsts(name)
+    return facts

@@ -1,20 +1,23 @@
 """What the fold carries from one batch to the next, and how it is made, stored and moved to another plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rules.forms import Form, Layout, What
 from rules.kernel import UNKNOWN
 from rules.layout import LEAF_STATE, LOCAL_BITS, NEVER, RING, SERIES_STATE, TIMER_STATE, UNIT_STATE, UNSET, WORKS_STATE
-from rules.memory import untouched
-from rules.plan import Layout, Plan
+from rules.memory import in_use, release, untouched
+from rules.plan import Plan
 
-__all__ = ["Said", "State", "adopt", "new_state", "pack", "resume", "unpack"]
+__all__ = ["Said", "State", "adopt", "new_state", "pack", "resume", "tidy", "unpack"]
 
 Structs = npt.NDArray[np.void]
+Three = tuple[Structs, Structs, Structs]
+"""The live state and its two checkpoints."""
 
 
 @dataclass(slots=True)
@@ -36,10 +39,10 @@ class State:
     The fold that passes through owns the state: `evaluate` changes it in place.
     """
 
-    series: tuple[Structs, Structs, Structs]
-    timers: tuple[Structs, Structs, Structs]
-    units: tuple[Structs, Structs, Structs]
-    leaves: tuple[Structs, Structs, Structs]
+    series: Three
+    timers: Three
+    units: Three
+    leaves: Three
     ring: Structs
     works: Structs
     said: dict[int, dict[tuple[int, int], Said]] = field(default_factory=dict)
@@ -52,38 +55,40 @@ class State:
 
 def new_state(plan: Plan) -> State:
     """The state before the first reading."""
-    series = np.zeros(len(plan.series), SERIES_STATE)
-    series["last_t"] = NEVER
-    series["flat_since"] = NEVER
-    units = np.zeros(len(plan.unit_facts), UNIT_STATE)
-    units["state"] = UNKNOWN
-    units["since"] = NEVER
-    units["sound_at"] = NEVER
-    leaves = np.zeros(len(plan.compounds.leaves), LEAF_STATE)
-    for name in ("used_a", "used_b", "begin", "bucket", "until", "done_bucket"):
-        leaves[name] = NEVER
-    leaves["value"] = leaves["done_value"] = np.nan
-    works = np.zeros(len(plan.works), WORKS_STATE)
+    layout = plan.layout
+    series = _three(in_use, layout.total("series"), SERIES_STATE)
+    units = _three(in_use, layout.total("unit"), UNIT_STATE)
+    leaves = _three(in_use, layout.total("leaf"), LEAF_STATE)
+    for one in series:
+        one["last_t"] = one["flat_since"] = NEVER
+    for one in units:
+        one["state"] = UNKNOWN
+        one["since"] = one["sound_at"] = NEVER
+    for one in leaves:
+        for name in ("used_a", "used_b", "begin", "bucket", "until", "done_bucket"):
+            one[name] = NEVER
+        one["value"] = one["done_value"] = np.nan
+    works = in_use(len(plan.works), WORKS_STATE)
     for name in ("newest", "older_mark", "newer_mark"):
         works[name] = NEVER
-    return State(
-        (series, series.copy(), series.copy()),
-        _idle_timers(len(plan.meanings)),
-        (units, units.copy(), units.copy()),
-        (leaves, leaves.copy(), leaves.copy()),
-        np.zeros(plan.ring_size, RING),
-        works,
-    )
+    # Timers that hold nothing. Most never will, and what is never written takes no memory.
+    timers = _three(untouched, layout.total("timer"), TIMER_STATE)
+    return State(series, timers, units, leaves, in_use(plan.ring_size, RING), works)
 
 
-def _idle_timers(count: int) -> tuple[Structs, Structs, Structs]:
-    """Timers that hold nothing. Most never will, and what is never written takes no memory."""
-    return untouched(count, TIMER_STATE), untouched(count, TIMER_STATE), untouched(count, TIMER_STATE)
+def _three(made: Callable[[int, np.dtype[np.void]], Structs], count: int, dtype: np.dtype[np.void]) -> Three:
+    return made(count, dtype), made(count, dtype), made(count, dtype)
 
 
-def _are_touched(timers: Structs) -> npt.NDArray[np.int64]:
-    """Numbers of the timers that hold or held something."""
-    return np.flatnonzero((timers["seen"] != UNSET) | (timers["pending"] != UNSET))
+def _are_held(timers: Structs) -> npt.NDArray[np.int64]:
+    """Numbers of the timers that hold something; what else is written in the others means nothing."""
+    return np.flatnonzero(timers["pending"] != UNSET)
+
+
+def tidy(state: State) -> None:
+    """Give back the memory of timers that hold nothing any more: over the years every works holds something once."""
+    for timers in state.timers:
+        release(timers, _are_held(timers))
 
 
 def adopt(was: Layout, old: State, plan: Plan) -> State:
@@ -93,69 +98,101 @@ def adopt(was: Layout, old: State, plan: Plan) -> State:
     reading. What was said stays said.
     """
     state = new_state(plan)
-    by_series = plan.slot_of
-    pairs = [(slot, by_series[key]) for slot, key in enumerate(was.series) if key in by_series]
-    by_timer = {key: number for number, key in enumerate(plan.timer_keys)}
-    timer_pairs = [(n, by_timer[key]) for n, key in enumerate(was.timer_keys) if key in by_timer]
-    by_unit = {key: number for number, key in enumerate(plan.unit_points)}
-    unit_pairs = [(n, by_unit[key]) for n, key in enumerate(was.unit_points) if key in by_unit]
-    _move(old.series, state.series, pairs)
-    touched = np.zeros(len(was.timer_keys), np.bool_)
-    for timers in old.timers:
-        touched[_are_touched(timers)] = True
-    _move(old.timers, state.timers, [(n, now) for n, now in timer_pairs if touched[n]])
-    _move(old.units, state.units, unit_pairs)
-    by_leaf = {key: number for number, key in enumerate(plan.compounds.leaf_keys)}
-    _move(old.leaves, state.leaves, [(n, by_leaf[key]) for n, key in enumerate(was.leaf_keys) if key in by_leaf])
-    moved_timer, moved_slot = dict(timer_pairs), dict(pairs)
-    for number, works in enumerate(was.works):
-        now = plan.works_number.get(works)
-        if now is None:
-            continue
+    moves = _Moves(was, plan.layout)
+    moves.move("series", old.series, state.series)
+    moves.move("timer", old.timers, state.timers)
+    moves.move("unit", old.units, state.units)
+    moves.move("leaf", old.leaves, state.leaves)
+    for number, now in moves.works:
         state.works[now] = old.works[number]
-        state.said[now] = {
-            (target, start): said
+        moved = {
+            (number_now, start): said
             for (timer, start), said in old.said.get(number, {}).items()
-            if (target := moved_timer.get(timer) if timer >= 0 else _gap(moved_slot.get(-1 - timer))) is not None
+            if (number_now := moves.target(timer, number, now)) is not None
         }
-        if not _move_ring(was, old, number, plan, state, now):
+        if moved:
+            state.said[now] = moved
+        if not _move_ring(was, old, number, plan.layout, state, now):
             _forget_window(plan, state, now)
     return state
 
 
-def _gap(slot: int | None) -> int | None:
-    return None if slot is None else -1 - slot
+class _Moves:
+    """Which works, series, timers, units and leaves two plans both know, by the numbers they have in each."""
+
+    def __init__(self, was: Layout, now: Layout) -> None:
+        self.was, self.now = was, now
+        numbers = now.works_number
+        self.works = [(number, numbers[name]) for number, name in enumerate(was.works) if name in numbers]
+        self._places: dict[tuple[What, int, int], dict[int, int]] = {}
+
+    def places(self, what: What, number: int, now: int) -> dict[int, int]:
+        """Place in the works as it was -> place in the works as it is."""
+        forms = int(self.was.form_of[number]), int(self.now.form_of[now])
+        found = self._places.get((what, *forms))
+        if found is None:
+            by_name = {name: place for place, name in enumerate(_names(what, self.now.forms[forms[1]]))}
+            before = enumerate(_names(what, self.was.forms[forms[0]]))
+            found = {place: by_name[name] for place, name in before if name in by_name}
+            self._places[(what, *forms)] = found
+        return found
+
+    def move(self, what: What, source: Three, target: Three) -> None:
+        """Copy the memory of everything both know."""
+        firsts, now_firsts = self.was.firsts(what), self.now.firsts(what)
+        alike: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for number, now in self.works:
+            alike.setdefault((int(self.was.form_of[number]), int(self.now.form_of[now])), []).append((number, now))
+        for pairs in alike.values():
+            places = self.places(what, *pairs[0])
+            if not places:
+                continue
+            numbers = np.array(pairs, np.int64)
+            rows = (firsts[numbers[:, 0], None] + np.array(list(places), np.int64)).reshape(-1)
+            now_rows = (now_firsts[numbers[:, 1], None] + np.array(list(places.values()), np.int64)).reshape(-1)
+            for a, b in zip(source, target, strict=True):
+                # Timers that hold nothing need no memory.
+                kept = a[rows]["pending"] != UNSET if what == "timer" else np.ones(len(rows), np.bool_)
+                b[now_rows[kept]] = a[rows[kept]]
+
+    def target(self, timer: int, number: int, now: int) -> int | None:
+        """The number of a timer (of a gap: -1 - its series) in the plan as it is."""
+        what: What = "series" if timer < 0 else "timer"
+        place = (-1 - timer if timer < 0 else timer) - int(self.was.firsts(what)[number])
+        found = self.places(what, number, now).get(place)
+        if found is None:
+            return None
+        moved = int(self.now.firsts(what)[now]) + found
+        return -1 - moved if timer < 0 else moved
 
 
-def _move(source: tuple[Structs, ...], target: tuple[Structs, ...], pairs: list[tuple[int, int]]) -> None:
-    if not pairs:
-        return
-    old, new = (np.array(column) for column in zip(*pairs, strict=True))
-    for a, b in zip(source, target, strict=True):
-        b[new] = a[old]
+def _names(what: What, form: Form) -> list[object]:
+    """What the series, timers, units or leaves of a form are called, in the order of their places."""
+    if what == "series":
+        return list(form.series)
+    if what == "unit":
+        return [form.series[rank] for rank in form.units]
+    return [(form.series[rank], words) for rank, words in (form.timers if what == "timer" else form.leaves)]
 
 
-def _move_ring(was: Layout, old: State, number: int, plan: Plan, state: State, now: int) -> bool:
+def _move_ring(was: Layout, old: State, number: int, layout: Layout, state: State, now: int) -> bool:
     """Copy a works' ring if its series are the same ones in the same order and it fits."""
-    a, b = was.works_facts[number], plan.works_facts[now]
-    first, count = int(a["series_first"]), int(a["series_count"])
-    mine = was.series[first : first + count]
-    theirs = plan.series[int(b["series_first"]) : int(b["series_first"]) + int(b["series_count"])]
+    a, b = was.form(number), layout.form(now)
     held = int(old.works[number]["ring_count"])
-    if tuple(mine) != tuple(theirs) or held > int(b["ring_capacity"]) or a["window_ms"] != b["window_ms"]:
+    if a.series != b.series or held > b.ring_capacity or a.window_ms != b.window_ms:
         return False
-    source, target = int(a["ring_first"]), int(b["ring_first"])
+    source, target = int(was.firsts("ring")[number]), int(layout.firsts("ring")[now])
     state.ring[target : target + held] = old.ring[source : source + held]
     return True
 
 
 def _forget_window(plan: Plan, state: State, number: int) -> None:
-    facts = plan.works_facts[number]
+    facts, form = plan.works_facts[number], plan.form_of(number)
     for arrays, name in (
         (state.series, "series"), (state.timers, "timer"), (state.units, "unit"), (state.leaves, "leaf"),
     ):  # fmt: skip
         first = int(facts[f"{name}_first"])
-        last = first + int(facts[f"{name}_count"])
+        last = first + int(form[f"{name}_count"])
         for checkpoint in arrays[1:]:
             checkpoint[first:last] = arrays[0][first:last]
     works = state.works[number]
@@ -172,7 +209,7 @@ def resume(state: State, plan: Plan, timer: int, start: int, evidence: int, extr
 
     It then ends like any other: by readings. One that the state has opened since is the same and takes the earlier start.
     """
-    works = plan.works_number[plan.meanings[timer].key[:2]]
+    works, place = plan.layout.place_of("timer", timer)
     said = state.said.setdefault(works, {})
     mark = int(state.works[works]["older_mark"])
     for key in [key for key, one in said.items() if key[0] == timer and one.end is None]:
@@ -185,22 +222,25 @@ def resume(state: State, plan: Plan, timer: int, start: int, evidence: int, extr
         one["pending"] = one["firing"] = start
     # The loop leaves timers alone that hold nothing; this one holds something now, at both checkpoints too.
     state.works[works]["stirred"] = state.works[works]["stirred_before"] = 1
-    for slots, facts in ((state.series, plan.series_facts), (state.units, plan.unit_facts)):
-        owner = int(np.searchsorted(facts["timer_first"], timer, side="right")) - 1
+    form, facts = plan.form_of(works), plan.works_facts[works]
+    for what, slots, table in (("series", state.series, plan.series_facts), ("unit", state.units, plan.unit_facts)):
+        row, count = int(form[f"{what}_row"]), int(form[f"{what}_count"])
+        owner = int(np.searchsorted(table["timer_first"][row : row + count], place, side="right")) - 1
         for states in slots:
             if owner >= 0:
-                states[owner]["is_active"] = 1
+                states[int(facts[f"{what}_first"]) + owner]["is_active"] = 1
 
 
 def pack(state: State) -> dict[str, Any]:
-    """The state as plain bytes and lists, ready to be written as one value."""
+    """The state as bytes and lists, ready to be written as one value. The bytes are those of the state itself: to be written
+    before it changes."""
     return {
-        "series": [array.tobytes() for array in state.series],
+        "series": [_bytes_of(array) for array in state.series],
         "timers": [_packed_timers(timers) for timers in state.timers],
-        "units": [array.tobytes() for array in state.units],
-        "leaves": [array.tobytes() for array in state.leaves],
-        "ring": state.ring.tobytes(),
-        "works": state.works.tobytes(),
+        "units": [_bytes_of(array) for array in state.units],
+        "leaves": [_bytes_of(array) for array in state.leaves],
+        "ring": _bytes_of(state.ring),
+        "works": _bytes_of(state.works),
         "said": [
             [works, timer, start, said.end, said.evidence, said.extreme, said.at]
             for works, entries in state.said.items()
@@ -209,9 +249,13 @@ def pack(state: State) -> dict[str, Any]:
     }
 
 
+def _bytes_of(array: Structs) -> memoryview:
+    return memoryview(array.view(np.uint8))
+
+
 def _packed_timers(timers: Structs) -> list[Any]:
-    """How many there are; numbers and contents of those that hold or held something."""
-    rows = _are_touched(timers)
+    """How many there are; numbers and contents of those that hold something."""
+    rows = _are_held(timers)
     return [len(timers), rows.astype(np.int32).tobytes(), timers[rows].tobytes()]
 
 
@@ -224,6 +268,20 @@ def _unpacked_timers(packed: Sequence[Any], expected: int) -> Structs:
     return timers
 
 
+def _unpacked(raw: bytes, dtype: np.dtype[np.void], expected: int, name: str) -> Structs:
+    given = np.frombuffer(raw, dtype)
+    if len(given) != expected:
+        raise ValueError(f"{name}: {len(given)} rows, expected {expected}")
+    array = in_use(expected, dtype)
+    array[:] = given
+    return array
+
+
+def _unpacked_three(packed: Mapping[str, Any], name: str, dtype: np.dtype[np.void], expected: int) -> Three:
+    live, older, newer = (_unpacked(raw, dtype, expected, name) for raw in packed[name])
+    return live, older, newer
+
+
 def unpack(packed: Mapping[str, Any], plan: Plan | Layout) -> State:
     """The state out of `pack`, for the plan (or its layout) it was packed with.
 
@@ -232,24 +290,14 @@ def unpack(packed: Mapping[str, Any], plan: Plan | Layout) -> State:
     ValueError
         If a part has not the size the plan asks for: the snapshot belongs to another plan or is damaged.
     """
-    sizes = {
-        "series": (SERIES_STATE, len(plan.series)),
-        "units": (UNIT_STATE, len(plan.unit_points)),
-        "leaves": (LEAF_STATE, len(plan.compounds.leaf_keys if isinstance(plan, Plan) else plan.leaf_keys)),
-    }
-    ring_size = int(plan.works_facts["ring_capacity"].sum())
-    parts: dict[str, tuple[Structs, Structs, Structs]] = {}
-    for name, (dtype, count) in sizes.items():
-        arrays = tuple(np.frombuffer(raw, dtype).copy() for raw in packed[name])
-        if len(arrays) != 3 or any(len(array) != count for array in arrays):
-            raise ValueError(f"{name}: {[len(array) for array in arrays]} rows, expected 3 x {count}")
-        parts[name] = (arrays[0], arrays[1], arrays[2])
-    live, older, newer = (_unpacked_timers(one, len(plan.timer_keys)) for one in packed["timers"])
-    works = np.frombuffer(packed["works"], WORKS_STATE).copy()
-    ring = np.frombuffer(packed["ring"], RING).copy()
-    if len(works) != len(plan.works) or len(ring) != ring_size:
-        raise ValueError(f"works or ring: {len(works)}, {len(ring)} rows, expected {len(plan.works)}, {ring_size}")
-    state = State(parts["series"], (live, older, newer), parts["units"], parts["leaves"], ring, works)
+    layout = plan.layout if isinstance(plan, Plan) else plan
+    series = _unpacked_three(packed, "series", SERIES_STATE, layout.total("series"))
+    units = _unpacked_three(packed, "units", UNIT_STATE, layout.total("unit"))
+    leaves = _unpacked_three(packed, "leaves", LEAF_STATE, layout.total("leaf"))
+    live, older, newer = (_unpacked_timers(one, layout.total("timer")) for one in packed["timers"])
+    works = _unpacked(packed["works"], WORKS_STATE, len(layout.works), "works")
+    ring = _unpacked(packed["ring"], RING, layout.total("ring"), "ring")
+    state = State(series, (live, older, newer), units, leaves, ring, works)
     for number, timer, start, end, evidence, extreme, at in packed["said"]:
         state.said.setdefault(number, {})[(timer, start)] = Said(end, evidence, extreme, at)
     return state

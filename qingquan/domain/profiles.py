@@ -189,12 +189,16 @@ class Binding:
 
     def limits_at(self, works: Works, point_kind: str, code: str) -> tuple[Limit, ...]:
         """Rows that judge a parameter at a kind of point of a works, oldest first, no two on one day; () where none does."""
-        relaxed = tuple(one.is_relaxed_for(works) for one in self.profiles) or (is_small_and_limited(works),)
-        key = (code, str(point_kind), relaxed, known_conditions(works), works.disinfectant)
+        key = (code, str(point_kind), self.traits(works))
         found = self._chosen.get(key)
         if found is None:
             found = self._chosen[key] = self._choose(works, point_kind, code)
         return found
+
+    def traits(self, works: Works) -> tuple[object, ...]:
+        """All of a works that decides which rows judge it: works of one county with the same traits are judged alike."""
+        relaxed = tuple(one.is_relaxed_for(works) for one in self.profiles) or (is_small_and_limited(works),)
+        return relaxed, known_conditions(works), works.disinfectant
 
     def limit_on(self, works: Works, point_kind: str, code: str, on: date) -> Limit | None:
         """The row that judges a parameter at a kind of point of a works on a day."""

@@ -1,5 +1,6 @@
 """Readings on their way from the door to the engine and the stores."""
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,34 +56,62 @@ class SeriesKey(NamedTuple):
 
 
 class SeriesCatalog:
-    """Append-only numbering of series inside one process. Numbers are never persisted."""
+    """Append-only numbering of series inside one process. Numbers are never persisted.
 
-    __slots__ = ("_index", "_keys")
+    A province has hundreds of thousands: points and parameters are kept once, a series is two small numbers.
+    """
+
+    __slots__ = ("_code_of", "_codes", "_names", "_numbers", "_place_of", "_places", "_spots")
 
     def __init__(self) -> None:
-        self._keys: list[SeriesKey] = []
-        self._index: dict[SeriesKey, int] = {}
+        self._places: dict[tuple[str, str, str], int] = {}
+        self._spots: list[tuple[str, str, str]] = []
+        self._codes: dict[str, int] = {}
+        self._names: list[str] = []
+        # Of each parameter, the series at each place; -1 = none.
+        self._numbers: list[array[int]] = []
+        self._place_of = array("i")
+        self._code_of = array("i")
 
     def index(self, key: SeriesKey) -> int:
         """Number of the series, a new one if the key was not seen before."""
-        found = self._index.get(key)
-        if found is None:
-            found = self._index[key] = len(self._keys)
-            self._keys.append(key)
-        return found
+        spot = key[:3]
+        place = self._places.setdefault(spot, len(self._spots))
+        if place == len(self._spots):
+            self._spots.append(spot)
+        code = self._codes.setdefault(key.parameter, len(self._names))
+        if code == len(self._names):
+            self._names.append(key.parameter)
+            self._numbers.append(array("i"))
+        numbers = self._numbers[code]
+        if place >= len(numbers):
+            numbers.extend([-1] * (len(self._spots) - len(numbers)))
+        if numbers[place] < 0:
+            numbers[place] = len(self._place_of)
+            self._place_of.append(place)
+            self._code_of.append(code)
+        return numbers[place]
 
     def key(self, index: int) -> SeriesKey:
         """Key behind a number."""
-        return self._keys[index]
+        return SeriesKey(*self._spots[self._place_of[index]], self._names[self._code_of[index]])
+
+    def keys(self, first: int = 0, last: int | None = None) -> list[SeriesKey]:
+        """Keys by number, from ``first`` up to and without ``last``."""
+        places, codes = self._place_of[first:last], self._code_of[first:last]
+        return [SeriesKey(*self._spots[place], self._names[code]) for place, code in zip(places, codes, strict=True)]
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._place_of)
 
     def __iter__(self) -> Iterator[SeriesKey]:
-        return iter(self._keys)
+        return iter(self.keys())
 
     def __contains__(self, key: SeriesKey) -> bool:
-        return key in self._index
+        place, code = self._places.get(key[:3]), self._codes.get(key.parameter)
+        return (
+            place is not None and code is not None and self._numbers[code][place : place + 1].tolist() not in ([], [-1])
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class RecentResiduals:
     def take(self, catalog: SeriesCatalog, batch: ReadingBatch) -> None:
         """Note the readings of a batch; ``catalog`` names its series."""
         if len(catalog) > len(self._row_of):
-            fresh = [self._rows.get(key, -1) for key in list(catalog)[len(self._row_of) :]]
+            fresh = [self._rows.get(key, -1) for key in catalog.keys(len(self._row_of))]
             self._row_of = np.concatenate([self._row_of, np.array(fresh, np.int32)])
         if not len(batch) or not self._rows:
             return
@@ -127,17 +127,15 @@ class FirstVerdicts:
 
 def _signals(fold: Fold, works: Works, point: str) -> dict[str, float]:
     """Newest values of a works, the outlet's own before those of other points, none older than the works' silence allows."""
-    facts = fold.plan.works_facts[fold.plan.works_number[(works.county, works.id)]]
-    first, count = int(facts["series_first"]), int(facts["series_count"])
-    series = fold.state.series[0][first : first + count]
+    number = fold.plan.works_number[(works.county, works.id)]
+    series, places = fold.state.series[0][fold.plan.series_of(number)], fold.plan.layout.form(number).series
     newest = int(series["last_t"].max(initial=NEVER))
     found: dict[str, float] = {}
-    slots = sorted(range(count), key=lambda n: fold.plan.series[first + n].point == point)
-    for n in slots:
-        key = fold.plan.series[first + n]
+    for n in sorted(range(len(places)), key=lambda n: places[n][0] == point):
+        where, parameter = places[n]
         is_fresh = series[n]["last_t"] != NEVER and newest - int(series[n]["last_t"]) <= works.stale_after_s * 1000
-        if is_fresh and (key.point == point or key.parameter != "sample_flow"):
-            found[key.parameter] = float(series[n]["last_value"])
+        if is_fresh and (where == point or parameter != "sample_flow"):
+            found[parameter] = float(series[n]["last_value"])
     return found
 
 

@@ -14,10 +14,11 @@ from qingquan.domain.works import Works
 from qingquan.services.snapshots import Snapshot, Snapshots
 from qingquan.store.reading_log.partition import partition_of
 from rules.engine import evaluate
+from rules.forms import PerWorks
 from rules.layout import UNSET
 from rules.plan import Limits, Plan, compile_plan
 from rules.ruleset import Ruleset
-from rules.state import State, adopt, new_state, pack, unpack
+from rules.state import State, adopt, new_state, pack, tidy, unpack
 
 __all__ = ["Fold", "Folds", "Tables"]
 
@@ -140,8 +141,9 @@ class Folds:
             _log.error("snapshot without its layout, rebuilding from the log", partition=fold.partition)
             return
         # Series that devices sent unasked are part of the plan the snapshot was made with.
-        known = set(fold.plan.series)
-        self._extra[fold.partition] |= {key for key in layout.series if key not in known}
+        known = fold.plan.slot_of
+        keys = PerWorks(layout, "series", layout.series_key)
+        self._extra[fold.partition] |= {key for key in keys if key not in known}
         plan = self._compile(fold.partition)
         try:
             if plan.digest == snapshot.plan:
@@ -168,12 +170,14 @@ class Folds:
     def save(self, snapshots: Snapshots) -> None:
         """Write a snapshot of every fold."""
         for fold in self.folds:
+            tidy(fold.state)
             snapshots.save(fold.partition, Snapshot(fold.plan.digest, fold.covered, pack(fold.state)), fold.plan.layout)
         snapshots.keep_layouts({fold.plan.digest for fold in self.folds})
 
     def take(self, batch: ReadingBatch, covered: int, now: int) -> list[Finding]:
         """Judge a batch; findings opened, changed, closed or withdrawn. Afterwards all folds cover ``covered``."""
-        self._number(len(self._slots))
+        if len(self._catalog) > len(self._slots):
+            self._number(len(self._slots))
         findings: list[Finding] = []
         if len(batch):
             slots = self._slots[batch.series]
@@ -190,7 +194,7 @@ class Folds:
         evaluation, fold.state = evaluate(
             batch, slots, fold.state, fold.plan, self._tables.parameters, now, self._language
         )
-        fold.touched[fold.plan.series_facts["works"][slots[slots >= 0]]] = True
+        fold.touched[fold.plan.works_of_series[slots[slots >= 0]]] = True
         for name, count in evaluation.counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
         return evaluation.findings
@@ -198,20 +202,18 @@ class Folds:
     def _number(self, first: int) -> None:
         """Bring the way from catalog numbers to slots up to date; series nobody expected join their plan first."""
         unknown: set[int] = set()
-        keys = list(self._catalog)
-        owners = [partition_of(key.county, key.works, self._partitions) for key in keys[first:]]
-        for key, owner in zip(keys[first:], owners, strict=True):
+        keys = self._catalog.keys(first)
+        owners = [partition_of(key.county, key.works, self._partitions) for key in keys]
+        for key, owner in zip(keys, owners, strict=True):
             if key not in self._by_partition[owner].plan.slot_of:
                 self._extra[owner].add(key)
                 unknown.add(owner)
         for owner in unknown:
             self._by_partition[owner].replan(self._compile(owner))
-        if unknown or first == 0:
+        if unknown and first:
+            first, keys = 0, self._catalog.keys()
             owners = [partition_of(key.county, key.works, self._partitions) for key in keys]
-            first = 0
-        fresh = [
-            self._by_partition[owner].plan.slot_of.get(key, -1) for key, owner in zip(keys[first:], owners, strict=True)
-        ]
+        fresh = [self._by_partition[owner].plan.slot_of.get(key, -1) for key, owner in zip(keys, owners, strict=True)]
         self._slots = np.concatenate([self._slots[:first], np.array(fresh, np.int32)])
         self._fold_of = np.concatenate([self._fold_of[:first], np.array(owners, np.int16)])
 

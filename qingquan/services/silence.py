@@ -93,19 +93,19 @@ class Silence:
 
     def _closed(self, fold: Fold, now: int) -> list[Finding]:
         findings = []
-        last, stale = fold.state.series[0]["last_t"], fold.plan.series_facts["stale_ms"]
+        last = fold.state.series[0]["last_t"]
         for key, finding in self.of(fold).items():
             slot = fold.plan.slot_of[key]
             newest = int(last[slot])
             if finding.rule == HAND_LOG_OVERDUE:
-                works = fold.plan.works[int(fold.plan.series_facts["works"][slot])]
+                works = fold.plan.works[fold.plan.works_number[key[:2]]]
                 if newest != NEVER and newest > finding.start and now < due_at(newest, works.time_zone):
                     del self._open[key]
                     findings.append(self._overdue(fold, key, finding.start, newest))
                 continue
             is_never_seen = finding.kind is FindingKind.NEVER_SEEN
             is_heard = newest != NEVER if is_never_seen else newest > finding.start
-            if is_heard and (is_never_seen or now - newest <= int(stale[slot])):
+            if is_heard and (is_never_seen or now - newest <= _stale_ms(fold.plan, key)):
                 del self._open[key]
                 end = max(newest, finding.start)
                 findings.append(self._finding(fold, key, finding.start, end, finding.kind))
@@ -133,7 +133,7 @@ class Silence:
             if slot in by_hand or key.county in unheard:
                 continue
             since = self._since(key, works.get((key.county, key.works)), now)
-            if key not in self._open and now - since > int(plan.series_facts[slot]["stale_ms"]):
+            if key not in self._open and now - since > _stale_ms(plan, key):
                 findings.append(self._finding(fold, key, since, None, FindingKind.NEVER_SEEN, now))
         self._open |= {_key(finding): finding for finding in findings}
         return findings
@@ -192,6 +192,10 @@ def _hand_slots(plan: Plan) -> dict[int, Works]:
             keys = (SeriesKey(works.county, works.id, point, works.disinfectant.residual) for point in outlets)
             slots |= {plan.slot_of[key]: works for key in keys if key in plan.slot_of}
     return slots
+
+
+def _stale_ms(plan: Plan, key: SeriesKey) -> int:
+    return int(plan.form_of(plan.works_number[key[:2]])["stale_ms"])
 
 
 def _key(finding: Finding) -> SeriesKey:

@@ -16,13 +16,11 @@ import msgspec
 import numpy as np
 import structlog
 
-from qingquan.domain.readings import SeriesKey
-from rules.layout import WORKS_FACTS
-from rules.plan import Layout
+from rules.forms import Form, Layout
 
 __all__ = ["FileSnapshots", "HeldSnapshots", "Snapshot", "Snapshots"]
 
-FORMAT = 3
+FORMAT = 4
 DIGEST_BYTES = 16
 
 _log = structlog.get_logger(__name__)
@@ -67,7 +65,7 @@ class FileSnapshots:
     def save(self, partition: int, snapshot: Snapshot, layout: Layout) -> None:
         """Replace a partition's snapshot; afterwards the new one is on disk, whole."""
         self._save_layout(snapshot.plan, layout)
-        _replace(self._path(partition), _encoded(snapshot))
+        _replace(self._path(partition), *_encoded(snapshot))
 
     def load(self, partition: int) -> Snapshot | None:
         """The partition's snapshot; ``None`` when there is none or it cannot be trusted (said in the log)."""
@@ -113,7 +111,7 @@ class HeldSnapshots:
 
     def save(self, partition: int, snapshot: Snapshot, layout: Layout) -> None:
         """Replace a partition's snapshot."""
-        self.parts[f"snapshot-{partition}"] = _encoded(snapshot)
+        self.parts[f"snapshot-{partition}"] = b"".join(_encoded(snapshot))
         if f"layout-{snapshot.plan}" not in self.parts:
             self.parts[f"layout-{snapshot.plan}"] = _encoded_layout(layout)
 
@@ -133,13 +131,14 @@ class HeldSnapshots:
         self.parts = {name: part for name, part in self.parts.items() if not name.startswith("layout-") or name in kept}
 
 
-def _encoded(snapshot: Snapshot) -> bytes:
+def _encoded(snapshot: Snapshot) -> tuple[bytes, bytes]:
+    """Digest and content, apart: the content of a large partition is some 20 MB, which need not be copied once more."""
     body = msgspec.msgpack.encode([FORMAT, snapshot.plan, snapshot.covered, snapshot.packed])
-    return blake2b(body, digest_size=DIGEST_BYTES).digest() + body
+    return blake2b(body, digest_size=DIGEST_BYTES).digest(), body
 
 
 def _decoded(raw: bytes, where: str) -> Snapshot | None:
-    body = raw[DIGEST_BYTES:]
+    body = memoryview(raw)[DIGEST_BYTES:]
     if raw[:DIGEST_BYTES] != blake2b(body, digest_size=DIGEST_BYTES).digest():
         _log.error("snapshot damaged, rebuilding from the log", file=where)
         return None
@@ -156,31 +155,37 @@ def _decoded(raw: bytes, where: str) -> Snapshot | None:
 
 
 def _encoded_layout(layout: Layout) -> bytes:
-    facts = layout.works_facts.tobytes()
-    return msgspec.msgpack.encode(
-        [layout.works, layout.series, list(layout.timer_keys), layout.unit_points, facts, layout.leaf_keys]
-    )
+    forms = [
+        [form.series, form.timers, form.units, form.leaves, form.ring_capacity, form.window_ms] for form in layout.forms
+    ]
+    return msgspec.msgpack.encode([FORMAT, layout.works, layout.form_of.tobytes(), forms])
 
 
 def _decoded_layout(raw: bytes) -> Layout | None:
     try:
-        works, series, timers, units, facts, leaves = msgspec.msgpack.decode(raw)
+        made_by, *rest = msgspec.msgpack.decode(raw)
+        if made_by != FORMAT:
+            return None
+        works, form_of, forms = rest
         return Layout(
-            tuple((county, name) for county, name in works),
-            tuple(SeriesKey(*key) for key in series),
-            tuple(tuple(key) for key in timers),
-            tuple(SeriesKey(*key) for key in units),
-            np.frombuffer(facts, WORKS_FACTS),
-            tuple(tuple(key) for key in leaves),
+            tuple((county, name) for county, name in works), np.frombuffer(form_of, np.int32), tuple(map(_form, forms))
         )
     except (ValueError, TypeError):
         return None
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _form(parts: tuple[Any, ...]) -> Form:
+    series, timers, units, leaves, ring_capacity, window_ms = parts
+    return Form(
+        tuple((point, parameter) for point, parameter in series), tuple((rank, tuple(words)) for rank, words in timers),
+        tuple(units), tuple((rank, tuple(words)) for rank, words in leaves), ring_capacity, window_ms,
+    )  # fmt: skip
+
+
+def _replace(path: Path, *content: bytes) -> None:
     beside = path.with_suffix(".new")
     with beside.open("wb") as file:
-        file.write(content)
+        file.writelines(content)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)

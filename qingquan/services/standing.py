@@ -1,6 +1,7 @@
 """Where each works stands, for pages and API: rows of those works whose standing has changed."""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,8 @@ class Standing:
     """Remembers what was last written, so that only changes are."""
 
     def __init__(self) -> None:
-        self._written: dict[tuple[str, str], WorksState] = {}
+        # A digest each: the states themselves would be the largest thing an evaluator keeps.
+        self._written: dict[tuple[str, str], bytes] = {}
         self._quiet: dict[int, frozenset[SeriesKey]] = {}
         self._turn: dict[int, int] = {}
         self._aged: dict[int, tuple[Plan, npt.NDArray[np.int64], npt.NDArray[np.bool_]]] = {}
@@ -46,8 +48,12 @@ class Standing:
         for finding in silent.values():
             by_works.setdefault((finding.county, finding.works), []).append(finding)
         states = [_state(fold, number, now, by_works) for number in numbers]
-        fresh = [state for state in states if self._written.get((state.county, state.works)) != state]
-        self._written |= {(state.county, state.works): state for state in fresh}
+        fresh = []
+        for number, state in zip(numbers, states, strict=True):
+            name, digest = fold.plan.layout.works[number], blake2b(repr(state).encode(), digest_size=16).digest()
+            if self._written.get(name) != digest:
+                self._written[name] = digest
+                fresh.append(state)
         return fresh
 
     def _first_of(self, fold: Fold, numbers: npt.NDArray[np.int64]) -> list[int]:
@@ -78,13 +84,12 @@ def _state(fold: Fold, number: int, now: int, silent: Mapping[tuple[str, str], l
     works = plan.works[number]
     newest = int(state.works[number]["newest"])
     as_of = None if newest == NEVER else newest >> LOCAL_BITS
-    facts = plan.works_facts[number]
-    first, count = int(facts["series_first"]), int(facts["series_count"])
-    series = state.series[0]
     latest = {
-        f"{key.point}/{key.parameter}": float(series[slot]["last_value"])
-        for slot, key in enumerate(plan.series[first : first + count], start=first)
-        if series[slot]["last_t"] != NEVER
+        f"{point}/{parameter}": float(one["last_value"])
+        for one, (point, parameter) in zip(
+            state.series[0][plan.series_of(number)], plan.layout.form(number).series, strict=True
+        )
+        if one["last_t"] != NEVER
     }
     quiet = silent.get((works.county, works.id), [])
     is_stale = as_of is None or now - as_of > works.stale_after_s * 1000 or _is_outlet_silent(fold, number, quiet)
@@ -106,9 +111,7 @@ def _state(fold: Fold, number: int, now: int, silent: Mapping[tuple[str, str], l
 
 def _is_outlet_silent(fold: Fold, number: int, silent: list[Finding]) -> bool:
     """Whether what shows the disinfection of an outlet (a residual, or an ultraviolet dose) has fallen silent."""
-    facts = fold.plan.works_facts[number]
-    first = int(facts["unit_first"])
-    units = fold.plan.unit_points[first : first + int(facts["unit_count"])]
+    units = fold.plan.unit_points[fold.plan.units_of(number)]
     return any((one.point, one.parameter) == (key.point, key.parameter) for one in silent for key in units)
 
 
@@ -118,9 +121,7 @@ def _disinfection(
     """The one state of the works: the worst of its outlets; silence makes it unknown, but never erases a loss."""
     if works.equipment is Equipment.NOT_EQUIPPED or works.disinfectant is Disinfectant.NONE:
         return DisinfectionState.NOT_EQUIPPED, as_of or now
-    facts = fold.plan.works_facts[number]
-    first = int(facts["unit_first"])
-    units = fold.state.units[0][first : first + int(facts["unit_count"])]
+    units = fold.state.units[0][fold.plan.units_of(number)]
     found = [(UNIT_STATES[int(unit["state"])], int(unit["since"])) for unit in units]
     if not found:
         return DisinfectionState.UNKNOWN, as_of or now

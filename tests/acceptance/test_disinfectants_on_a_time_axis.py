@@ -88,7 +88,7 @@ def test_where_nothing_is_dosed_no_residual_is_judged_missing(disinfectant: Disi
         00:00  free_chlorine=0.00 turbidity=0.4 flow=8 doser_running=0
         03:00  no missing, no low, no high
     """)  # fmt: skip
-    assert story.account.plan.unit_points == ()
+    assert tuple(story.account.plan.unit_points) == ()
 
 
 def test_a_hand_logged_works_on_chlorine_dioxide_is_judged_by_each_measurement() -> None:

@@ -14,7 +14,7 @@ from qingquan.domain.works import PointKind, SamplingPoint
 from qingquan.standards.loader import load_standards
 from qingquan.testing.engine import MINUTE, START, Account, Row, make_works
 from rules import compound
-from rules.layout import LEAF_FACTS, LEAF_STATE, NEVER, NODE, SERIES_FACTS, SERIES_STATE
+from rules.layout import LEAF_FACTS, LEAF_STATE, NEVER, NODE, SERIES_STATE
 from rules.plan import Plan, compile_plan
 from rules.ruleset import parse_ruleset
 
@@ -158,11 +158,11 @@ def run(nodes: list[tuple[int, int]], parts: tuple[int, ...]) -> int:
     facts, states = np.zeros(count, LEAF_FACTS), np.zeros(count, LEAF_STATE)
     facts["slot_a"], facts["slot_b"], facts["is_above"], facts["bound"] = np.arange(count), -1, 1, 1.0
     facts["valid_from"], facts["valid_to"], facts["window_ms"], facts["expected"] = -(2**62), 2**62, 1000, 1.0
-    series, series_facts = np.zeros(count, SERIES_STATE), np.zeros(count, SERIES_FACTS)
-    series["last_flag"], series_facts["stale_ms"] = 1, 1000
+    series = np.zeros(count, SERIES_STATE)
+    series["last_flag"] = 1
     for n, part in enumerate(parts):
         series[n]["last_t"] = NEVER if part == compound.HELD else 0
         states[n]["value"] = VALUES[part] or 0.0
     program = np.array(nodes, NODE)
-    found, _ = compound.weigh(facts, states, program, 0, 0, len(nodes), series_facts, series, 500, False)
+    found, _ = compound.weigh(facts, states, program, 0, 0, 0, len(nodes), series, 0, 1000, 500, False)
     return int(found)

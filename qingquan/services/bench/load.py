@@ -18,6 +18,8 @@ from simulators.county import county
 __all__ = ["PARAMETERS", "PARTITIONS", "STEP_MS", "Load"]
 
 PARAMETERS = ("free_chlorine", "turbidity", "ph", "temperature", "flow")
+# One object for all works, as the register has it.
+POINTS = (SamplingPoint("outlet", PointKind.OUTLET, "出厂水", PARAMETERS),)
 USUAL = (0.62, 0.45, 7.3, 17.5, 14.0)
 NOISE = (0.04, 0.05, 0.03, 0.2, 0.6)
 STEP_MS = 60_000
@@ -110,5 +112,5 @@ def _measured(one: Works) -> Works:
     """A works that measures the five parameters at its outlet every minute and reports at once."""
     return replace(
         one, disinfectant=Disinfectant.FREE_CHLORINE, equipment=Equipment.EQUIPPED, cadence_s=60, upload_interval_s=60,
-        points=(SamplingPoint("outlet", PointKind.OUTLET, "出厂水", PARAMETERS),),
+        points=POINTS,
     )  # fmt: skip

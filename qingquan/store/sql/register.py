@@ -1,7 +1,7 @@
 """The works register: works with their sampling points and contacts."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Delete, Row, Table, bindparam, delete, select, update
 
@@ -14,15 +14,17 @@ __all__ = ["get_works", "load_works", "register_version", "save_works"]
 
 _VERSION = "register_version"
 _Key = tuple[str, str]
+T = TypeVar("T")
 
 
 def load_works(connection: Connection, county: str | None = None) -> list[Works]:
     """Works of a county, or of all counties under a shorter division code, or all; ordered by county and id."""
     where = [region(schema.works.c.county, county)] if county else []
     rows = connection.execute(select(schema.works).where(*where).order_by(schema.works.c.county, schema.works.c.id))
-    points = _points(connection, [region(schema.point.c.county, county)] if county else [])
+    once = _Once()
+    points = _points(connection, [region(schema.point.c.county, county)] if county else [], once)
     contacts = _contacts(connection, [region(schema.contact.c.county, county)] if county else [])
-    return [_works(row, points, contacts) for row in rows]
+    return [_works(row, points, contacts, once) for row in rows]
 
 
 def get_works(connection: Connection, county: str, works: str) -> Works | None:
@@ -31,8 +33,9 @@ def get_works(connection: Connection, county: str, works: str) -> Works | None:
     row = connection.execute(select(schema.works).where(table.county == county, table.id == works)).one_or_none()
     if row is None:
         return None
-    points = _points(connection, [point.county == county, point.works == works])
-    return _works(row, points, _contacts(connection, [contact.county == county, contact.works == works]))
+    once = _Once()
+    points = _points(connection, [point.county == county, point.works == works], once)
+    return _works(row, points, _contacts(connection, [contact.county == county, contact.works == works]), once)
 
 
 def save_works(connection: Connection, entries: Iterable[Works]) -> tuple[int, int]:
@@ -135,11 +138,22 @@ def _contact_row(entry: Works, position: int, contact: Contact) -> dict[str, Any
     }
 
 
-def _points(connection: Connection, where: list[Any]) -> dict[_Key, list[SamplingPoint]]:
+class _Once:
+    """Of equal values the first one: most works of a province are alike, and each column of each row comes as a new object."""
+
+    def __init__(self) -> None:
+        self._held: dict[Any, Any] = {}
+
+    def __call__(self, value: T) -> T:
+        held: T = self._held.setdefault(value, value)
+        return held
+
+
+def _points(connection: Connection, where: list[Any], once: _Once) -> dict[_Key, list[SamplingPoint]]:
     table = schema.point
     found: dict[_Key, list[SamplingPoint]] = {}
     for row in connection.execute(select(table).where(*where).order_by(table.c.position)):
-        point = SamplingPoint(row.id, PointKind(row.kind), row.name, tuple(row.parameters))
+        point = once(SamplingPoint(row.id, PointKind(row.kind), row.name, tuple(map(once, row.parameters))))
         found.setdefault((row.county, row.works), []).append(point)
     return found
 
@@ -153,30 +167,32 @@ def _contacts(connection: Connection, where: list[Any]) -> dict[_Key, list[Conta
     return found
 
 
-def _works(row: Row[Any], points: dict[_Key, list[SamplingPoint]], contacts: dict[_Key, list[Contact]]) -> Works:
+def _works(
+    row: Row[Any], points: dict[_Key, list[SamplingPoint]], contacts: dict[_Key, list[Contact]], once: _Once
+) -> Works:
     key = (row.county, row.id)
     return Works(
-        county=row.county,
+        county=once(row.county),
         id=row.id,
         name=row.name,
-        township=row.township,
+        township=once(row.township),
         disinfectant=Disinfectant(row.disinfectant),
         equipment=Equipment(row.equipment),
         capacity_m3_d=row.capacity_m3_d,
         population=row.population,
-        points=tuple(points.get(key, ())),
+        points=once(tuple(points.get(key, ()))),
         contacts=tuple(contacts.get(key, ())),
         source_limited=row.source_limited,
         cadence_s=row.cadence_s,
         upload_interval_s=row.upload_interval_s,
         longitude=row.longitude,
         latitude=row.latitude,
-        time_zone=row.time_zone,
+        time_zone=once(row.time_zone),
         commissioned_at=as_time(row.commissioned_at),
         simulated=row.simulated,
-        note=row.note,
+        note=once(row.note),
         tags=without_missing(row.tags),
-        evidence=row.evidence,
+        evidence=once(row.evidence),
         treatment_limited=row.treatment_limited,
         groundwater_limited=row.groundwater_limited,
         raw_permanganate_above_6=row.raw_permanganate_above_6,
