@@ -93,7 +93,7 @@ def test_a_works_means_the_same_among_others_and_alone(
 
 
 def test_like_works_are_one_form_whatever_they_are_called() -> None:
-    register = [make_works(f"W{n}", name=f"{n}水厂", capacity_m3_d=200.0 + n, population=900 + n) for n in range(50)]
+    register = [make_works(f"W{n}", capacity_m3_d=200.0 + n, population=900 + n) for n in range(50)]
     plan = compiled(register, [])
     assert len(plan.layout.forms) == 1
     assert len(plan.series) == 200
