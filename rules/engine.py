@@ -6,6 +6,7 @@ findings with deterministic ids and takes back what a roll-back has shown to be 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from qingquan.domain.readings import ReadingBatch, SeriesKey
 from rules import kernel
 from rules.compound_words import described
 from rules.late import late_findings
-from rules.layout import EVENT, LOCAL_BITS, NEVER, ROW
+from rules.layout import EVENT, LOCAL_BITS, NEVER
 from rules.plan import Plan
 from rules.reasons import SILENT_OVER, sentence
 from rules.state import Said, State
@@ -119,18 +120,29 @@ def _run(
     )  # fmt: skip
     tables = plan.compounds
     compounds = (tables.compounds, tables.leaves, tables.nodes, tables.zones, state.leaves[0])
-    # Where the state is larger than the processor's caches and the batch brings most of it, it is walked in its own order.
-    is_sorted = len(plan.works) >= MANY_WORKS and len(slots) >= len(plan.works)
-    starts, rows = np.zeros(is_sorted * (len(plan.works) + 1), np.int32), np.zeros(len(slots), ROW)
-    count = kernel.arrange(plan.works_of_series, slots, batch.observed_at, batch.value, batch.flag, starts, rows)
+    order, owners = np.empty(len(slots), np.int32), np.empty(len(slots), np.int32)
+    kernel.by_rank(plan.works_of_series, slots, batch.observed_at, owners, order)
+    columns: tuple[npt.NDArray[Any], ...] = (slots, owners, batch.observed_at, batch.value, batch.flag)
+    is_moved = len(plan.works) >= MANY_WORKS and len(slots) >= len(plan.works)
+    said, late_rows = flags, late
+    if is_moved:
+        # The state is larger than the processor's caches: walk it from one end to the other rather than as devices report.
+        moved = np.empty_like(order)
+        kernel.by_works(owners, order, np.zeros(len(plan.works) + 1, np.int32), moved)
+        given, columns = columns, tuple(np.empty_like(column) for column in columns)
+        kernel.gather(moved, given, columns)
+        order = np.arange(len(slots), dtype=np.int32)
+        said, late_rows = np.full(len(slots), kernel.NOT_EVALUATED, np.uint8), np.zeros(len(slots), np.uint8)
     row, done = 0, False
     while not done:
         row, n, done = kernel.fold_batch(
             facts, compounds, plan.works_facts, forms, state.works, live, older, newer, state.ring,
-            rows, count, row, events, flags, late, counts,
+            *columns, order, row, events, said, late_rows, counts,
         )  # fmt: skip
         if n:
             yield events[:n]
+    if is_moved:
+        flags[moved], late[moved] = said, late_rows
 
 
 class _Told:

@@ -25,7 +25,7 @@ from rules import compound
 from rules.compiling import compiled, inlined, prefetch
 from rules.layout import LOCAL_BITS, NEVER, UNSET, UnitTimer
 
-__all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "arrange", "fold_batch"]
+__all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "by_rank", "by_works", "fold_batch", "gather"]
 
 OPENED, CLOSED, GAP, REFOLDED, CARRIED = 1, 2, 3, 4, 5
 ABOVE, BELOW, OUTSIDE, FLAT, UNIT = 1, 2, 3, 4, 5
@@ -64,10 +64,14 @@ def _emit(events, n, what, target, works, start, end, evidence, extreme):
 
 @compiled
 def _reset(s):
+    """A timer that holds nothing is all zeros, whatever it held before: its bytes do not depend on the way there."""
     s.pending = UNSET
     s.held = 0
     s.firing = UNSET
     s.clear_since = UNSET
+    s.seen = UNSET
+    s.evidence = UNSET
+    s.extreme = 0.0
     s.clear_count = 0
 
 
@@ -92,7 +96,7 @@ def _note(s, gap_ms, condition, t, value, direction):
         s.evidence = t
         s.clear_since = UNSET
     elif condition == FALSE and s.firing == UNSET and s.pending != UNSET:
-        s.pending = UNSET
+        _reset(s)
 
 
 @compiled
@@ -730,7 +734,7 @@ def _refold(p, c, works, w, m, ws, live, older, newer, ring, events, n):
 @compiled
 def _flag_of(one):
     """What counts of the device's flag of a reading in the ring."""
-    return np.int32((one.key & ((1 << FLAG_BITS) - 1)) + NOT_EVALUATED)
+    return np.uint8((one.key & ((1 << FLAG_BITS) - 1)) + NOT_EVALUATED)
 
 
 @compiled
@@ -749,53 +753,66 @@ def _verdict(device_flag):
 
 
 @compiled
-def arrange(works_of_series, slots, observed_at, values, flags, starts, rows):
-    """Fill ``rows`` (zeros) with the readings in the order in which to judge them; how many there are.
+def by_rank(works_of_series, slots, observed_at, owners, order):
+    """Fill ``owners`` with the works of each row, and ``order`` with the row numbers, so that neighbours of one works and one
+    time stand in the order of their ranks.
 
-    Negative slots are of another fold and left out. Neighbours of one works and one time stand in the order of their ranks: a
-    device puts the parameters of one message in an order of its own, and judged in that order each message would be out of
+    A device puts the parameters of one message in an order of its own. Judged in that order each message would be out of
     order and roll its works back.
-
-    With ``starts``, works + 1 zeros, they are sorted by works, each works' own as they came. Works do not know of each other,
-    so that changes no verdict; memory larger than the processor's caches is then walked from one end to the other.
     """
     size = len(slots)
-    is_sorted = len(starts) > 0
-    if is_sorted:
-        for row in range(size):
-            if row + FAR < size and slots[row + FAR] >= 0:
-                prefetch(works_of_series, slots[row + FAR], 0)
-            if slots[row] >= 0:
-                starts[works_of_series[slots[row]] + 1] += 1
-        for works in range(1, len(starts)):
-            starts[works] += starts[works - 1]
-    count = 0
     for row in range(size):
         if row + FAR < size and slots[row + FAR] >= 0:
             prefetch(works_of_series, slots[row + FAR], 0)
-        if is_sorted and row + NEAR < size and slots[row + NEAR] >= 0:
-            prefetch(rows, starts[works_of_series[slots[row + NEAR]]], 0)
-        i = slots[row]
-        if i < 0:
-            continue
-        works = works_of_series[i]
-        t = observed_at[row]
-        at = count
-        if is_sorted:
-            at = starts[works]
-            starts[works] += 1
-        count += 1
-        while at > 0 and rows[at - 1].works == works and rows[at - 1].t == t and rows[at - 1].slot > i:
-            rows[at] = rows[at - 1]
+        mine = slots[row]
+        works = works_of_series[mine] if mine >= 0 else 0
+        owners[row] = works
+        at = row
+        while at > 0:
+            last = order[at - 1]
+            if slots[last] <= mine or mine < 0 or owners[last] != works or observed_at[last] != observed_at[row]:
+                break
+            order[at] = last
             at -= 1
-        one = rows[at]
-        one.t = t
-        one.value = values[row]
-        one.slot = i
-        one.works = works
-        one.row = row
-        one.flag = flags[row]
-    return count
+        order[at] = row
+
+
+@compiled
+def by_works(owners, given, starts, order):
+    """Sort row numbers by works, each works' own in the order ``given``. ``starts``: works + 1 zeros.
+
+    Works do not know of each other, so it changes no verdict; their memory is then walked from one end to the other.
+    """
+    for row in range(len(owners)):
+        starts[owners[row] + 1] += 1
+    for works in range(1, len(starts)):
+        starts[works] += starts[works - 1]
+    for n in range(len(given)):
+        row = given[n]
+        works = owners[row]
+        order[starts[works]] = row
+        starts[works] += 1
+
+
+@compiled
+def gather(order, source, target):
+    """Copy columns (slots, owners, observed_at, values, flags) in another order."""
+    (slots, owners, observed_at, values, flags) = source
+    for n in range(len(order)):
+        ahead = n + FAR
+        if ahead < len(order):
+            row = order[ahead]
+            prefetch(slots, row, 0)
+            prefetch(owners, row, 0)
+            prefetch(observed_at, row, 0)
+            prefetch(values, row, 0)
+            prefetch(flags, row, 0)
+        row = order[n]
+        target[0][n] = slots[row]
+        target[1][n] = owners[row]
+        target[2][n] = observed_at[row]
+        target[3][n] = values[row]
+        target[4][n] = flags[row]
 
 
 @compiled
@@ -810,29 +827,29 @@ def _fetch_checkpoints(w, m, older, newer):
 
 
 @inlined
-def _fetch_ahead(p, older, newer, works_facts, forms, works_states, ring, rows, count, next_row):
+def _fetch_ahead(p, older, newer, works_facts, forms, works_states, ring, slots, owners, observed_at, order, next_row):
     """Ask for the memory of works that come soon: devices report in an order of their own, and the loop would wait for each."""
     far = next_row + FAR
-    if far < count:
-        one = rows[far]
+    if far < len(order):
+        row = order[far]
+        prefetch(p[5], slots[row], 0)
         # Its last byte may lie in the next line.
-        prefetch(p[5], one.slot, 0)
-        prefetch(p[5], one.slot, 33)
-        if one.works != rows[far - 1].works:
-            prefetch(works_facts, one.works, 0)
-            prefetch(works_states, one.works, 0)
+        prefetch(p[5], slots[row], 33)
+        prefetch(works_facts, owners[row], 0)
+        prefetch(works_states, owners[row], 0)
     near = next_row + NEAR
-    if near < count and rows[near].works != rows[near - 1].works:
-        works = rows[near].works
-        w = works_facts[works]
-        m = forms[w.form]
-        last = w.ring_first + works_states[works].ring_count
-        prefetch(ring, last, 0)
-        prefetch(ring, last, 64)
-        prefetch(p[4], w.unit_first, 0)
-        mark = works_states[works].newer_mark
-        if mark != NEVER and rows[near].t - (mark >> LOCAL_BITS) >= m.window_ms:
-            _fetch_checkpoints(w, m, older, newer)
+    if near < len(order):
+        works = owners[order[near]]
+        if works != owners[order[near - 1]]:
+            w = works_facts[works]
+            m = forms[w.form]
+            last = w.ring_first + works_states[works].ring_count
+            prefetch(ring, last, 0)
+            prefetch(ring, last, 64)
+            prefetch(p[4], w.unit_first, 0)
+            mark = works_states[works].newer_mark
+            if mark != NEVER and observed_at[order[near]] - (mark >> LOCAL_BITS) >= m.window_ms:
+                _fetch_checkpoints(w, m, older, newer)
 
 
 @compiled
@@ -846,15 +863,19 @@ def fold_batch(
     older,
     newer,
     ring,
-    rows,
-    count,
+    slots,
+    owners,
+    observed_at,
+    values,
+    flags,
+    order,
     next_row,
     events,
     out_flags,
     late,
     counts,
 ):
-    """Judge ``rows[next_row:count]``; stop early when the event buffer could overflow.
+    """Judge rows from ``order[next_row]`` on; stop early when the event buffer could overflow.
 
     Parameters
     ----------
@@ -868,37 +889,50 @@ def fold_batch(
     live, older, newer : tuples (series, timers, units, leaves)
         The live state and its two checkpoints.
     ring : (size,) RING
-    rows : (n,) ROW
-        Readings in the order in which to judge, ``count`` of them, see `arrange`.
+    slots : (n,) int32
+        Series slot of each row; negative = not of this fold, skipped.
+    owners : (n,) int32
+        Works of each row's series.
+    order : (n,) int32
+        Row numbers in the order in which to judge, see `by_rank`.
     out_flags : (n,) uint8
-        Filled, by number in the batch, with the flag of each reading judged in order; 2 where it went another way.
+        Filled with the flag of each row judged in order; 2 where it went another way.
     late : (n,) uint8
-        Filled with 1 for readings older than their lateness window.
+        Filled with 1 for rows older than their lateness window.
     counts : (5,) int64
         Added to: judged, duplicates, conflicts, late, missing.
 
     Returns
     -------
     (next_row, events, done)
-        Row to go on at, events written, and whether the batch and all roll-backs are through.
+        Place in ``order`` to go on at, events written, and whether the batch and all roll-backs are through.
     """
     n = 0
+    size = len(slots)
     capacity = len(events)
-    while next_row < count:
-        _fetch_ahead(p, older, newer, works_facts, forms, works_states, ring, rows, count, next_row)
-        one = rows[next_row]
-        row, i, works, t, value, flag = one.row, one.slot, one.works, one.t, one.value, one.flag
+    while next_row < size:
+        _fetch_ahead(
+            p, older, newer, works_facts, forms, works_states, ring, slots, owners, observed_at, order, next_row
+        )
+        row = order[next_row]
+        i = slots[row]
+        if i < 0:
+            next_row += 1
+            continue
+        works = owners[row]
         w = works_facts[works]
         m = forms[w.form]
         ws = works_states[works]
         if n + m.room > capacity:
             return next_row, n, False
+        value, flag = values[row], flags[row]
         out_flags[row] = NOT_EVALUATED
         if np.isnan(value):
             out_flags[row] = MISSING
             counts[4] += 1
             next_row += 1
             continue
+        t = observed_at[row]
         key = (t << LOCAL_BITS) | (i - w.series_first)
         if ws.ring_count >= m.ring_capacity:
             if ws.dirty:

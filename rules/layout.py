@@ -19,7 +19,6 @@ __all__ = [
     "NODE",
     "NO_SLOT",
     "RING",
-    "ROW",
     "SERIES_FACTS",
     "SERIES_KIND",
     "SERIES_STATE",
@@ -223,17 +222,6 @@ WORKS_STATE = np.dtype(
         ("stirred", np.uint8),  # timers may differ between the newer checkpoint and the live state
         ("stirred_before", np.uint8),  # … and between the older and the newer
         ("spare", np.uint8),  # half a cache line each
-    ]
-)
-# A reading on its way through the loop, half a cache line each.
-ROW = np.dtype(
-    [
-        ("t", np.int64),
-        ("value", np.float64),
-        ("slot", np.int32),
-        ("works", np.int32),
-        ("row", np.int32),  # its number in the batch
-        ("flag", np.int32),  # what the device said of it
     ]
 )
 # A reading that may have to be judged again: its order key and, in the two lowest bits, what the device said of it (see

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from qingquan.domain.works import Disinfectant
 from qingquan.testing.engine import MINUTE, START, Account, Row, make_works, plan_of
 from rules import engine, kernel
-from rules.layout import ROW
 
 PLAN = plan_of(
     make_works("W1"),
@@ -81,24 +80,14 @@ def test_parameters_may_stand_in_any_order_in_a_message(rows: list[Row], seed: i
     assert fed(mixed, 97).final() == fed(rows, 97).final()
 
 
-def arranged(slots: list[int], times: list[int], starts: int) -> list[int]:
-    """Numbers of the readings in the order in which they are judged."""
-    n = len(slots)
-    rows = np.zeros(n, ROW)
-    count = kernel.arrange(
-        PLAN.works_of_series, np.array(slots, np.int32), np.array(times, np.int64), np.arange(n, dtype=np.float64),
-        np.full(n, 2, np.uint8), np.zeros(starts, np.int32), rows,
-    )  # fmt: skip
-    assert all(PLAN.works_of_series[one["slot"]] == one["works"] for one in rows[:count])
-    assert rows["value"][:count].tolist() == rows["row"][:count].tolist()
-    return [int(one) for one in rows["row"][:count]]
-
-
 def test_neighbours_of_one_works_and_time_are_sorted_and_nobody_else_moves() -> None:
     first_of_w2 = int(PLAN.works_facts[1]["series_first"])
-    slots, times = [2, 0, 1, first_of_w2, 1, -1, 3, 0, 0], [5, 5, 5, 5, 5, 5, 6, 6, 7]
-    assert arranged(slots, times, 0) == [1, 2, 0, 3, 4, 7, 6, 8]
-    assert arranged(slots, times, len(PLAN.works) + 1) == [1, 2, 4, 0, 7, 6, 8, 3]
+    slots = np.array([2, 0, 1, first_of_w2, 1, -1, 3, 0, 0], np.int32)
+    times = np.array([5, 5, 5, 5, 5, 5, 6, 6, 7], np.int64)
+    order, owners = np.zeros(len(slots), np.int32), np.zeros(len(slots), np.int32)
+    kernel.by_rank(PLAN.works_of_series, slots, times, owners, order)
+    assert order.tolist() == [1, 2, 0, 3, 4, 5, 7, 6, 8]
+    assert owners.tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0]
 
 
 @settings(max_examples=25, deadline=None)
