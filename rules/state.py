@@ -250,7 +250,7 @@ def pack(state: State) -> dict[str, Any]:
 
 
 def _bytes_of(array: Structs) -> memoryview:
-    return memoryview(array.view(np.uint8))
+    return array.view(np.uint8).data
 
 
 def _packed_timers(timers: Structs) -> list[Any]:
