@@ -6,7 +6,6 @@ findings with deterministic ids and takes back what a roll-back has shown to be 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from rules import kernel
 from rules.compound_words import described
 from rules.late import late_findings
 from rules.layout import EVENT, LOCAL_BITS, NEVER
+from rules.ordering import blocks
 from rules.plan import Plan
 from rules.reasons import SILENT_OVER, sentence
 from rules.state import Said, State
@@ -46,8 +46,6 @@ UNIT_STATES = {
     kernel.IDLE: DisinfectionState.IDLE,
 }
 SILENCE_RULE = "silence"
-# From here on the state of all works is larger than a processor's cache.
-MANY_WORKS = 4096
 Key = tuple[int, int]
 
 
@@ -120,29 +118,16 @@ def _run(
     )  # fmt: skip
     tables = plan.compounds
     compounds = (tables.compounds, tables.leaves, tables.nodes, tables.zones, state.leaves[0])
-    order, owners = np.empty(len(slots), np.int32), np.empty(len(slots), np.int32)
-    kernel.by_rank(plan.works_of_series, slots, batch.observed_at, owners, order)
-    columns: tuple[npt.NDArray[Any], ...] = (slots, owners, batch.observed_at, batch.value, batch.flag)
-    is_moved = len(plan.works) >= MANY_WORKS and len(slots) >= len(plan.works)
-    said, late_rows = flags, late
-    if is_moved:
-        # The state is larger than the processor's caches: walk it from one end to the other rather than as devices report.
-        moved = np.empty_like(order)
-        kernel.by_works(owners, order, np.zeros(len(plan.works) + 1, np.int32), moved)
-        given, columns = columns, tuple(np.empty_like(column) for column in columns)
-        kernel.gather(moved, given, columns)
-        order = np.arange(len(slots), dtype=np.int32)
-        said, late_rows = np.full(len(slots), kernel.NOT_EVALUATED, np.uint8), np.zeros(len(slots), np.uint8)
-    row, done = 0, False
-    while not done:
-        row, n, done = kernel.fold_batch(
-            facts, compounds, plan.works_facts, forms, state.works, live, older, newer, state.ring,
-            *columns, order, row, events, said, late_rows, counts,
-        )  # fmt: skip
-        if n:
-            yield events[:n]
-    if is_moved:
-        flags[moved], late[moved] = said, late_rows
+    columns = (slots, batch.observed_at, batch.value, batch.flag)
+    for part in blocks(columns, plan.works_of_series, len(plan.works), flags, late):
+        row, done = 0, False
+        while not done:
+            row, n, done = kernel.fold_batch(
+                facts, compounds, plan.works_facts, forms, state.works, live, older, newer, state.ring,
+                *part.columns, part.order, row, events, part.flags, part.late, counts, part.first, part.last,
+            )  # fmt: skip
+            if n:
+                yield events[:n]
 
 
 class _Told:

@@ -25,7 +25,7 @@ from rules import compound
 from rules.compiling import compiled, inlined, prefetch
 from rules.layout import LOCAL_BITS, NEVER, UNSET, UnitTimer
 
-__all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "by_rank", "by_works", "fold_batch", "gather"]
+__all__ = ["CARRIED", "CLOSED", "GAP", "OPENED", "REFOLDED", "fold_batch"]
 
 OPENED, CLOSED, GAP, REFOLDED, CARRIED = 1, 2, 3, 4, 5
 ABOVE, BELOW, OUTSIDE, FLAT, UNIT = 1, 2, 3, 4, 5
@@ -753,69 +753,6 @@ def _verdict(device_flag):
 
 
 @compiled
-def by_rank(works_of_series, slots, observed_at, owners, order):
-    """Fill ``owners`` with the works of each row, and ``order`` with the row numbers, so that neighbours of one works and one
-    time stand in the order of their ranks.
-
-    A device puts the parameters of one message in an order of its own. Judged in that order each message would be out of
-    order and roll its works back.
-    """
-    size = len(slots)
-    for row in range(size):
-        if row + FAR < size and slots[row + FAR] >= 0:
-            prefetch(works_of_series, slots[row + FAR], 0)
-        mine = slots[row]
-        works = works_of_series[mine] if mine >= 0 else 0
-        owners[row] = works
-        at = row
-        while at > 0:
-            last = order[at - 1]
-            if slots[last] <= mine or mine < 0 or owners[last] != works or observed_at[last] != observed_at[row]:
-                break
-            order[at] = last
-            at -= 1
-        order[at] = row
-
-
-@compiled
-def by_works(owners, given, starts, order):
-    """Sort row numbers by works, each works' own in the order ``given``. ``starts``: works + 1 zeros.
-
-    Works do not know of each other, so it changes no verdict; their memory is then walked from one end to the other.
-    """
-    for row in range(len(owners)):
-        starts[owners[row] + 1] += 1
-    for works in range(1, len(starts)):
-        starts[works] += starts[works - 1]
-    for n in range(len(given)):
-        row = given[n]
-        works = owners[row]
-        order[starts[works]] = row
-        starts[works] += 1
-
-
-@compiled
-def gather(order, source, target):
-    """Copy columns (slots, owners, observed_at, values, flags) in another order."""
-    (slots, owners, observed_at, values, flags) = source
-    for n in range(len(order)):
-        ahead = n + FAR
-        if ahead < len(order):
-            row = order[ahead]
-            prefetch(slots, row, 0)
-            prefetch(owners, row, 0)
-            prefetch(observed_at, row, 0)
-            prefetch(values, row, 0)
-            prefetch(flags, row, 0)
-        row = order[n]
-        target[0][n] = slots[row]
-        target[1][n] = owners[row]
-        target[2][n] = observed_at[row]
-        target[3][n] = values[row]
-        target[4][n] = flags[row]
-
-
-@compiled
 def _fetch_checkpoints(w, m, older, newer):
     """Both checkpoints of a works are about to be moved up."""
     for j in range(w.series_first, w.series_first + m.series_count):
@@ -874,6 +811,8 @@ def fold_batch(
     out_flags,
     late,
     counts,
+    first_works,
+    last_works,
 ):
     """Judge rows from ``order[next_row]`` on; stop early when the event buffer could overflow.
 
@@ -894,13 +833,15 @@ def fold_batch(
     owners : (n,) int32
         Works of each row's series.
     order : (n,) int32
-        Row numbers in the order in which to judge, see `by_rank`.
+        Row numbers in the order in which to judge, see `rules.ordering`.
     out_flags : (n,) uint8
         Filled with the flag of each row judged in order; 2 where it went another way.
     late : (n,) uint8
         Filled with 1 for rows older than their lateness window.
     counts : (5,) int64
         Added to: judged, duplicates, conflicts, late, missing.
+    first_works, last_works : int
+        From which works up to and without which one the rows are.
 
     Returns
     -------
@@ -979,7 +920,7 @@ def fold_batch(
                 ws.dirty = 1
                 counts[0] += 1
         next_row += 1
-    for works in range(len(works_states)):
+    for works in range(first_works, last_works):
         ws = works_states[works]
         if ws.dirty:
             w = works_facts[works]

@@ -1,5 +1,7 @@
 """The loop's short cuts change no verdict: skipped timers, checkpoints not copied, parameters in any order in a message."""
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from qingquan.domain.works import Disinfectant
 from qingquan.testing.engine import MINUTE, START, Account, Row, make_works, plan_of
-from rules import engine, kernel
+from rules import ordering
 
 PLAN = plan_of(
     make_works("W1"),
@@ -85,20 +87,50 @@ def test_neighbours_of_one_works_and_time_are_sorted_and_nobody_else_moves() -> 
     slots = np.array([2, 0, 1, first_of_w2, 1, -1, 3, 0, 0], np.int32)
     times = np.array([5, 5, 5, 5, 5, 5, 6, 6, 7], np.int64)
     order, owners = np.zeros(len(slots), np.int32), np.zeros(len(slots), np.int32)
-    kernel.by_rank(PLAN.works_of_series, slots, times, owners, order)
+    ordering.by_rank(PLAN.works_of_series, slots, times, owners, order)
     assert order.tolist() == [1, 2, 0, 3, 4, 5, 7, 6, 8]
     assert owners.tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0]
 
 
 @settings(max_examples=25, deadline=None)
-@given(histories())
-def test_walking_works_in_the_order_of_the_register_changes_nothing(rows: list[Row]) -> None:
-    """As is done with batches of so many works that their state is larger than the processor's caches."""
+@given(
+    histories(), st.sampled_from([1, 7, 64, 1 << 14]), st.sampled_from([97, 1000]), st.randoms(use_true_random=False)
+)
+def test_walking_works_in_the_order_of_the_register_changes_nothing(
+    rows: list[Row], block: int, size: int, chance: Random
+) -> None:
+    """As is done with batches of so many works that their state is larger than the processor's caches, some rows out of order."""
+    for again in chance.sample(rows, min(len(rows), 20)):
+        rows.insert(chance.randrange(len(rows)), again)
     with pytest.MonkeyPatch.context() as patch:
-        usual = fed(rows, 97)
-        patch.setattr(engine, "MANY_WORKS", 1)
-        sorted_by_works = fed(rows, 97)
-    assert sorted_by_works.final() == usual.final()
-    assert sorted_by_works.flags == usual.flags
-    assert sorted_by_works.counts == usual.counts
-    assert sorted_by_works.state.series[0].tobytes() == usual.state.series[0].tobytes()
+        usual = fed(rows, size)
+        patch.setattr(ordering, "MANY_WORKS", 1)
+        patch.setattr(ordering, "BLOCK", block)
+        by_register = fed(rows, size)
+    assert by_register.final() == usual.final()
+    assert by_register.flags == usual.flags
+    assert by_register.counts == usual.counts
+    assert by_register.state.series[0].tobytes() == usual.state.series[0].tobytes()
+
+
+def test_blocks_are_whole_works_and_leave_no_row_out() -> None:
+    rng = np.random.default_rng(3)
+    slots = rng.permutation(np.repeat(np.arange(40, dtype=np.int32), rng.integers(0, 30, 40)))
+    works_of_series = np.repeat(np.arange(10, dtype=np.int32), 4)
+    columns = slots, np.arange(len(slots)), np.ones(len(slots)), np.full(len(slots), 2, np.uint8)
+    flags, late = np.zeros(len(slots), np.uint8), np.zeros(len(slots), np.uint8)
+    seen: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering, "MANY_WORKS", 1)
+        patch.setattr(ordering, "BLOCK", 50)
+        for part in ordering.blocks(columns, works_of_series, 10, flags, late):
+            owners = part.columns[1]
+            assert owners.tolist() == sorted(owners.tolist()) == works_of_series[part.columns[0]].tolist()
+            assert set(owners.tolist()) <= set(range(part.first, part.last))
+            assert not seen or part.first == seen[-1]
+            part.flags[:] = owners + 20
+            part.late[:] = owners % 2
+            seen.append(part.last)
+    assert len(seen) > 3
+    assert flags.tolist() == (works_of_series[slots] + 20).tolist()
+    assert late.tolist() == (works_of_series[slots] % 2).tolist()
