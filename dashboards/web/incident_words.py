@@ -37,6 +37,7 @@ __all__ = [
     "message_rows",
     "message_state",
     "place_words",
+    "receiver_words",
     "step_words",
     "title_block",
 ]
@@ -79,6 +80,11 @@ def step_words(step: str, t: Texts) -> str:
     base = re.sub(r"(_\d+)+$", "", step)
     keys = (f"message_step.{base}", f"duty.role.{base}", f"message_step.{base.partition('_')[0]}")
     return next((t(key) for key in keys if t.has(key)), step)
+
+
+def receiver_words(message: Message, t: Texts) -> str:
+    """Who was told; a row without a name and a channel says that an incident is told to nobody singly, and why."""
+    return message.receiver_name or (message.receiver if message.channel else t("message.nobody"))
 
 
 def place_words(incident: Incident, t: Texts) -> str:
@@ -138,7 +144,7 @@ def message_rows(messages: Sequence[Message], tz: str, t: Texts) -> str:
     if not messages:
         return head + f'<p class="quiet">{escape(t("incident.messages_none"))}</p>'
     return head + "".join(
-        f'<div class="card"><span class="card-top"><b>{escape(m.receiver_name or m.receiver)}</b><small>{escape(channel_name(m.channel, t))}</small></span>'
+        f'<div class="card"><span class="card-top"><b>{escape(receiver_words(m, t))}</b><small>{escape(channel_name(m.channel, t))}</small></span>'
         f'{message_state(m, t)}<span class="card-end"><span>{escape(day_time(m.sent_at or m.created_at, tz))}</span></span></div>'
         for m in messages
     )

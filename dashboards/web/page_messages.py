@@ -8,7 +8,7 @@ from fastapi import Request
 from nicegui import ui
 
 from dashboards.web.bubbles import phone_markup, plain_words
-from dashboards.web.incident_words import channel_name, message_state, step_words
+from dashboards.web.incident_words import channel_name, message_state, receiver_words, step_words
 from dashboards.web.layout import Console, empty_state, frame, html, page_texts
 from dashboards.web.page_parts import offset_of, pager, store_lost
 from dashboards.web.ports import MessageQuery
@@ -83,7 +83,7 @@ def _line(message: Message, tz: str, t: Texts) -> str:
     step = step_words(message.step, t)
     tries = f" · {escape(t('message.attempts', n=message.attempts))}" if message.attempts > 1 else ""
     return (
-        f'<div class="line"><span class="to"><b>{escape(message.receiver_name or message.receiver)}</b><small>{escape(channel_name(message.channel, t))}</small></span>'
+        f'<div class="line"><span class="to"><b>{escape(receiver_words(message, t))}</b><small>{escape(channel_name(message.channel, t))}</small></span>'
         f'<span class="body">{escape(plain_words(message.body))}</span>'
         f'<span class="end">{message_state(message, t)}<small class="muted">{escape(day_time(at, tz))}{tries}</small>'
         f'<a href="/incidents/{message.incident_id}">{escape(t("message.incident"))} {message.incident_id} · {escape(step)}</a></span></div>'

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from dashboards.web.bubbles import phone_markup, plain_words
-from dashboards.web.incident_words import history, step_words
+from dashboards.web.incident_words import history, receiver_words, step_words
 from dashboards.web.texts import texts_in
 from dashboards.web.words import (
     clause_words,
@@ -23,6 +23,7 @@ from qingquan.clock import from_ms
 from qingquan.domain.findings import Finding, FindingKind, Severity
 from qingquan.domain.incidents import IncidentEvent, TransitionReason
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
+from qingquan.testing.gateways import outbox_message
 
 ZH, EN = texts_in("zh"), texts_in("en")
 OUTLET = SamplingPoint("outlet", PointKind.OUTLET, "出厂水", ("chlorine_dioxide", "free_chlorine", "turbidity"))
@@ -177,7 +178,7 @@ def test_markup_in_a_message_stays_text(text: str) -> None:
     ("step", "zh"),
     [
         ("firing", "报警"), ("raised_critical", "升级"), ("county_duty", "县级值班员"), ("township_1", "乡镇水管站"),
-        ("repeat_3", "重复通知"), ("repeat_3_1", "重复通知"), ("house_rung", "house_rung"),
+        ("repeat_3", "重复通知"), ("muted_0", "暂不通知"), ("repeat_3_1", "重复通知"), ("house_rung", "house_rung"),
     ],
 )  # fmt: skip
 def test_a_message_says_whose_turn_it_was(step: str, zh: str) -> None:
@@ -207,3 +208,14 @@ def test_the_history_says_what_a_township_has_to_do_with_it(reason: TransitionRe
 
 def test_a_prefecture_has_a_name_too() -> None:
     assert (county_name(None, "5204", ZH), county_name(None, "5204", EN)) == ("安顺市", "Anshun")
+
+
+@pytest.mark.parametrize(
+    ("channel", "receiver", "name", "said"),
+    [
+        ("aliyun_sms", "13800000001", "张三", "张三"), ("aliyun_sms", "13800000001", "", "13800000001"), ("", "grouped:21", "", "不逐个通知"),
+        ("", "county_leader", "县级带班领导", "县级带班领导"),
+    ],
+)  # fmt: skip
+def test_who_was_told_is_named_and_who_was_spared_as_well(channel: str, receiver: str, name: str, said: str) -> None:
+    assert receiver_words(outbox_message(channel, receiver=receiver, receiver_name=name), ZH) == said

@@ -118,7 +118,7 @@ window.QQ = (() => {
     e.api.setColumnsVisible(["asof"], !narrow && width > 560);
     e.api.setColumnsVisible(["worst"], !narrow);
     e.api.setColumnsVisible(["turbidity"], !narrow);
-    e.api.setColumnWidths([{ key: "state", newWidth: narrow ? 106 : document.documentElement.lang.startsWith("en") ? 126 : 112 }, { key: "residual", newWidth: narrow ? 96 : document.documentElement.lang.startsWith("en") ? 122 : 132 }]);
+    e.api.setColumnWidths([{ key: "state", newWidth: narrow ? 106 : document.documentElement.lang.startsWith("en") ? 126 : 112 }, { key: "residual", newWidth: narrow ? 96 : document.documentElement.lang.startsWith("en") ? 130 : 132 }, { key: "asof", newWidth: document.documentElement.lang.startsWith("en") ? 102 : 90 }]);
     if (county.wasNarrow !== narrow) {
       county.wasNarrow = narrow;
       e.api.resetRowHeights();
