@@ -137,10 +137,10 @@ def _grid(view: CountyView, t: Texts) -> ui.aggrid:
         {"colId": "works", "headerName": t("column.works"), "field": "n", ":cellRenderer": f"{cells}.works", "flex": 5, "minWidth": 130},
         {"colId": "township", "headerName": t("column.township"), "field": "t", "width": 80},
         {"colId": "residual", "headerName": t("column.residual"), "field": "v", ":cellRenderer": f"{cells}.residual", **number, "width": 132},
-        {"colId": "turbidity", "headerName": t("column.turbidity"), "field": "u", ":cellRenderer": f"{cells}.turbidity", **number, "width": 98},
-        {"colId": "lasting", "headerName": t("column.lasting"), "field": "si", ":cellRenderer": f"{cells}.lasting", "width": 108},
+        {"colId": "turbidity", "headerName": t("column.turbidity"), "field": "u", ":cellRenderer": f"{cells}.turbidity", **number, "width": 96},
+        {"colId": "lasting", "headerName": t("column.lasting"), "field": "si", ":cellRenderer": f"{cells}.lasting", "width": 104},
         {"colId": "asof", "headerName": t("column.as_of"), "field": "a", ":cellRenderer": f"{cells}.age", "width": 90},
-        {"colId": "worst", "headerName": t("column.worst"), "field": "w", ":cellRenderer": f"{cells}.worst", "flex": 3, "minWidth": 140},
+        {"colId": "worst", "headerName": t("column.worst"), "field": "w", ":cellRenderer": f"{cells}.worst", "flex": 3, "minWidth": 122},
     ]  # fmt: skip
     return ui.aggrid(
         {
