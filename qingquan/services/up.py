@@ -198,6 +198,8 @@ class _Up:
     def _milestones(self, url: str, stop: threading.Event) -> None:
         engine = open_database(url)
         waiting = dict(MILESTONES)
+        begun = time.monotonic()
+        tell_at = begun + STILL_STARTING_S
         while not stop.wait(POLL_S):
             self._watch()
             if not waiting:
@@ -206,6 +208,10 @@ class _Up:
                 self._report_reached(engine, waiting)
             except StoreUnavailable:
                 continue
+            if "reading" in waiting and self._demo and (now := time.monotonic()) > tell_at:
+                tell_at = now + STILL_STARTING_S
+                facts = {"seconds": round(now - begun), "log": str(self._supervisor.log_file("evaluator"))}
+                self._say("judging", facts)
         engine.dispose()
 
     def _report_reached(

@@ -29,6 +29,7 @@ _WORDS = {
     "services": "[3/4] 评判、存储、告警、网页 evaluator, recorder, alerter, web",
     "waiting": "      仍在启动 still starting: {service}, {seconds} s (日志 log: {log})",
     "ready": "[4/4] 就绪 ready: {url}   (MQTT {mqtt}; Ctrl-C 结束 to stop)",
+    "judging": "      尚无判定，首次启动先编译规则 no verdict yet, a first start compiles the rules: {seconds} s (日志 log: {log})",
     "reading": "      首批读数 first readings: {readings}",
     "finding": "      首个判定 first finding: {works} {reason}",
     "incident": "      首个事件 first incident: {kind}",

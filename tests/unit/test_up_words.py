@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from qingquan.services.up_words import say_text
+
 TELLS = """
 import sys
 from qingquan.services.up_words import note, say_json, say_text
@@ -25,3 +29,11 @@ def test_a_reader_that_has_gone_keeps_nobody_from_stopping() -> None:
         told.stdin.close()
         assert told.stderr.read() == b"to the end\n"
         assert told.wait(60) == 0
+
+
+def test_a_first_start_that_compiles_the_rules_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    say_text("judging", {"seconds": 30, "log": "data/log/evaluator.log"})
+    told = capsys.readouterr().out
+    assert "编译规则" in told
+    assert "compiles the rules: 30 s" in told
+    assert "data/log/evaluator.log" in told
