@@ -36,6 +36,7 @@ ENTERED_BY = {
     "rules/kernel.py": "rules/engine.py",
     "rules/compound.py": "rules/engine.py",
     "rules/layout.py": "rules/engine.py",
+    "rules/ordering.py": "rules/engine.py",
     "rules/events/kernel.py": "rules/events/detector.py",
     "rules/events/layout.py": "rules/events/detector.py",
     "rules/quality/qartod.py": "rules/quality/assess.py",
