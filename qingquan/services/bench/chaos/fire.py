@@ -47,6 +47,11 @@ class Fire:
         """Whether everything has happened and been put right."""
         return not self._waiting and not self._under_way
 
+    @property
+    def under_way(self) -> str:
+        """What has begun and not ended, in words."""
+        return ", ".join(f"{fault.kind} {fault.target}" for _, _, fault in self._under_way)
+
     def spread(self, share: float) -> None:
         """Begin what is due at this share of the messages, end what has lasted long enough."""
         now = time.monotonic()

@@ -165,13 +165,18 @@ def _under_fire(made: Stage, fire: Fire, senders: Senders) -> Progress:
     deadline = time.monotonic() + SENT_S
     try:
         while True:
+            # Asked first: devices that have ended had told everything before, and putting a fault right takes its time.
+            goes_on = senders.is_running
             sent = senders.progress()
             fire.spread(sent.acknowledged / max(sent.total, 1))
             made.watch()
             if sent.is_done and fire.is_over:
                 return sent
-            if time.monotonic() > deadline or not (senders.is_running or sent.is_done):
-                raise TooSlow(f"{sent.acknowledged} of {sent.total} messages acknowledged; under way: {fire}")
+            if time.monotonic() > deadline or not (goes_on or sent.is_done):
+                raise TooSlow(
+                    f"{sent.acknowledged} of {sent.total} messages acknowledged; the devices {senders.standing};"
+                    f" faults under way: {fire.under_way or 'none'}"
+                )
             time.sleep(LOOK_S)
     finally:
         fire.put_right()

@@ -79,6 +79,12 @@ class Senders:
         """Whether the process has not ended."""
         return bool(self._process.is_alive())
 
+    @property
+    def standing(self) -> str:
+        """Whether the process goes on, in words; a negative number is the signal that ended it."""
+        code = self._process.exitcode
+        return "go on" if code is None else f"ended by themselves ({code})"
+
 
 @contextmanager
 def sending(order: Order) -> Iterator[Senders]:
