@@ -19,6 +19,7 @@ import pytest
 
 from ingest.mapping import Mapping, load_mapping, works_of
 from qingquan.services.file_evaluation import FINDING_COLUMNS, finding_row
+from qingquan.store.series.duckdb_order import EVERY_READING
 from qingquan.store.sql.engine import open_database, reading
 from qingquan.store.sql.findings import list_findings
 from qingquan.testing.system import ROOT, System, child_environment, running_system, system_settings
@@ -87,7 +88,7 @@ def outcome_of(file: Path, mapping_file: Path, folder: Path, status: int = 0, sp
         _wait_until_equal(system, filed, zone)
         counts = system.api("counts")
     stored = duckdb.connect(str(config.data_path / "series.duckdb"), read_only=True)
-    by_flag = dict(stored.execute("SELECT flag, count(*) FROM reading GROUP BY 1").fetchall())
+    by_flag = dict(stored.execute(f"SELECT flag, count(*) FROM {EVERY_READING} GROUP BY 1").fetchall())
     stored.close()
     return Outcome(mapping, replayed, evaluated, counts, by_flag, live_findings(config.sql_url, zone), filed)
 

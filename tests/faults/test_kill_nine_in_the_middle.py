@@ -28,6 +28,7 @@ from qingquan.domain.works import Works
 from qingquan.services.folds import Folds, Tables
 from qingquan.services.rulesets import load_ruleset
 from qingquan.standards.loader import load_standards
+from qingquan.store.series.duckdb_order import EVERY_READING
 from qingquan.store.sql.engine import open_database, reading
 from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.incidents import list_incidents
@@ -318,7 +319,8 @@ def test_every_acknowledged_reading_is_stored_exactly_once(run: Run, decoded: tu
         expected[(*catalog.key(series), at)] = value
     with duckdb.connect(str(run.config.data_path / "series.duckdb"), read_only=True) as connection:
         rows = connection.execute(
-            "SELECT county, works, point, parameter, observed_at, value FROM reading JOIN series ON series = id"
+            "SELECT county, works, point, parameter, observed_at, value"
+            f" FROM {EVERY_READING} JOIN series ON series = id"
         ).fetchall()
         assert connection.execute("SELECT count(*) FROM conflict").fetchone() == (0,)
     assert max(Counter(row[:5] for row in rows).values()) == 1
