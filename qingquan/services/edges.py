@@ -21,7 +21,7 @@ from qingquan.errors import BrokerLost, ConfigurationError, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.store.reading_log import resolve_log_config
 from qingquan.store.reading_log.connection import ApiRefused, JetStreamApi, connect
-from qingquan.store.reading_log.uplink import EdgeLook, edge_filters, ensure_sources, look_at_edge
+from qingquan.store.reading_log.uplink import EdgeLook, edge_filters, ensure_sources, let_go, look_at_edge
 from qingquan.store.sql.edges import load_edge_links, save_edge_links
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 
@@ -101,13 +101,16 @@ class EdgeKeeper:
                 self._links = load_edge_links(connection)
         looks = await asyncio.gather(*(look_at_edge(self._client, edge.name) for edge in self._edges))
         now = self._config.clock.now_ms()
-        held = self._links
-        links = [followed(edge, held.get(edge.name), look, now) for edge, look in zip(self._edges, looks, strict=True)]
+        known = self._links
+        links = [followed(edge, known.get(edge.name), look, now) for edge, look in zip(self._edges, looks, strict=True)]
         await ensure_sources(self._api, [edge for edge, link in zip(self._edges, links, strict=True) if not link.fault])
+        held = [edge.name for edge, look in zip(self._edges, looks, strict=True) if look is not None and look.is_held]
+        if held:
+            await let_go(self._client, self._api, held)
         with writing(self._engine) as connection:
             save_edge_links(connection, links)
         for link in links:
-            _tell(held.get(link.name), link)
+            _tell(known.get(link.name), link)
         self._links = {link.name: link for link in links}
         return links
 

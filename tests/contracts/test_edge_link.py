@@ -22,7 +22,7 @@ from qingquan.services.log_server import LogTail
 from qingquan.services.recorder import Recorder, _Summary
 from qingquan.store.reading_log import ReadingLog, partition_of, resolve_log_config
 from qingquan.store.reading_log.connection import connect
-from qingquan.store.reading_log.uplink import ensure_uplink
+from qingquan.store.reading_log.uplink import ensure_uplink, look_at_edge
 from qingquan.store.sql.edges import load_edge_links
 from qingquan.store.sql.engine import open_database, reading, upgrade
 from qingquan.testing.edges import EDGE, edge_settings, edges_file, province_settings
@@ -100,6 +100,34 @@ class Keeper:
             await client.close()
             engine.dispose()
 
+    async def is_held(self) -> bool:
+        client = await connect(self.config, name="test")
+        try:
+            look = await look_at_edge(client, EDGE)
+        finally:
+            await client.close()
+        return look is None or look.is_held
+
+
+def test_nothing_is_sent_before_the_province_has_taken_hold_and_nothing_of_it_is_lost(pair: Pair) -> None:
+    keeper = Keeper(pair.province)
+
+    async def run() -> None:
+        await asyncio.to_thread(pair.publish, COUNTY, "W7", 40)
+        async with await ReadingLog.connect(pair.edge, name="test") as log:
+            uplink = await log.uplink()
+        assert uplink is not None
+        assert (uplink.confirmed, uplink.waiting) == (0, 40)
+        assert await keeper.is_held()
+        await until(lambda: heard(keeper), "the edge is heard and let go")
+        await until(lambda: confirmed(pair.edge, 40), "everything is confirmed")
+        assert len(await content(pair.province)) == 40
+        # Once let go it stays so, also when the edge starts again.
+        await ensure_uplink(pair.edge)
+        assert not await keeper.is_held()
+
+    asyncio.run(run())
+
 
 def test_the_province_takes_what_the_edge_has_into_partitions_of_its_own(pair: Pair) -> None:
     keeper = Keeper(pair.province)
@@ -125,8 +153,9 @@ def test_the_province_takes_what_the_edge_has_into_partitions_of_its_own(pair: P
 
 
 async def heard(keeper: Keeper) -> EdgeLink | None:
+    """Heard, and no longer held: the province's source has attached."""
     link = await keeper.look()
-    return link if link.heard_at == link.checked_at else None
+    return link if link.heard_at == link.checked_at and not await keeper.is_held() else None
 
 
 async def confirmed(config: Config, least: int) -> bool:

@@ -134,10 +134,10 @@ COLOURED = (
 )
 
 
+# The others go out by template, or as they are to a program.
+@pytest.mark.parametrize("name", ["dingtalk", "feishu", "wechat_official", "wecom_app"], indirect=True)
 @pytest.mark.parametrize("step", ["firing", "recovered"])
 def test_only_groups_of_wecom_get_its_colours(name: str, channel: Channel, gateway: RunningDouble, step: str) -> None:
-    if name in ("tencent_sms", "aliyun_voice", "webhook"):
-        pytest.skip("goes out by template, or as it is to a program")
     assert channel.send(outbox_message(name, body=COLOURED, step=step)).verdict is Verdict.ACCEPTED
     assert "<" not in gateway.double.messages[-1].text
 

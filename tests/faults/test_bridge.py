@@ -97,7 +97,7 @@ async def _bridging(settings: BridgeSettings, log: Log) -> AsyncIterator[Bridge]
         await asyncio.wait_for(running, 20)
 
 
-async def _until(condition: object, timeout_s: float = 20.0) -> None:
+async def _until(condition: object, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "waited in vain"

@@ -119,7 +119,8 @@ def test_an_edge_may_hand_over_its_readings_and_nothing_else(tmp_path: Path) -> 
     province = Config(edges_file=written(tmp_path, ROW), log_sync_interval="always")
     users = edge_users(province)
     assert 'publish: { allow: ["qingquan.edge.puding", ' in users
-    assert "$JS.puding.API.CONSUMER.INFO.READINGS.PROVINCE" in users
+    for verb in ("INFO", "RESET", "PAUSE"):
+        assert f"$JS.puding.API.CONSUMER.{verb}.READINGS.PROVINCE" in users
     assert not re.search(r"STREAM\.(DELETE|PURGE|UPDATE|MSG)|\$KV|wq\.|\$MQTT|\"\$JS\.API", users)
     assert "no_advertise: true" in leaf_nodes(province)
 

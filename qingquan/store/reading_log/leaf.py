@@ -184,6 +184,7 @@ def _user(edge: Edge) -> str:
     sends = [delivery_subject(edge.name), "_INBOX.>", "_R_.>", "$JSC.R.>"]
     takes = [
         f"{api}.CONSUMER.INFO.READINGS.{UPLINK}",
+        f"{api}.CONSUMER.PAUSE.READINGS.{UPLINK}",
         f"{api}.CONSUMER.RESET.READINGS.{UPLINK}",
         f"{api}.STREAM.INFO.READINGS",
         f"$JS.FC.READINGS.{UPLINK}.*",
