@@ -16,7 +16,7 @@ from qingquan.services.detector import Detector, follow_log
 from qingquan.services.leasing import LeaseKeeper
 from qingquan.services.one_log import require_one_log
 from qingquan.services.scopes import holder_name
-from qingquan.services.sharing import share_partitions
+from qingquan.services.sharing import share_partitions, when_answered
 from qingquan.store.reading_log import ReadingLog
 from qingquan.store.reading_log.kept_state import KeptState
 from qingquan.store.series.opening import open_series_reader
@@ -43,8 +43,14 @@ async def serve(config: Config) -> None:
         holder = holder_name()
         # The whole log is one piece of work: events are few, and one process has room for a province.
         keeper = LeaseKeeper(config, DETECTOR, 1, holder, facts)
-        await keeper.check()
-        state = await KeptState.connect(config, "detector-state")
+
+        async def join() -> KeptState:
+            await keeper.check()
+            return await KeptState.connect(config, "detector-state")
+
+        state = await when_answered(DETECTOR, join, stop)
+        if state is None:
+            return
         try:
 
             async def work(_: int, lease: int, ends: asyncio.Event) -> None:

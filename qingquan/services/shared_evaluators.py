@@ -20,7 +20,7 @@ from qingquan.services.leasing import LeaseKeeper
 from qingquan.services.one_log import require_one_log
 from qingquan.services.ruleset_watch import RulesetWatch
 from qingquan.services.scopes import EVALUATOR, OnePartition, holder_name
-from qingquan.services.sharing import share_partitions
+from qingquan.services.sharing import share_partitions, when_answered
 from qingquan.services.snapshots import FORMAT, FileSnapshots, HeldSnapshots
 from qingquan.store.reading_log.kept_state import KeptState
 from qingquan.store.sql import ownership
@@ -48,8 +48,14 @@ async def serve(config: Config) -> None:
         holder = holder_name()
         facts = _Facts(config, engine)
         keeper = LeaseKeeper(config, EVALUATOR, config.log_partitions, holder, facts())
-        await keeper.check()
-        state = await KeptState.connect(config, "evaluator-state")
+
+        async def join() -> KeptState:
+            await keeper.check()
+            return await KeptState.connect(config, "evaluator-state")
+
+        state = await when_answered(EVALUATOR, join, stop)
+        if state is None:
+            return
         try:
 
             async def work(partition: int, lease: int, ends: asyncio.Event) -> None:

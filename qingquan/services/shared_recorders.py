@@ -16,7 +16,7 @@ from qingquan.services.leasing import LeaseKeeper
 from qingquan.services.one_log import require_one_log
 from qingquan.services.recorder import READER, Recorder, follow
 from qingquan.services.scopes import holder_name
-from qingquan.services.sharing import share_partitions
+from qingquan.services.sharing import share_partitions, when_answered
 from qingquan.store.ports import SeriesStore
 from qingquan.store.reading_log import ReadingLog
 from qingquan.store.series.opening import open_series_store
@@ -61,7 +61,7 @@ async def serve(config: Config, stop: asyncio.Event, reserve: int | None) -> Non
         holder = holder_name()
         facts = {"partitions": str(config.log_partitions), "store": f"{config.influx_url} {config.influx_bucket}"}
         keeper = LeaseKeeper(config, RECORDER, config.log_partitions, holder, facts)
-        await keeper.check()
+        await when_answered(RECORDER, keeper.check, stop)
 
         async def work(partition: int, lease: int, ends: asyncio.Event) -> None:
             # A store of its own: what a writer remembers of a partition is of no use once another has written to it.

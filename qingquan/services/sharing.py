@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -11,10 +12,12 @@ from qingquan.errors import BrokerLost, OwnershipLost, StoreUnavailable
 from qingquan.services.leasing import LeaseKeeper
 from qingquan.tasks import end_tasks
 
-__all__ = ["Work", "share_partitions"]
+__all__ = ["Work", "share_partitions", "when_answered"]
 
 LOOK_S = 0.1
 PAUSE_S = 0.5
+
+T = TypeVar("T")
 
 Work = Callable[[int, int, asyncio.Event], Awaitable[None]]
 """``work(partition, lease, stop)``: works until ``stop`` is set. ``lease`` grows from owner to owner. Raises `OwnershipLost` when
@@ -60,6 +63,21 @@ async def share_partitions(
     finally:
         await end_tasks([one.task for one in running.values()])
         await asyncio.to_thread(keeper.stop)
+
+
+async def when_answered(service: str, ask: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T | None:
+    """What ``ask`` gives, asked again while the reading log does not answer; ``None`` when told to stop meanwhile."""
+    is_told = False
+    while not stop.is_set():
+        try:
+            return await ask()
+        except BrokerLost as lost:
+            if not is_told:
+                _log.warning("the reading log does not answer, trying on", service=service, why=str(lost))
+            is_told = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), PAUSE_S)
+    return None
 
 
 async def _pause(running: Mapping[int, _Running], stop: asyncio.Event) -> None:

@@ -142,6 +142,16 @@ def test_only_one_holds_a_lease_and_it_lapses(log: Config) -> None:
     run(story)
 
 
+def test_services_that_start_at_the_same_moment_all_get_their_leases(log: Config) -> None:
+    async def story() -> None:
+        # Each tries whether it may write, under the same key: what one has written another may have replaced or removed.
+        for _ in range(5):
+            for leases in await asyncio.gather(*(Leases.connect(log, "evaluator-leases") for _ in range(8))):
+                await leases.close()
+
+    run(story)
+
+
 @pytest.mark.parametrize("members", range(1, 12))
 def test_shares_differ_by_one_at_most_and_cover_everything(members: int) -> None:
     names = [f"m{n}" for n in range(members)]

@@ -47,9 +47,12 @@ class Cluster:
         self.engine: Engine = open_database(config.sql_url)
         self.begun = config.clock.now_ms() - (BEFORE + AFTER) * MINUTE
         self._stack = ExitStack()
+        self._workers: list[Worker] = []
 
     def worker(self, name: str) -> Worker:
-        return self._stack.enter_context(Worker(self.config, "evaluator", self._folder / f"{name}.log"))
+        made = self._stack.enter_context(Worker(self.config, "evaluator", self._folder / f"{name}.log"))
+        self._workers.append(made)
+        return made
 
     def owners(self) -> Counter[str]:
         """How many partitions each process owns, by its process id."""
@@ -60,9 +63,12 @@ class Cluster:
     def until(self, condition: Callable[[], object], what: str, timeout_s: float = 20.0) -> float:
         began = time.monotonic()
         while not condition():
-            assert time.monotonic() - began < timeout_s, f"{what}: {self.owners()}"
+            assert time.monotonic() - began < timeout_s, f"{what}: {self.owners()}; those that ended: {self._ended()}"
             time.sleep(0.02)
         return time.monotonic() - began
+
+    def _ended(self) -> list[str]:
+        return [line for one in self._workers if not one.is_running for line in one.said("")[-3:]]
 
     def shares(self, *workers: Worker) -> list[int]:
         owners = self.owners()

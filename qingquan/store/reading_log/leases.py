@@ -28,6 +28,8 @@ STATE_BUCKET = "QINGQUAN_STATE"
 
 WRONG_LAST_SEQUENCE = 10071
 MESSAGE_NOT_FOUND = 10037
+# What the server says of a message to remove that is no longer there: the one code is for that, the other for any failed removal.
+GONE = frozenset({MESSAGE_NOT_FOUND, 10057})
 LEADER_WAIT_S = 15.0
 LEADER_POLL_S = 0.3
 PUBLISH_TIMEOUT_S = 1.0
@@ -82,8 +84,7 @@ async def open_bucket(
         try:
             await check_layout(found.api, resolved)
             await _ensure(found, bucket_stream(resolved, bucket, max_age_s))
-            sequence = await _probed(found, f"probe.{name}", refused)
-            await found.api(f"STREAM.MSG.DELETE.{found.stream}", {"seq": sequence, "no_erase": True})
+            await _probed(found, f"probe.{name}", refused)
         except ApiRefused as refusal:
             if refusal.code in NO_JETSTREAM and not refused:
                 raise ConfigurationError(
@@ -119,16 +120,26 @@ async def written(bucket: Bucket, key: str, value: bytes, *, expected: int | Non
     return int(answer.seq)
 
 
-async def _probed(bucket: Bucket, key: str, refused: Sequence[str]) -> int | None:
-    """Write once. The servers of a cluster may not have chosen who leads a bucket made a moment ago: that is waited for."""
+async def _probed(bucket: Bucket, key: str, refused: Sequence[str]) -> None:
+    """Write once, and remove it.
+
+    The servers of a cluster may not have chosen who leads a bucket made a moment ago: that is waited for. Another service that
+    starts at this moment may have written the same key over ours: then there is nothing left to remove.
+    """
     deadline = time.monotonic() + LEADER_WAIT_S
     while True:
         try:
-            return await written(bucket, key, b"", expected=None)
+            sequence = await written(bucket, key, b"", expected=None)
+            break
         except BrokerLost:
             if refused or time.monotonic() > deadline:
                 raise
         await asyncio.sleep(LEADER_POLL_S)
+    try:
+        await bucket.api(f"STREAM.MSG.DELETE.{bucket.stream}", {"seq": sequence, "no_erase": True})
+    except ApiRefused as refusal:
+        if refusal.code not in GONE:
+            raise
 
 
 async def _ensure(bucket: Bucket, wanted: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
-"""Work on a lost partition ends, also where a cancellation gets lost on its way: else the whole process stands still."""
+"""A start waits for the log. Work on a lost partition ends, also where a cancellation gets lost on its way: else the whole process stands still."""
 
 import asyncio
 
-from qingquan.services.sharing import _drop, _Running
+from qingquan.errors import BrokerLost
+from qingquan.services.sharing import _drop, _Running, when_answered
 
 
 def test_a_cancellation_that_comes_together_with_an_answer_is_not_lost() -> None:
@@ -46,3 +47,22 @@ def test_work_that_hangs_while_it_is_closed_does_not_hold_up_the_others() -> Non
         return closing.is_set()
 
     assert asyncio.run(run())
+
+
+def test_a_log_that_does_not_answer_at_the_start_is_asked_again_until_it_does_or_the_service_is_stopped() -> None:
+    async def run(answers_at: int, stops_at: int) -> tuple[str | None, int]:
+        stop, asked = asyncio.Event(), 0
+
+        async def ask() -> str:
+            nonlocal asked
+            asked += 1
+            if asked == stops_at:
+                stop.set()
+            if asked < answers_at:
+                raise BrokerLost("no answer")
+            return "joined"
+
+        return await when_answered("evaluator", ask, stop), asked
+
+    assert asyncio.run(run(answers_at=3, stops_at=9)) == ("joined", 3)
+    assert asyncio.run(run(answers_at=9, stops_at=2)) == (None, 2)
