@@ -11,14 +11,14 @@ from qingquan.domain.findings import DisinfectionState
 from qingquan.domain.parameters import Parameter, ParameterKind
 from qingquan.domain.state import WorksState
 from qingquan.domain.works import Works
+from qingquan.services.detector_word import detector_says
 from qingquan.standards.event_floors import load_event_floors
-from qingquan.store.sql.events import EventMark, EventSwitch, KnownEvent, list_marks, list_patterns, switches
+from qingquan.store.sql.events import KnownEvent, list_marks, list_patterns, switches
 from qingquan.store.sql.state import load_works_states
 from rules.events.detector import SeriesFloor
 from rules.events.live_plan import LivePlan, WatchedPoint
-from rules.events.marks import Mark, MarkVerdict, calibrated_threshold, is_silenced
 
-__all__ = ["LEAST_SERIES", "Advice", "WorksKey", "advice_of", "detector_says", "is_held", "watched"]
+__all__ = ["LEAST_SERIES", "Advice", "WorksKey", "advice_of", "is_held", "watched"]
 
 LEAST_SERIES = 2
 """A point with fewer quality series is not watched: nothing could bear out what one instrument says."""
@@ -53,17 +53,6 @@ def watched(works: Sequence[Works], parameters: Mapping[str, Parameter]) -> Live
                 points.append(WatchedPoint((one.county, one.id, point.id), number, quality, noise, operations))
         number += len(points) > before
     return LivePlan(points)
-
-
-def detector_says(marks: Sequence[EventMark], switch: EventSwitch | None) -> tuple[float, bool]:
-    """Threshold of a works, and whether its detector is silent: a person's word first, else the verdicts given since then."""
-    taken = [Mark(one.marked_at, one.peak, MarkVerdict(one.verdict)) for one in marks]
-    threshold = calibrated_threshold(taken)
-    if switch is None:
-        return threshold, is_silenced(taken)
-    if switch.is_silent is not None and switch.is_silent:
-        return threshold, True
-    return threshold, is_silenced([mark for mark in taken if mark.marked_at > switch.since])
 
 
 @dataclass(frozen=True, slots=True)

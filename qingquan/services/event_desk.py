@@ -11,7 +11,7 @@ from qingquan.clock import Clock
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.errors import NotFound, TransitionRefused
 from qingquan.services.detector_silence import tell_silence
-from qingquan.services.detector_watch import detector_says
+from qingquan.services.detector_word import detector_says
 from qingquan.services.event_shapes import shape_of
 from qingquan.store.ports import SeriesReader
 from qingquan.store.sql import events

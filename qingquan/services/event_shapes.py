@@ -1,6 +1,7 @@
 """Shapes of detected events out of the series store, and their comparison with known benign ones."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,8 +9,11 @@ from qingquan.domain.readings import SeriesKey
 from qingquan.standards.event_floors import load_event_floors
 from qingquan.store.ports import SeriesReader
 from qingquan.store.sql.events import KnownEvent
-from rules.events.live import EventChange
 from rules.events.patterns import Pattern, Trajectory, best_match, may_be_known, trajectory
+
+if TYPE_CHECKING:
+    # A name only: who looks at shapes need not load what detects events.
+    from rules.events.live import EventChange
 
 __all__ = ["known_name", "shape_of"]
 
@@ -35,7 +39,7 @@ def shape_of(
     return trajectory(read, {code: floors[code].floor for code in columns}, start, end)
 
 
-def known_name(series: SeriesReader, known: Sequence[KnownEvent], change: EventChange, disinfection: str) -> str:
+def known_name(series: SeriesReader, known: Sequence[KnownEvent], change: "EventChange", disinfection: str) -> str:
     """Name of the known event that this one looks like, ``""`` if none may explain it. Raises `StoreUnavailable`."""
     columns = [code for code, _ in change.contributors]
     found = shape_of(series, change.key, columns, change.start, change.evidence_at)

@@ -1,7 +1,7 @@
 """What people ask of rules, by command line or API: try a ruleset on history, put one in force, take it back."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
@@ -9,7 +9,6 @@ from dashboards.web.rules_port import RulesDesk
 from qingquan.config import Config
 from qingquan.domain.works import Works
 from qingquan.errors import ConfigurationError, WrongUse
-from qingquan.services.backtest import DAY_MS, LONGEST_DAYS, Backtest, backtest, backtest_json
 from qingquan.services.explain import works_named
 from qingquan.services.ruleset_watch import RulesetInForce, digest_of, ruleset_in_force
 from qingquan.services.rulesets import ruleset_of_text
@@ -17,6 +16,9 @@ from qingquan.store.ports import SeriesReader
 from qingquan.store.sql.engine import open_database, reading, writing
 from qingquan.store.sql.register import load_works
 from qingquan.store.sql.rulesets import RulesetStatus, activate_ruleset, ruleset_statuses, store_ruleset
+
+if TYPE_CHECKING:
+    from qingquan.services.backtest import Backtest
 
 __all__ = ["activate", "deactivate", "make_rules_desk", "read_ruleset", "try_rules"]
 
@@ -33,7 +35,7 @@ def read_ruleset(path: Path) -> tuple[str, RulesetInForce]:
 def try_rules(
     config: Config, engine: Engine, works: str, days: int, until: int, tried: RulesetInForce | None,
     *, reader: SeriesReader | None = None,
-) -> Backtest:  # fmt: skip
+) -> "Backtest":  # fmt: skip
     """Backtest of a works (id, or county/id) over the last ``days`` before ``until`` [ms].
 
     Raises
@@ -45,6 +47,9 @@ def try_rules(
     StoreUnavailable
         If a store does not answer.
     """
+    # Only here: it loads the engine, for which the console has no other use and every start would wait.
+    from qingquan.services.backtest import DAY_MS, LONGEST_DAYS, backtest
+
     if not 1 <= days <= LONGEST_DAYS:
         raise WrongUse(f"--days {days}: allowed: 1 to {LONGEST_DAYS}")
     county, _, name = works.rpartition("/")
@@ -59,6 +64,8 @@ def make_rules_desk(config: Config, engine: Engine, reader: SeriesReader) -> Rul
     """What the API answers about rules from."""
 
     def run(works: str, days: int, text: str | None) -> dict[str, Any]:
+        from qingquan.services.backtest import backtest_json
+
         tried = None if text is None else RulesetInForce(ruleset_of_text(text, "ruleset"), digest_of(text), "ruleset")
         return backtest_json(try_rules(config, engine, works, days, config.clock.now_ms(), tried, reader=reader))
 

@@ -11,13 +11,13 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from qingquan.errors import ConfigurationError, StoreUnavailable
 from qingquan.store.sql import engine as module
 from qingquan.store.sql import progress, schema
 from qingquan.store.sql.engine import (
-    alembic_config,
     check_schema,
     head_revision,
     open_database,
@@ -25,6 +25,7 @@ from qingquan.store.sql.engine import (
     upgrade,
     writing,
 )
+from qingquan.store.sql.migrating import alembic_config
 from qingquan.testing.databases import database_url, engine, sqlite_engine
 from qingquan.testing.postgres import PostgresMissing, PostgresServer
 
@@ -47,6 +48,13 @@ def test_a_difference_between_migrations_and_schema_would_be_found(engine: Engin
         connection.execute(text("DROP TABLE lab_result"))
         found = compare_metadata(MigrationContext.configure(connection), schema.metadata)
     assert "add_table" in {difference[0] for difference in found}
+
+
+def test_every_migration_lies_in_a_file_named_after_it_and_the_last_one_is_the_head() -> None:
+    script = ScriptDirectory.from_config(alembic_config())
+    for one in script.walk_revisions():
+        assert Path(one.path).name.startswith(f"{one.revision}_")
+    assert head_revision() == script.get_current_head()
 
 
 def test_upgrading_again_changes_nothing(database_url: str) -> None:
