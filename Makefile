@@ -27,7 +27,7 @@ demo: setup
 
 test: setup-dev
 	@$(RUN) -m qingquan.testing.compiled
-	@$(RUN) -m pytest -q -n 4 --dist loadfile -m "not proof"
+	@$(RUN) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not proof"
 
 # One after the other: each starts the whole platform, some of them three servers of it.
 proof: setup-dev
