@@ -857,6 +857,7 @@ def fold_batch(
         )
         row = order[next_row]
         i = slots[row]
+        out_flags[row] = NOT_EVALUATED
         if i < 0:
             next_row += 1
             continue
@@ -867,7 +868,6 @@ def fold_batch(
         if n + m.room > capacity:
             return next_row, n, False
         value, flag = values[row], flags[row]
-        out_flags[row] = NOT_EVALUATED
         if np.isnan(value):
             out_flags[row] = MISSING
             counts[4] += 1

@@ -92,6 +92,36 @@ def test_neighbours_of_one_works_and_time_are_sorted_and_nobody_else_moves() -> 
     assert owners.tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0]
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(-1, len(PLAN.series) - 1), st.integers(0, 2), st.sampled_from([2, 2, 3])),
+        min_size=len(PLAN.works),
+        max_size=60,
+    )
+)
+def test_rows_sorted_by_messages_stand_as_rows_sorted_one_by_one(rows: list[tuple[int, int, int]]) -> None:
+    slots, times = (np.array([row[n] for row in rows], kind) for n, kind in ((0, np.int32), (1, np.int64)))
+    given_flags = np.array([row[2] for row in rows], np.uint8)
+    values = np.arange(len(rows), dtype=np.float64)
+    works = PLAN.works_of_series
+    order, owners = np.zeros(len(rows), np.int32), np.zeros(len(rows), np.int32)
+    ordering.by_rank(works, slots, times, owners, order)
+    wanted = sorted(order.tolist(), key=lambda row: owners[row])
+    flags, late = np.zeros(len(rows), np.uint8), np.zeros(len(rows), np.uint8)
+    found: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering, "MANY_WORKS", 1)
+        patch.setattr(ordering, "BLOCK", 9)
+        for part in ordering.blocks((slots, times, values, given_flags), works, len(PLAN.works), flags, late):
+            columns = [column[part.order].tolist() for column in part.columns]
+            here = np.array(columns[3], np.int64)
+            assert [slots[here].tolist(), owners[here].tolist(), times[here].tolist()] == columns[:3]
+            assert given_flags[here].tolist() == columns[4]
+            assert part.order.tolist() == list(range(len(here)))
+            found += columns[3]
+    assert found == wanted
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     histories(), st.sampled_from([1, 7, 64, 1 << 14]), st.sampled_from([97, 1000]), st.randoms(use_true_random=False)
