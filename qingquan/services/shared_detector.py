@@ -37,20 +37,21 @@ async def serve(config: Config) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     engine = open_database(config.sql_url)
     try:
-        check_schema(engine)
-        await require_one_log(config, engine, DETECTOR)
         facts = {"partitions": str(config.log_partitions)}
         holder = holder_name()
-        # The whole log is one piece of work: events are few, and one process has room for a province.
-        keeper = LeaseKeeper(config, DETECTOR, 1, holder, facts)
 
-        async def join() -> KeptState:
+        async def join() -> tuple[LeaseKeeper, KeptState]:
+            check_schema(engine)
+            await require_one_log(config, engine, DETECTOR)
+            # The whole log is one piece of work: events are few, and one process has room for a province.
+            keeper = LeaseKeeper(config, DETECTOR, 1, holder, facts)
             await keeper.check()
-            return await KeptState.connect(config, "detector-state")
+            return keeper, await KeptState.connect(config, "detector-state")
 
-        state = await when_answered(DETECTOR, join, stop)
-        if state is None:
+        joined = await when_answered(DETECTOR, join, stop)
+        if joined is None:
             return
+        keeper, state = joined
         try:
 
             async def work(_: int, lease: int, ends: asyncio.Event) -> None:

@@ -41,21 +41,22 @@ async def serve(config: Config) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     engine = open_database(config.sql_url)
     try:
-        check_schema(engine)
-        # Before any partition is taken: nobody waits for one that another could judge.
-        await asyncio.to_thread(compile_loop)
-        await require_one_log(config, engine, EVALUATOR)
         holder = holder_name()
-        facts = _Facts(config, engine)
-        keeper = LeaseKeeper(config, EVALUATOR, config.log_partitions, holder, facts())
 
-        async def join() -> KeptState:
+        async def join() -> tuple[_Facts, LeaseKeeper, KeptState]:
+            check_schema(engine)
+            # Before any partition is taken: nobody waits for one that another could judge.
+            await asyncio.to_thread(compile_loop)
+            await require_one_log(config, engine, EVALUATOR)
+            facts = _Facts(config, engine)
+            keeper = LeaseKeeper(config, EVALUATOR, config.log_partitions, holder, facts())
             await keeper.check()
-            return await KeptState.connect(config, "evaluator-state")
+            return facts, keeper, await KeptState.connect(config, "evaluator-state")
 
-        state = await when_answered(EVALUATOR, join, stop)
-        if state is None:
+        joined = await when_answered(EVALUATOR, join, stop)
+        if joined is None:
             return
+        facts, keeper, state = joined
         try:
 
             async def work(partition: int, lease: int, ends: asyncio.Event) -> None:

@@ -56,12 +56,19 @@ async def serve(config: Config, stop: asyncio.Event, reserve: int | None) -> Non
     engine = open_database(config.sql_url)
     keep = config.log_reserve_messages if reserve is None else reserve
     try:
-        check_schema(engine)
-        await require_one_log(config, engine, RECORDER)
         holder = holder_name()
         facts = {"partitions": str(config.log_partitions), "store": f"{config.influx_url} {config.influx_bucket}"}
-        keeper = LeaseKeeper(config, RECORDER, config.log_partitions, holder, facts)
-        await when_answered(RECORDER, keeper.check, stop)
+
+        async def join() -> LeaseKeeper:
+            check_schema(engine)
+            await require_one_log(config, engine, RECORDER)
+            keeper = LeaseKeeper(config, RECORDER, config.log_partitions, holder, facts)
+            await keeper.check()
+            return keeper
+
+        keeper = await when_answered(RECORDER, join, stop)
+        if keeper is None:
+            return
 
         async def work(partition: int, lease: int, ends: asyncio.Event) -> None:
             # A store of its own: what a writer remembers of a partition is of no use once another has written to it.

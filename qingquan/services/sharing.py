@@ -66,14 +66,14 @@ async def share_partitions(
 
 
 async def when_answered(service: str, ask: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T | None:
-    """What ``ask`` gives, asked again while the reading log does not answer; ``None`` when told to stop meanwhile."""
+    """What ``ask`` gives, asked again while log or database does not answer; ``None`` when told to stop meanwhile."""
     is_told = False
     while not stop.is_set():
         try:
             return await ask()
-        except BrokerLost as lost:
+        except (BrokerLost, StoreUnavailable) as lost:
             if not is_told:
-                _log.warning("the reading log does not answer, trying on", service=service, why=str(lost))
+                _log.warning("cannot start yet, trying on", service=service, why=str(lost))
             is_told = True
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), PAUSE_S)

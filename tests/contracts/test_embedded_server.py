@@ -68,6 +68,18 @@ def test_the_streams_stand_before_the_first_device_can_connect(settings: Config)
     assert {key: downlink[key] for key in downlink_stream(1)} == downlink_stream(1)
 
 
+def test_self_tests_at_the_same_time_find_each_its_own_message(settings: Config) -> None:
+    # As the servers of a cluster do when they start together.
+    with started_server(settings):
+        config = resolve_log_config(settings)
+
+        async def together() -> list[float]:
+            return await asyncio.gather(*(self_test(config) for _ in range(6)))
+
+        for _ in range(3):
+            assert max(asyncio.run(together())) < 5
+
+
 def test_a_restart_keeps_ports_passwords_and_messages(settings: Config) -> None:
     async def publish(config: Config) -> int:
         async with await ReadingLog.connect(config, name="check") as log:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from qingquan.errors import BrokerLost
+from qingquan.errors import BrokerLost, StoreUnavailable
 from qingquan.services.sharing import _drop, _Running, when_answered
 
 
@@ -49,7 +49,9 @@ def test_work_that_hangs_while_it_is_closed_does_not_hold_up_the_others() -> Non
     assert asyncio.run(run())
 
 
-def test_a_log_that_does_not_answer_at_the_start_is_asked_again_until_it_does_or_the_service_is_stopped() -> None:
+def test_a_log_or_database_that_does_not_answer_at_the_start_is_asked_again_until_it_does_or_the_service_is_stopped() -> (
+    None
+):
     async def run(answers_at: int, stops_at: int) -> tuple[str | None, int]:
         stop, asked = asyncio.Event(), 0
 
@@ -59,7 +61,7 @@ def test_a_log_that_does_not_answer_at_the_start_is_asked_again_until_it_does_or
             if asked == stops_at:
                 stop.set()
             if asked < answers_at:
-                raise BrokerLost("no answer")
+                raise BrokerLost("no answer") if asked % 2 else StoreUnavailable("no answer")
             return "joined"
 
         return await when_answered("evaluator", ask, stop), asked
