@@ -234,8 +234,7 @@ def judge_switched(
         first = next(
             n
             for n, one in enumerate(changed.body)
-            if (isinstance(one, ast.ImportFrom) and one.module == "rules.layout")
-            or (isinstance(one, ast.ImportFrom) and one.module == "numba")
+            if isinstance(one, ast.ImportFrom) and one.module in ("rules.layout", "rules.compiling", "numba")
         )
         changed.body.insert(first, ast.parse("from mutant_switch import is_on as _is_on").body[0])
         file.write_text(ast.unparse(ast.fix_missing_locations(changed)), encoding="utf-8")
