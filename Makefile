@@ -7,7 +7,7 @@ RUN = .venv/bin/python
 help:
 	@echo "make demo   set up (first time) and start the whole system with a simulated county"
 	@echo "make test   run the tests"
-	@echo "make proof  run the tests that start the whole platform for minutes"
+	@echo "make proof  run the tests that start the whole platform for minutes, or judge years"
 	@echo "make check  lint, formatting, types, import rules"
 	@echo "make bench  measure throughput and latency on this machine"
 	@echo "make docs   regenerate the reference pages and Grafana dashboards"

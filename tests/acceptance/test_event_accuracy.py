@@ -57,7 +57,7 @@ def test_station_b_with_a_month_of_lost_chlorine_is_judged_row_by_row(tmp_path: 
     assert sum(row["event"] == "1" for row in rows) < 0.2 * len(rows)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("year", "minutes", "least_found"), [(2017, 15, 30), (2017, 20, 20), (2018, 15, 12), (2018, 20, 9)]
 )
@@ -82,7 +82,7 @@ def test_a_month_of_lost_chlorine_stays_an_event_where_nothing_is_learnt_while_i
     assert scored_live(recording, kept).events < len(plain)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_known_shapes_are_found_again_and_unlike_ones_are_not_called_like() -> None:
     recording = thinned(gecco(DATA, 2017), 5)
     known = named(recording, told(recording))
