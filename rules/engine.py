@@ -46,6 +46,8 @@ UNIT_STATES = {
     kernel.IDLE: DisinfectionState.IDLE,
 }
 SILENCE_RULE = "silence"
+# Room for what a batch says, beyond what one works may say; when it is full the loop hands over and goes on.
+EVENTS = 4096
 Key = tuple[int, int]
 
 
@@ -110,7 +112,7 @@ def _run(
     """Walk the batch, yielding transitions whenever the buffer fills."""
     forms = plan.works_forms
     each = forms["ring_capacity"].astype(np.int64) * forms["room"] + forms["timer_count"]
-    events = np.empty(int(each.max(initial=0)) + 4096, EVENT)
+    events = np.empty(int(each.max(initial=0)) + EVENTS, EVENT)
     live, older, newer = ((state.series[n], state.timers[n], state.units[n], state.leaves[n]) for n in range(3))
     facts = (
         plan.series_facts, plan.timer_kinds, plan.unit_facts, plan.unit_limits,

@@ -1,7 +1,9 @@
 """What meets a limit and what does not, to the last bit; and what the engine does with readings that contradict each other."""
 
 import math
+import tomllib
 from collections.abc import Callable
+from importlib.resources import files
 from itertools import permutations
 
 import numpy as np
@@ -14,6 +16,7 @@ from qingquan.standards.loader import load_standards
 from qingquan.testing.engine import MINUTE, START, Account, Row, default_ruleset, make_works, plan_of
 from rules.engine import evaluate
 from rules.plan import compile_plan
+from rules.ruleset import parse_ruleset
 from rules.state import new_state
 
 FLAT_PASS, NOT_EVALUATED, SUSPECT, FAIL, MISSING = 1, 2, 3, 4, 9
@@ -160,6 +163,78 @@ def test_one_reading_may_move_many_outlets_at_once() -> None:
         account.feed([Row(slot[SeriesKey("520425", "W1", "room", "doser_running")], at, 0.0), *rows])
     missing = [one for one in account.said.values() if one.kind is FindingKind.DISINFECTION_MISSING]
     assert {one.point for one in missing} == {one.id for one in outlets}
+
+
+def test_each_outlet_of_a_works_recovers_by_itself() -> None:
+    outlets = tuple(SamplingPoint(name, PointKind.OUTLET, "", ("free_chlorine",)) for name in ("east", "north", "west"))
+    account = Account(plan_of(make_works("W1", ("free_chlorine",)), make_works("W2", points=outlets)))
+    slot = account.plan.slot_of
+    levels = {"east": 0.6, "north": 0.2, "west": 0.6}
+    for minute in range(120):
+        at = START + minute * MINUTE
+        if minute == 60:
+            levels["north"] = 0.6
+        account.feed([Row(slot[SeriesKey("520425", "W1", "outlet", "free_chlorine")], at, 0.6)])
+        account.feed(
+            [Row(slot[SeriesKey("520425", "W2", one, "free_chlorine")], at, level) for one, level in levels.items()]
+        )
+    (low,) = account.said.values()
+    assert (low.point, low.start, low.end) == ("north", START, START + 60 * MINUTE)
+
+
+def test_a_rule_that_wants_three_clear_readings_is_not_content_with_two() -> None:
+    text = (
+        files("rules").joinpath("default.toml").read_text(encoding="utf-8")
+        + """
+[[rule]]
+id = "cloudy"
+parameter = "turbidity"
+points = ["outlet"]
+above = 3.0
+clear_for_min = 15
+clear_samples = 3
+severity = "major"
+basis = "test"
+"""
+    )
+    tables = load_standards()
+    rules = parse_ruleset(tomllib.loads(text), tables.parameters)
+    works = make_works("W1", ("turbidity",), cadence_s=1200)
+    account = Account(compile_plan([works], tables.parameters, tables.limits, rules))
+    levels = [4.0] * 6 + [0.4] * 6
+    for n, level in enumerate(levels):
+        account.feed([Row(0, START + n * 20 * MINUTE, level)])
+        is_over = any(one.rule == "cloudy" and one.end is not None for one in account.said.values())
+        # Twenty minutes apart: the second clear reading has been clear for long enough, but is only the second.
+        assert is_over is (n >= 8), n
+
+
+def test_a_rule_of_several_signals_is_over_with_the_first_moment_of_the_next_day() -> None:
+    def said_at(at: int) -> set[str]:
+        text = (
+            files("rules").joinpath("default.toml").read_text(encoding="utf-8")
+            + """
+[[rule]]
+id = "dry"
+points = ["outlet"]
+for_min = 0
+severity = "major"
+basis = "test"
+valid_to = 2026-06-01
+when = { all = [ { signal = "flow", above = 1 }, { signal = "doser_running", below = 0.5 } ] }
+"""
+        )
+        tables = load_standards()
+        rules = parse_ruleset(tomllib.loads(text), tables.parameters)
+        plan = compile_plan([make_works("W1", ("doser_running", "flow"))], tables.parameters, tables.limits, rules)
+        account = Account(plan)
+        slot = {key.parameter: n for n, key in enumerate(plan.series)}
+        account.feed([Row(slot["doser_running"], at - 1, 0.0), Row(slot["flow"], at, 8.0)])
+        return {one.rule for one in account.said.values()}
+
+    midnight = START + 16 * 60 * MINUTE  # 2026-06-02 at the works, eight hours ahead
+    assert said_at(midnight - 1) == {"dry"}
+    assert said_at(midnight) == set()
 
 
 def test_a_gap_is_said_of_series_that_are_expected_and_of_no_other() -> None:
