@@ -267,6 +267,20 @@ input = {{ "outlet/turbidity" = "{series}" }}
     assert result.failures == ()
 
 
+def test_a_ratio_is_of_readings_of_one_moment() -> None:
+    rule = 'for_min = 0\nwhen = { ratio = ["turbidity", "flow"], average = "hour", above = 0.6 }'
+    # Both rise and fall together: half at every moment, four times that between the one's reading and the other's.
+    text = f"""
+[[test]]
+name = "together"
+input = {{ "outlet/turbidity" = "{"0.5x1 4x1 " * 100}", "outlet/flow" = "{"1x1 8x1 " * 100}" }}
+expect = [ {{ at_min = 190, rule = "mine", state = "quiet" }} ]
+findings = []
+"""
+    (result,) = run_tests(DEFAULT + RULE + rule, "my.toml", [(text, "tests.toml")])
+    assert result.failures == ()
+
+
 def test_a_division_by_zero_is_counted_and_said_and_no_pass() -> None:
     rule = 'for_min = 5\nunknown_for_min = 10\nwhen = { ratio = ["turbidity", "flow"], above = 1 }'
     text = """
