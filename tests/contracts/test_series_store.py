@@ -339,6 +339,10 @@ def test_readings_of_several_series_come_at_once_in_the_order_asked_for(store: S
     np.testing.assert_array_equal(found.value, [0.0, 1.0, nan, 0.0, 1.0])
     assert found.flag.tolist() == [1, 1, 9, 1, 1]
     assert store.readings([], T0, T0 + 2).first.tolist() == [0]
+    # Whoever wants everything asks from before until after any clock.
+    ever = store.readings([TURBIDITY, ABROAD, NEIGHBOUR, CHLORINE], -(2**60), 2**60)
+    assert ever.observed_at.tolist() == [T0, T0 + 1, T0 + 2, T0, T0, T0 + 1, T0 + 2]
+    assert store.range(CHLORINE, -(2**60), 2**60).observed_at.tolist() == [T0, T0 + 1, T0 + 2]
 
 
 def test_readings_for_judging_are_suspect_where_another_value_came(store: SeriesStore) -> None:

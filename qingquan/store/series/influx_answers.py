@@ -16,8 +16,13 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
+# Times are nanoseconds in 64 bits there; asked for anything beyond, InfluxDB finds nothing at all.
+EARLIEST_MS, LATEST_MS = -9_223_372_036_854, 9_223_372_036_854
+
+
 def during(key: SeriesKey, start: int, end: int) -> str:
     """Condition: this point, start <= time < end."""
+    start, end = (min(max(one, EARLIEST_MS), LATEST_MS) for one in (start, end))
     return f"{is_at(key.county, key.works, key.point)} AND time >= {start}ms AND time < {end}ms"
 
 
