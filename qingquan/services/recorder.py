@@ -218,7 +218,12 @@ async def follow(recorder: Recorder, log: ReadingLog, stop: asyncio.Event, reser
 
     ``reserve`` is how many messages the log keeps behind the slower of recorder and evaluator; ``None`` = never purge.
     """
-    covered = await _insisted(recorder.covered, stop)
+    try:
+        covered = await _insisted(recorder.covered, stop)
+    except _Stopped:
+        # Also when its partition goes to another one meanwhile: that is no reason for the process to end.
+        _log.warning("recorder_stopped_before_start")
+        return
     reader = log.reader(covered + 1, partition=recorder.partition)
     pass_due = time.monotonic() + REPORT_S
     summary = _Summary(recorder, log, reserve)

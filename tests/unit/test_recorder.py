@@ -1,14 +1,18 @@
 """The pure parts of the recorder."""
 
+import asyncio
 from math import inf, nan, nextafter
+from typing import cast
 
 import numpy as np
 import pytest
 
 from qingquan.domain.readings import ReadingBatch, SeriesCatalog, SeriesKey
+from qingquan.errors import StoreUnavailable
 from qingquan.services.recorded_rows import RowMaker, recorded_flags
-from qingquan.services.recorder import purge_floor
+from qingquan.services.recorder import Recorder, follow, purge_floor
 from qingquan.standards.loader import load_standards
+from qingquan.store.reading_log import ReadingLog
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,23 @@ def test_the_log_is_freed_only_up_to_its_slowest_reader_less_the_reserve(
     covered: list[int], reserve: int, floor: int
 ) -> None:
     assert purge_floor(covered, reserve) == floor
+
+
+def test_a_partition_given_back_while_the_store_is_away_ends_its_work_and_nothing_else() -> None:
+    class Away:
+        partition = 0
+        asked = 0
+
+        def covered(self) -> int:
+            self.asked += 1
+            raise StoreUnavailable("the store does not answer")
+
+    async def run(recorder: Away) -> None:
+        stop = asyncio.Event()
+        work = asyncio.ensure_future(follow(cast(Recorder, recorder), cast(ReadingLog, None), stop))
+        while not recorder.asked:
+            await asyncio.sleep(0.01)
+        stop.set()
+        await asyncio.wait_for(work, 10)
+
+    asyncio.run(run(Away()))
