@@ -38,7 +38,7 @@ FAR, NEAR = 48, 24
 # So many messages ahead their columns are fetched.
 NEXT = 8
 
-# Neighbouring rows of one works and one time: first row, how many. Five times fewer than rows have to be sorted.
+# Neighbouring rows of one works and one time: first row, how many. Fewer of them have to be sorted than of rows.
 MESSAGE = np.dtype([("row", np.int32), ("rows", np.int32)])
 # Of a works: messages and rows, first how many, then where they end in the order of the register.
 TALLY = np.dtype([("messages", np.int32), ("rows", np.int32)])

@@ -18,7 +18,7 @@ from rules.plan import Plan, compile_plan
 from rules.ruleset import Ruleset, parse_ruleset
 from rules.state import State, new_state
 
-__all__ = ["MINUTE", "START", "Account", "Row", "default_ruleset", "make_works", "plan_of"]
+__all__ = ["MINUTE", "START", "Account", "Row", "default_ruleset", "make_works", "plan_of", "ruleset_with"]
 
 MINUTE = 60_000
 START = 1_780_272_000_000  # 2026-06-01T00:00Z, well inside GB 5749-2022
@@ -35,7 +35,12 @@ class Row(NamedTuple):
 @cache
 def default_ruleset() -> Ruleset:
     """The ruleset that ships."""
-    text = files("rules").joinpath("default.toml").read_text(encoding="utf-8")
+    return ruleset_with("")
+
+
+def ruleset_with(rules: str) -> Ruleset:
+    """The ruleset that ships, with more rules (TOML) behind its own."""
+    text = files("rules").joinpath("default.toml").read_text(encoding="utf-8") + rules
     return parse_ruleset(tomllib.loads(text), load_standards().parameters)
 
 

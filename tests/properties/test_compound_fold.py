@@ -1,9 +1,7 @@
 """Compound conditions obey the fold's promise: any split, order and repetition within the window give the same findings, state
 and counted errors; and three-valued logic is Kleene's."""
 
-import tomllib
 from functools import cache
-from importlib.resources import files
 from itertools import pairwise, product
 
 import numpy as np
@@ -12,11 +10,10 @@ from hypothesis import strategies as st
 
 from qingquan.domain.works import PointKind, SamplingPoint
 from qingquan.standards.loader import load_standards
-from qingquan.testing.engine import MINUTE, START, Account, Row, make_works
+from qingquan.testing.engine import MINUTE, START, Account, Row, make_works, ruleset_with
 from rules import compound
 from rules.layout import LEAF_FACTS, LEAF_STATE, NEVER, NODE, SERIES_STATE
 from rules.plan import Plan, compile_plan
-from rules.ruleset import parse_ruleset
 
 RULES = """
 [[rule]]
@@ -69,13 +66,10 @@ MINUTES = 130
 @cache
 def plan() -> Plan:
     tables = load_standards()
-    text = files("rules").joinpath("default.toml").read_text(encoding="utf-8") + RULES
     works = make_works("W1")
     source = SamplingPoint("source", PointKind.SOURCE, "水源", ("turbidity",))
     both = make_works("W2", points=(*works.points, source))
-    return compile_plan(
-        [works, both], tables.parameters, tables.limits, parse_ruleset(tomllib.loads(text), tables.parameters)
-    )
+    return compile_plan([works, both], tables.parameters, tables.limits, ruleset_with(RULES))
 
 
 @st.composite

@@ -1,8 +1,6 @@
 """Corners of the engine that no test looked into until a mutant survived there; see docs/quality.md."""
 
-import tomllib
 from datetime import UTC, date, datetime
-from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,7 +12,7 @@ from qingquan.domain.findings import DisinfectionState, FindingKind
 from qingquan.domain.lab import LabOperator, LabResult, LabVerdict
 from qingquan.domain.works import Disinfectant, PointKind
 from qingquan.standards.loader import load_standards
-from qingquan.testing.engine import MINUTE, START, Account, Row, make_works, plan_of
+from qingquan.testing.engine import MINUTE, START, Account, Row, make_works, plan_of, ruleset_with
 from rules.advice import History, Surroundings, advise, known_facts
 from rules.compliance import MIN_COVERAGE, Tasks, statistics
 from rules.compound_plan import _offsets
@@ -27,7 +25,6 @@ from rules.lab import LabPlace, Why, judge
 from rules.lab_words import reason
 from rules.quality.qartod import flat_line, rate_of_change, stretch_starts
 from rules.residual_shape import residual_path
-from rules.ruleset import parse_ruleset
 from rules.state import resume
 from rules.stock import StockReason, days_left
 
@@ -179,9 +176,8 @@ def test_a_tank_at_the_level_at_which_the_pump_draws_air_is_empty() -> None:
 
 def test_a_rule_without_a_title_is_named_by_its_conditions_in_both_languages() -> None:
     parameters = load_standards().parameters
-    text = (
-        files("rules").joinpath("default.toml").read_text(encoding="utf-8")
-        + """
+    rules = ruleset_with(
+        """
 [[rule]]
 id = "mine"
 points = ["outlet"]
@@ -190,7 +186,7 @@ basis = "house"
 when = { all = [ { signal = "turbidity", above = "limit.max" }, { ratio = ["turbidity", "flow"], above = 0.5 } ] }
 """
     )
-    (rule,) = (one for one in parse_ruleset(tomllib.loads(text), parameters).compounds if one.id == "mine")
+    (rule,) = (one for one in rules.compounds if one.id == "mine")
     turbidity, flow = parameters["turbidity"], parameters["flow"]
     english, chinese = title_of(rule, parameters, "en"), title_of(rule, parameters, "zh")
     assert f"{turbidity.name_en} above its limit" in english

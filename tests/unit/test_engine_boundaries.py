@@ -1,9 +1,7 @@
 """What meets a limit and what does not, to the last bit; and what the engine does with readings that contradict each other."""
 
 import math
-import tomllib
 from collections.abc import Callable
-from importlib.resources import files
 from itertools import permutations
 
 import numpy as np
@@ -13,10 +11,9 @@ from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.readings import ReadingBatch, SeriesKey
 from qingquan.domain.works import Disinfectant, PointKind, SamplingPoint
 from qingquan.standards.loader import load_standards
-from qingquan.testing.engine import MINUTE, START, Account, Row, default_ruleset, make_works, plan_of
+from qingquan.testing.engine import MINUTE, START, Account, Row, default_ruleset, make_works, plan_of, ruleset_with
 from rules.engine import evaluate
 from rules.plan import compile_plan
-from rules.ruleset import parse_ruleset
 from rules.state import new_state
 
 FLAT_PASS, NOT_EVALUATED, SUSPECT, FAIL, MISSING = 1, 2, 3, 4, 9
@@ -183,9 +180,8 @@ def test_each_outlet_of_a_works_recovers_by_itself() -> None:
 
 
 def test_a_rule_that_wants_three_clear_readings_is_not_content_with_two() -> None:
-    text = (
-        files("rules").joinpath("default.toml").read_text(encoding="utf-8")
-        + """
+    rules = ruleset_with(
+        """
 [[rule]]
 id = "cloudy"
 parameter = "turbidity"
@@ -198,7 +194,6 @@ basis = "test"
 """
     )
     tables = load_standards()
-    rules = parse_ruleset(tomllib.loads(text), tables.parameters)
     works = make_works("W1", ("turbidity",), cadence_s=1200)
     account = Account(compile_plan([works], tables.parameters, tables.limits, rules))
     levels = [4.0] * 6 + [0.4] * 6
@@ -211,9 +206,8 @@ basis = "test"
 
 def test_a_rule_of_several_signals_is_over_with_the_first_moment_of_the_next_day() -> None:
     def said_at(at: int) -> set[str]:
-        text = (
-            files("rules").joinpath("default.toml").read_text(encoding="utf-8")
-            + """
+        rules = ruleset_with(
+            """
 [[rule]]
 id = "dry"
 points = ["outlet"]
@@ -225,7 +219,6 @@ when = { all = [ { signal = "flow", above = 1 }, { signal = "doser_running", bel
 """
         )
         tables = load_standards()
-        rules = parse_ruleset(tomllib.loads(text), tables.parameters)
         plan = compile_plan([make_works("W1", ("doser_running", "flow"))], tables.parameters, tables.limits, rules)
         account = Account(plan)
         slot = {key.parameter: n for n, key in enumerate(plan.series)}
