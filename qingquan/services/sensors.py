@@ -1,6 +1,7 @@
 """Quality flags and the health of sensors, worked out when asked from the readings as stored; nothing derived is kept."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlalchemy import Engine
@@ -13,7 +14,6 @@ from qingquan.domain.quality import Flagged, HandCheck, Health, InstrumentCheck
 from qingquan.domain.readings import SeriesKey
 from qingquan.domain.works import Works
 from qingquan.services.hand_checks import beside, checks_of
-from qingquan.services.quality_flags import Stored, companions, flagged_series, series_lead_in_ms
 from qingquan.standards.loader import load_standards
 from qingquan.standards.quality import load_quality_rows
 from qingquan.store.ports import SeriesReader, Trend
@@ -24,6 +24,9 @@ from qingquan.store.sql.lab import list_samples
 from qingquan.store.sql.maintenance import list_maintenance
 from qingquan.store.sql.register import get_works
 from rules.quality.health import sensor_health
+
+if TYPE_CHECKING:
+    from qingquan.services.quality_flags import Stored
 
 __all__ = ["LONGEST_MS", "SensorDesk"]
 
@@ -51,6 +54,9 @@ class SensorDesk:
 
     def flagged(self, works: Works, key: SeriesKey, start: int, end: int) -> tuple[Trend, Flagged]:
         """Readings with start <= observed_at < end as stored, with their flags and tests."""
+        # Only here: it loads the compiled tests, which the console needs for no other page.
+        from qingquan.services.quality_flags import companions, flagged_series, series_lead_in_ms
+
         row = load_standards().parameters[key.parameter]
         since = start - max(series_lead_in_ms(works, key.point, row), self._maintenance_most_ms)
         stored = self._read([key, *companions(works, key).values()], since, end)
@@ -149,8 +155,10 @@ class SensorDesk:
         read = beside(self._series, key, at)
         return None if read is None else HandCheck(at, value, read)
 
-    def _read(self, keys: Sequence[SeriesKey], start: int, end: int) -> Mapping[SeriesKey, Stored]:
+    def _read(self, keys: Sequence[SeriesKey], start: int, end: int) -> Mapping[SeriesKey, "Stored"]:
         """Series as stored; behind the first one's rows those that came with another value for a time already held."""
+        from qingquan.services.quality_flags import Stored
+
         parameters = load_standards().parameters
         stored = {}
         for n, key in enumerate(keys):
@@ -173,7 +181,7 @@ def _is_residual(parameter: str) -> bool:
     return load_standards().parameters[parameter].unit == "mg/L"
 
 
-def _stored_rows(own: Stored) -> int:
+def _stored_rows(own: "Stored") -> int:
     """How many rows stand before those of conflicts: times ascend and never repeat until there."""
     back = np.flatnonzero(np.diff(own.times) <= 0)
     return int(back[0]) + 1 if len(back) else len(own.times)
