@@ -17,7 +17,7 @@ from rules import kernel
 from rules.compound_words import described
 from rules.late import late_findings
 from rules.layout import EVENT, LOCAL_BITS, NEVER
-from rules.ordering import blocks
+from rules.ordering import walk
 from rules.plan import Plan
 from rules.reasons import SILENT_OVER, sentence
 from rules.state import Said, State
@@ -88,7 +88,8 @@ def evaluate(
     flags = np.full(size, kernel.NOT_EVALUATED, np.uint8)
     late = np.zeros(size, np.uint8)
     counts = np.zeros(len(COUNTS), np.int64)
-    failed = int(state.leaves[0]["errors"].sum())
+    leaves = state.leaves[0]
+    failed = int(leaves["errors"].sum()) if len(leaves) else 0
     told = _Told(plan, state, parameters, now, language)
     for events in _run(batch, slots, state, plan, flags, late, counts):
         told.take(events)
@@ -100,8 +101,8 @@ def evaluate(
             for one in late_findings(plan, slots[rows], batch.observed_at[rows], batch.value[rows], batch.flag[rows])
         ]
     counted = dict(zip(COUNTS, counts.tolist(), strict=True))
-    if failed or len(state.leaves[0]):
-        counted[RULE_ERRORS] = int(state.leaves[0]["errors"].sum()) - failed
+    if len(leaves):
+        counted[RULE_ERRORS] = int(leaves["errors"].sum()) - failed
     return Evaluation(findings, flags, counted), state
 
 
@@ -110,9 +111,7 @@ def _run(
     flags: npt.NDArray[np.uint8], late: npt.NDArray[np.uint8], counts: npt.NDArray[np.int64],
 ) -> Iterator[npt.NDArray[np.void]]:  # fmt: skip
     """Walk the batch, yielding transitions whenever the buffer fills."""
-    forms = plan.works_forms
-    each = forms["ring_capacity"].astype(np.int64) * forms["room"] + forms["timer_count"]
-    events = np.empty(int(each.max(initial=0)) + EVENTS, EVENT)
+    events = np.empty(plan.most_events + EVENTS, EVENT)
     live, older, newer = ((state.series[n], state.timers[n], state.units[n], state.leaves[n]) for n in range(3))
     facts = (
         plan.series_facts, plan.timer_kinds, plan.unit_facts, plan.unit_limits,
@@ -120,16 +119,15 @@ def _run(
     )  # fmt: skip
     tables = plan.compounds
     compounds = (tables.compounds, tables.leaves, tables.nodes, tables.zones, state.leaves[0])
-    columns = (slots, batch.observed_at, batch.value, batch.flag)
-    for part in blocks(columns, plan.works_of_series, len(plan.works), flags, late):
-        row, done = 0, False
-        while not done:
-            row, n, done = kernel.fold_batch(
-                facts, compounds, plan.works_facts, forms, state.works, live, older, newer, state.ring,
-                *part.columns, part.order, row, events, part.flags, part.late, counts, part.first, part.last,
-            )  # fmt: skip
-            if n:
-                yield events[:n]
+    way = walk(plan.works_of_series, len(plan.works), slots, batch.observed_at)
+    message, row, is_through = 0, 0, False
+    while not is_through:
+        message, row, n, is_through = kernel.fold_batch(
+            facts, compounds, plan.works_facts, plan.works_forms, state.works, live, older, newer, state.ring,
+            slots, batch.observed_at, batch.value, batch.flag, way.patterns, way.messages, message, row, events, flags, late, counts,
+        )  # fmt: skip
+        if n:
+            yield events[:n]
 
 
 class _Told:

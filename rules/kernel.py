@@ -45,8 +45,8 @@ LEVEL_RISES, LEVEL_FALLS, NEAR_LEVEL = 0.2, 0.02, 0.8
 RANK_MASK = (1 << LOCAL_BITS) - 1
 # Of a device's flag only "not said", suspect and fail count: two bits.
 FLAG_BITS = 2
-# So many rows ahead the memory of a works is fetched, first what is found by number, then what that leads to.
-FAR, NEAR = 48, 24
+# So many messages ahead memory is fetched, first what is found by number, then what that leads to.
+FAR, NEAR = 16, 8
 
 
 @compiled
@@ -659,12 +659,20 @@ def _copy_works(w, m, to, source, with_timers):
         to[3][j] = source[3][j]
 
 
+@inlined
+def _at(w, m, ws, n):
+    """Where reading ``n`` of a works' ring lies."""
+    place = ws.ring_begin + n
+    return w.ring_first + (place if place < m.ring_capacity else place - m.ring_capacity)
+
+
 @compiled
-def _place_of(ring, first, last, key):
-    """First place in ring[first:last], whose keys ascend, with a key not below ``key``."""
+def _place_of(w, m, ws, ring, key):
+    """How many readings of a works' ring, whose keys ascend, lie before ``key``."""
+    first, last = 0, ws.ring_count
     while first < last:
         middle = (first + last) >> 1
-        if ring[middle].key >> FLAG_BITS < key:
+        if ring[_at(w, m, ws, middle)].key >> FLAG_BITS < key:
             first = middle + 1
         else:
             last = middle
@@ -683,14 +691,20 @@ def _advance_marks(w, m, ws, live, older, newer, mark):
 
 
 @compiled
-def _forget(w, ws, ring):
-    """Drop what lies before the older checkpoint."""
-    first, last = w.ring_first, w.ring_first + ws.ring_count
-    keep = _place_of(ring, first, last, ws.older_mark + 1)
-    count = last - keep
-    for j in range(count):
-        ring[first + j] = ring[keep + j]
-    ws.ring_count = count
+def _drop(m, ws, count):
+    """Drop the first readings of a ring."""
+    begin = ws.ring_begin + count
+    ws.ring_begin = begin if begin < m.ring_capacity else begin - m.ring_capacity
+    ws.ring_count -= count
+
+
+@compiled
+def _move_up(w, m, ws, live, older, newer):
+    """Move both checkpoints up to the newest reading, and drop what lies before the older one then."""
+    count = ws.ring_marked
+    _advance_marks(w, m, ws, live, older, newer, ws.newest)
+    _drop(m, ws, count)
+    ws.ring_marked = ws.ring_count
 
 
 @compiled
@@ -715,19 +729,21 @@ def _refold(p, c, works, w, m, ws, live, older, newer, ring, events, n):
             events[n - 1].at = ws.older_mark
     passed = False
     before = ws.older_mark
-    for j in range(w.ring_first, w.ring_first + ws.ring_count):
-        key = ring[j].key >> FLAG_BITS
+    for j in range(ws.ring_count):
+        one = ring[_at(w, m, ws, j)]
+        key = one.key >> FLAG_BITS
         if not passed and key > ws.newer_mark:
             _copy_works(w, m, newer, live, True)
             passed = True
         if passed and before != NEVER and _is_mark_due(m, ws, before):
             _advance_marks(w, m, ws, live, older, newer, before)
-        n = _judge(p, c, works, w, m, ws, key, ring[j].value, _flag_of(ring[j]), events, n)
+        n = _judge(p, c, works, w, m, ws, key, one.value, _flag_of(one), events, n)
         before = key
     if not passed:
         _copy_works(w, m, newer, live, True)
     ws.dirty = 0
-    _forget(w, ws, ring)
+    _drop(m, ws, _place_of(w, m, ws, ring, ws.older_mark + 1))
+    ws.ring_marked = _place_of(w, m, ws, ring, ws.newer_mark + 1)
     return n
 
 
@@ -737,13 +753,22 @@ def _flag_of(one):
     return np.uint8((one.key & ((1 << FLAG_BITS) - 1)) + NOT_EVALUATED)
 
 
+@inlined
+def _write(one, key, value, flag):
+    """Write a reading into the ring."""
+    one.key = (key << FLAG_BITS) | (_verdict(flag) - NOT_EVALUATED)
+    one.value = value
+
+
 @compiled
-def _put(w, ws, ring, at, key, value, flag):
-    for j in range(w.ring_first + ws.ring_count, at, -1):
-        ring[j] = ring[j - 1]
-    ring[at].key = (key << FLAG_BITS) | (_verdict(flag) - NOT_EVALUATED)
-    ring[at].value = value
+def _put(w, m, ws, ring, n, key, value, flag):
+    """Put a reading into a works' ring, behind ``n`` others and before the rest."""
+    for j in range(ws.ring_count, n, -1):
+        ring[_at(w, m, ws, j)] = ring[_at(w, m, ws, j - 1)]
+    _write(ring[_at(w, m, ws, n)], key, value, flag)
     ws.ring_count += 1
+    if n < ws.ring_marked:
+        ws.ring_marked += 1
 
 
 @compiled
@@ -764,29 +789,43 @@ def _fetch_checkpoints(w, m, older, newer):
 
 
 @inlined
-def _fetch_ahead(p, older, newer, works_facts, forms, works_states, ring, slots, owners, observed_at, order, next_row):
-    """Ask for the memory of works that come soon: devices report in an order of their own, and the loop would wait for each."""
-    far = next_row + FAR
-    if far < len(order):
-        row = order[far]
+def _fetch_rows(columns, works_facts, works_states, messages, n):
+    """Ask for the rows of a message that comes after some others, and for where its works' memory begins."""
+    if n >= len(messages):
+        return
+    one = messages[n]
+    first = one.row
+    last = first + one.rows - 1
+    (slots, observed_at, values, flags, out_flags) = columns
+    prefetch(slots, first, 0)
+    prefetch(slots, last, 0)
+    prefetch(observed_at, first, 0)
+    prefetch(values, first, 0)
+    prefetch(values, last, 0)
+    prefetch(flags, first, 0)
+    prefetch(out_flags, first, 0)
+    prefetch(works_facts, one.works, 0)
+    prefetch(works_states, one.works, 0)
+
+
+@inlined
+def _fetch_works(p, older, newer, works_facts, forms, works_states, ring, slots, observed_at, messages, n):
+    """Ask for the memory of a works whose message comes soon: the loop would wait for each."""
+    if n >= len(messages):
+        return
+    one = messages[n]
+    for row in range(one.row, one.row + one.rows):
         prefetch(p[5], slots[row], 0)
-        # Its last byte may lie in the next line.
-        prefetch(p[5], slots[row], 33)
-        prefetch(works_facts, owners[row], 0)
-        prefetch(works_states, owners[row], 0)
-    near = next_row + NEAR
-    if near < len(order):
-        works = owners[order[near]]
-        if works != owners[order[near - 1]]:
-            w = works_facts[works]
-            m = forms[w.form]
-            last = w.ring_first + works_states[works].ring_count
-            prefetch(ring, last, 0)
-            prefetch(ring, last, 64)
-            prefetch(p[4], w.unit_first, 0)
-            mark = works_states[works].newer_mark
-            if mark != NEVER and observed_at[order[near]] - (mark >> LOCAL_BITS) >= m.window_ms:
-                _fetch_checkpoints(w, m, older, newer)
+    prefetch(p[5], slots[one.row + one.rows - 1], 33)
+    w = works_facts[one.works]
+    m = forms[w.form]
+    ws = works_states[one.works]
+    last = _at(w, m, ws, ws.ring_count)
+    prefetch(ring, last, 0)
+    prefetch(ring, last, 64)
+    prefetch(p[4], w.unit_first, 0)
+    if ws.newer_mark != NEVER and observed_at[one.row] - (ws.newer_mark >> LOCAL_BITS) >= m.window_ms:
+        _fetch_checkpoints(w, m, older, newer)
 
 
 @compiled
@@ -801,20 +840,19 @@ def fold_batch(
     newer,
     ring,
     slots,
-    owners,
     observed_at,
     values,
     flags,
-    order,
-    next_row,
+    patterns,
+    messages,
+    message,
+    done,
     events,
     out_flags,
     late,
     counts,
-    first_works,
-    last_works,
 ):
-    """Judge rows from ``order[next_row]`` on; stop early when the event buffer could overflow.
+    """Judge messages from ``message`` on, of that the rows behind the first ``done``; stop early when the event buffer could overflow.
 
     Parameters
     ----------
@@ -830,102 +868,110 @@ def fold_batch(
     ring : (size,) RING
     slots : (n,) int32
         Series slot of each row; negative = not of this fold, skipped.
-    owners : (n,) int32
-        Works of each row's series.
-    order : (n,) int32
-        Row numbers in the order in which to judge, see `rules.ordering`.
+    messages : (m,) MESSAGE
+    patterns : (n,) int32
+        In which order to judge the rows, see `rules.ordering`.
+    message, done : int
+        Where to go on. Beyond the last message works that have to be rolled back are, message by message.
     out_flags : (n,) uint8
         Filled with the flag of each row judged in order; 2 where it went another way.
     late : (n,) uint8
         Filled with 1 for rows older than their lateness window.
     counts : (5,) int64
         Added to: judged, duplicates, conflicts, late, missing.
-    first_works, last_works : int
-        From which works up to and without which one the rows are.
 
     Returns
     -------
-    (next_row, events, done)
-        Place in ``order`` to go on at, events written, and whether the batch and all roll-backs are through.
+    (message, done, events, is_through)
+        Where to go on, events written, and whether the batch and all roll-backs are through.
     """
     n = 0
-    size = len(slots)
+    size = len(messages)
     capacity = len(events)
-    while next_row < size:
-        _fetch_ahead(
-            p, older, newer, works_facts, forms, works_states, ring, slots, owners, observed_at, order, next_row
+    columns = (slots, observed_at, values, flags, out_flags)
+    # What an earlier call has left is looked for.
+    is_any_dirty = message > 0 or done > 0
+    while message < size:
+        _fetch_rows(columns, works_facts, works_states, messages, message + FAR)
+        _fetch_works(
+            p, older, newer, works_facts, forms, works_states, ring, slots, observed_at, messages, message + NEAR
         )
-        row = order[next_row]
-        i = slots[row]
-        out_flags[row] = NOT_EVALUATED
-        if i < 0:
-            next_row += 1
-            continue
-        works = owners[row]
+        works = messages[message].works
         w = works_facts[works]
         m = forms[w.form]
         ws = works_states[works]
-        if n + m.room > capacity:
-            return next_row, n, False
-        value, flag = values[row], flags[row]
-        if np.isnan(value):
-            out_flags[row] = MISSING
-            counts[4] += 1
-            next_row += 1
-            continue
-        t = observed_at[row]
-        key = (t << LOCAL_BITS) | (i - w.series_first)
-        if ws.ring_count >= m.ring_capacity:
-            if ws.dirty:
-                if n + ws.ring_count * m.room + m.timer_count > capacity and n > 0:
-                    return next_row, n, False
-                n = _refold(p, c, works, w, m, ws, live, older, newer, ring, events, n)
-            # A device faster than its register entry says: its window shortens rather than its memory grows.
-            for _ in range(2):
-                if ws.ring_count >= m.ring_capacity:
-                    _advance_marks(w, m, ws, live, older, newer, ws.newest)
-                    _forget(w, ws, ring)
-        if key > ws.newest:
-            if not ws.dirty:
-                if ws.newest != NEVER and _is_mark_due(m, ws, ws.newest):
-                    _advance_marks(w, m, ws, live, older, newer, ws.newest)
-                    _forget(w, ws, ring)
-                n = _judge(p, c, works, w, m, ws, key, value, flag, events, n)
-                out_flags[row] = p[5][i].last_flag
-            _put(w, ws, ring, w.ring_first + ws.ring_count, key, value, flag)
-            ws.newest = key
-            counts[0] += 1
-        elif key <= ws.older_mark or t <= (ws.newest >> LOCAL_BITS) - m.window_ms:
-            late[row] = 1
-            counts[3] += 1
-        else:
-            first, last = w.ring_first, w.ring_first + ws.ring_count
-            at = _place_of(ring, first, last, key)
-            held = ring[at]
-            if at < last and held.key >> FLAG_BITS == key:
-                # The lower value and the worst verdict, whichever came first; two values are suspect in themselves.
-                before = _flag_of(held)
-                verdict = max(before, _verdict(flag))
-                if held.value == value:
-                    counts[1] += 1
-                else:
-                    counts[2] += 1
-                    verdict = max(verdict, SUSPECT)
-                if verdict > before or value < held.value:
-                    held.key = (key << FLAG_BITS) | (verdict - NOT_EVALUATED)
-                    held.value = min(value, held.value)
-                    ws.dirty = 1
-            else:
-                _put(w, ws, ring, at, key, value, flag)
-                ws.dirty = 1
+        first_row, rows, pattern = messages[message].row, messages[message].rows, messages[message].pattern
+        t = observed_at[first_row]
+        while done < rows:
+            row = first_row + patterns[pattern + done]
+            i = slots[row]
+            out_flags[row] = NOT_EVALUATED
+            if i < 0:
+                done += 1
+                continue
+            if n + m.room > capacity:
+                return message, done, n, False
+            value, flag = values[row], flags[row]
+            if np.isnan(value):
+                out_flags[row] = MISSING
+                counts[4] += 1
+                done += 1
+                continue
+            key = (t << LOCAL_BITS) | (i - w.series_first)
+            if ws.ring_count >= m.ring_capacity:
+                if ws.dirty:
+                    if n + ws.ring_count * m.room + m.timer_count > capacity and n > 0:
+                        return message, done, n, False
+                    n = _refold(p, c, works, w, m, ws, live, older, newer, ring, events, n)
+                # A device faster than its register entry says: its window shortens rather than its memory grows.
+                for _ in range(2):
+                    if ws.ring_count >= m.ring_capacity:
+                        _move_up(w, m, ws, live, older, newer)
+            if key > ws.newest:
+                if not ws.dirty:
+                    if ws.newest != NEVER and _is_mark_due(m, ws, ws.newest):
+                        _move_up(w, m, ws, live, older, newer)
+                    n = _judge(p, c, works, w, m, ws, key, value, flag, events, n)
+                    out_flags[row] = p[5][i].last_flag
+                _write(ring[_at(w, m, ws, ws.ring_count)], key, value, flag)
+                ws.ring_count += 1
+                ws.newest = key
                 counts[0] += 1
-        next_row += 1
-    for works in range(first_works, last_works):
+            elif key <= ws.older_mark or t <= (ws.newest >> LOCAL_BITS) - m.window_ms:
+                late[row] = 1
+                counts[3] += 1
+            else:
+                place = _place_of(w, m, ws, ring, key)
+                held = ring[_at(w, m, ws, place)]
+                if place < ws.ring_count and held.key >> FLAG_BITS == key:
+                    # The lower value and the worst verdict, whichever came first; two values are suspect in themselves.
+                    before = _flag_of(held)
+                    verdict = max(before, _verdict(flag))
+                    if held.value == value:
+                        counts[1] += 1
+                    else:
+                        counts[2] += 1
+                        verdict = max(verdict, SUSPECT)
+                    if verdict > before or value < held.value:
+                        held.key = (key << FLAG_BITS) | (verdict - NOT_EVALUATED)
+                        held.value = min(value, held.value)
+                        ws.dirty = 1
+                else:
+                    _put(w, m, ws, ring, place, key, value, flag)
+                    ws.dirty = 1
+                    counts[0] += 1
+                is_any_dirty = True
+            done += 1
+        message += 1
+        done = 0
+    while is_any_dirty and message < 2 * size:
+        works = messages[message - size].works
         ws = works_states[works]
         if ws.dirty:
             w = works_facts[works]
             m = forms[w.form]
             if n + ws.ring_count * m.room + m.timer_count > capacity and n > 0:
-                return next_row, n, False
+                return message, done, n, False
             n = _refold(p, c, works, w, m, ws, live, older, newer, ring, events, n)
-    return next_row, n, True
+        message += 1
+    return message, done, n, True

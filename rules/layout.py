@@ -15,6 +15,7 @@ __all__ = [
     "LEAF_FACTS",
     "LEAF_STATE",
     "LOCAL_BITS",
+    "MESSAGE",
     "NEVER",
     "NODE",
     "NO_SLOT",
@@ -217,16 +218,23 @@ WORKS_STATE = np.dtype(
         ("newest", np.int64),  # order key of the newest reading
         ("older_mark", np.int64),  # order key the older checkpoint stands at
         ("newer_mark", np.int64),
+        # The ring goes round in the works' stretch of memory: place of its first reading there, how many it holds, and how many of
+        # them the newer checkpoint covers.
+        ("ring_begin", np.int32),
         ("ring_count", np.int32),
+        ("ring_marked", np.int32),
         ("dirty", np.int8),
         ("stirred", np.uint8),  # timers may differ between the newer checkpoint and the live state
         ("stirred_before", np.uint8),  # … and between the older and the newer
-        ("spare", np.uint8),  # half a cache line each
+        ("spare", np.uint8),
     ]
 )
 # A reading that may have to be judged again: its order key and, in the two lowest bits, what the device said of it (see
 # `rules.kernel`).
 RING = np.dtype([("key", np.int64), ("value", np.float64)])
+# Neighbouring readings of one works and one time, most often what one device said at once: the first one's row, how many, and
+# where the pattern of their order begins, see `rules.ordering`.
+MESSAGE = np.dtype([("row", np.int32), ("rows", np.int32), ("works", np.int32), ("pattern", np.int32)])
 # Compound conditions, see `rules.compound`. A compound has two timers: its condition, and that it cannot be evaluated.
 COMPOUND_FACTS = np.dtype(
     [

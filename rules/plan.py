@@ -110,6 +110,13 @@ class Plan:
         """Readings that may have to be judged again, of all works."""
         return self.layout.total("ring")
 
+    @cached_property
+    def most_events(self) -> int:
+        """Transitions that one works can cause at most when it is judged again from its older checkpoint on."""
+        forms = self.works_forms
+        each = forms["ring_capacity"].astype(np.int64) * forms["room"] + forms["timer_count"]
+        return int(each.max(initial=0))
+
     def form_of(self, works: int) -> np.void:
         """What a works has in common with others of its form."""
         row: np.void = self.works_forms[self.works_facts[works]["form"]]

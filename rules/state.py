@@ -182,7 +182,9 @@ def _move_ring(was: Layout, old: State, number: int, layout: Layout, state: Stat
     if a.series != b.series or held > b.ring_capacity or a.window_ms != b.window_ms:
         return False
     source, target = int(was.firsts("ring")[number]), int(layout.firsts("ring")[now])
-    state.ring[target : target + held] = old.ring[source : source + held]
+    places = (int(old.works[number]["ring_begin"]) + np.arange(held)) % a.ring_capacity
+    state.ring[target : target + held] = old.ring[source + places]
+    state.works[now]["ring_begin"] = 0
     return True
 
 
@@ -200,7 +202,7 @@ def _forget_window(plan: Plan, state: State, number: int) -> None:
     if works["newest"] != NEVER:
         works["newest"] = works["newest"] | ((1 << LOCAL_BITS) - 1)
     works["older_mark"] = works["newer_mark"] = works["newest"]
-    works["ring_count"] = 0
+    works["ring_begin"] = works["ring_count"] = works["ring_marked"] = 0
     works["dirty"] = 0
 
 

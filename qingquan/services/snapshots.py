@@ -20,7 +20,7 @@ from rules.forms import Form, Layout
 
 __all__ = ["FileSnapshots", "HeldSnapshots", "Snapshot", "Snapshots"]
 
-FORMAT = 4
+FORMAT = 5
 DIGEST_BYTES = 16
 
 _log = structlog.get_logger(__name__)

@@ -82,61 +82,58 @@ def test_parameters_may_stand_in_any_order_in_a_message(rows: list[Row], seed: i
     assert fed(mixed, 97).final() == fed(rows, 97).final()
 
 
+def walked(slots: np.ndarray, times: np.ndarray, *, by_works: bool = False) -> list[tuple[int, list[int]]]:
+    """Works and rows of each message, in the order in which they are judged."""
+    with pytest.MonkeyPatch.context() as patch:
+        if by_works:
+            patch.setattr(ordering, "MANY_WORKS", 1)
+        messages, patterns = ordering.walk(PLAN.works_of_series, len(PLAN.works), slots, times)
+    found = []
+    for row, rows, works, pattern in messages.tolist():
+        found.append((works, (row + patterns[pattern : pattern + rows]).tolist()))
+    return found
+
+
 def test_neighbours_of_one_works_and_time_are_sorted_and_nobody_else_moves() -> None:
     first_of_w2 = int(PLAN.works_facts[1]["series_first"])
     slots = np.array([2, 0, 1, first_of_w2, 1, -1, 3, 0, 0], np.int32)
     times = np.array([5, 5, 5, 5, 5, 5, 6, 6, 7], np.int64)
-    order, owners = np.zeros(len(slots), np.int32), np.zeros(len(slots), np.int32)
-    ordering.by_rank(PLAN.works_of_series, slots, times, owners, order)
-    assert order.tolist() == [1, 2, 0, 3, 4, 5, 7, 6, 8]
-    assert owners.tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0]
+    found = walked(slots, times)
+    assert found == [(0, [1, 2, 0]), (1, [3]), (0, [4]), (0, [5]), (0, [7, 6]), (0, [8])]
+    by_works = walked(slots, times, by_works=True)
+    assert by_works == [*(one for one in found if one[0] == 0), (1, [3])]
 
 
 @settings(deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.integers(-1, len(PLAN.series) - 1), st.integers(0, 2), st.sampled_from([2, 2, 3])),
-        min_size=len(PLAN.works),
-        max_size=60,
-    )
+    st.lists(st.tuples(st.integers(-1, len(PLAN.series) - 1), st.integers(0, 2)), min_size=len(PLAN.works), max_size=60)
 )
-def test_rows_sorted_by_messages_stand_as_rows_sorted_one_by_one(rows: list[tuple[int, int, int]]) -> None:
+def test_messages_hold_every_row_once_as_sorted_one_by_one(rows: list[tuple[int, int]]) -> None:
     slots, times = (np.array([row[n] for row in rows], kind) for n, kind in ((0, np.int32), (1, np.int64)))
-    given_flags = np.array([row[2] for row in rows], np.uint8)
-    values = np.arange(len(rows), dtype=np.float64)
-    works = PLAN.works_of_series
-    order, owners = np.zeros(len(rows), np.int32), np.zeros(len(rows), np.int32)
-    ordering.by_rank(works, slots, times, owners, order)
-    wanted = sorted(order.tolist(), key=lambda row: owners[row])
-    flags, late = np.zeros(len(rows), np.uint8), np.zeros(len(rows), np.uint8)
-    found: list[float] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ordering, "MANY_WORKS", 1)
-        patch.setattr(ordering, "BLOCK", 9)
-        for part in ordering.blocks((slots, times, values, given_flags), works, len(PLAN.works), flags, late):
-            columns = [column[part.order].tolist() for column in part.columns]
-            here = np.array(columns[3], np.int64)
-            assert [slots[here].tolist(), owners[here].tolist(), times[here].tolist()] == columns[:3]
-            assert given_flags[here].tolist() == columns[4]
-            assert part.order.tolist() == list(range(len(here)))
-            found += columns[3]
-    assert found == wanted
+    of = [int(PLAN.works_of_series[slot]) if slot >= 0 else 0 for slot in slots.tolist()]
+    wanted: list[tuple[int, list[int]]] = []
+    for row, (slot, time) in enumerate(rows):
+        last = wanted[-1][1] if wanted else []
+        before = rows[last[-1]] if last else (-1, -1)
+        if slot >= 0 and before[0] >= 0 and before[1] == time and of[last[-1]] == of[row]:
+            last.append(row)
+        else:
+            wanted.append((of[row], [row]))
+    for _, mine in wanted:
+        mine.sort(key=lambda row: rows[row][0])
+    assert walked(slots, times) == wanted
+    assert walked(slots, times, by_works=True) == sorted(wanted, key=lambda one: one[0])
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    histories(), st.sampled_from([1, 7, 64, 1 << 14]), st.sampled_from([97, 1000]), st.randoms(use_true_random=False)
-)
-def test_walking_works_in_the_order_of_the_register_changes_nothing(
-    rows: list[Row], block: int, size: int, chance: Random
-) -> None:
+@given(histories(), st.sampled_from([97, 1000]), st.randoms(use_true_random=False))
+def test_walking_works_in_the_order_of_the_register_changes_nothing(rows: list[Row], size: int, chance: Random) -> None:
     """As is done with batches of so many works that their state is larger than the processor's caches, some rows out of order."""
     for again in chance.sample(rows, min(len(rows), 20)):
         rows.insert(chance.randrange(len(rows)), again)
     with pytest.MonkeyPatch.context() as patch:
         usual = fed(rows, size)
         patch.setattr(ordering, "MANY_WORKS", 1)
-        patch.setattr(ordering, "BLOCK", block)
         by_register = fed(rows, size)
     assert by_register.final() == usual.final()
     assert by_register.flags == usual.flags
@@ -147,36 +144,11 @@ def test_walking_works_in_the_order_of_the_register_changes_nothing(
 @settings(max_examples=15, deadline=None)
 @given(histories(), st.sampled_from([97, 5000]))
 def test_a_full_buffer_of_events_is_handed_over_and_filled_again(rows: list[Row], size: int) -> None:
-    forms = PLAN.works_forms
-    most = int((forms["ring_capacity"].astype(np.int64) * forms["room"] + forms["timer_count"]).max())
     with pytest.MonkeyPatch.context() as patch:
         usual = fed(rows, size)
         # Rows in order: no works is judged again, so what one reading may say is room enough.
-        patch.setattr(engine, "EVENTS", int(forms["room"].max()) - most)
+        patch.setattr(engine, "EVENTS", int(PLAN.works_forms["room"].max()) - PLAN.most_events)
         short = fed(rows, size)
     assert short.final() == usual.final()
     assert short.flags == usual.flags
     assert short.counts == usual.counts
-
-
-def test_blocks_are_whole_works_and_leave_no_row_out() -> None:
-    rng = np.random.default_rng(3)
-    slots = rng.permutation(np.repeat(np.arange(40, dtype=np.int32), rng.integers(0, 30, 40)))
-    works_of_series = np.repeat(np.arange(10, dtype=np.int32), 4)
-    columns = slots, np.arange(len(slots)), np.ones(len(slots)), np.full(len(slots), 2, np.uint8)
-    flags, late = np.zeros(len(slots), np.uint8), np.zeros(len(slots), np.uint8)
-    seen: list[int] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ordering, "MANY_WORKS", 1)
-        patch.setattr(ordering, "BLOCK", 50)
-        for part in ordering.blocks(columns, works_of_series, 10, flags, late):
-            owners = part.columns[1]
-            assert owners.tolist() == sorted(owners.tolist()) == works_of_series[part.columns[0]].tolist()
-            assert set(owners.tolist()) <= set(range(part.first, part.last))
-            assert not seen or part.first == seen[-1]
-            part.flags[:] = owners + 20
-            part.late[:] = owners % 2
-            seen.append(part.last)
-    assert len(seen) > 3
-    assert flags.tolist() == (works_of_series[slots] + 20).tolist()
-    assert late.tolist() == (works_of_series[slots] % 2).tolist()

@@ -88,6 +88,30 @@ def test_a_reading_out_of_order_after_the_move_takes_nothing_back() -> None:
     assert not any(one.withdrawn for one in account.told)
 
 
+@pytest.mark.parametrize("minutes", [20, 33, 40, 47, 61])
+def test_a_ring_that_has_gone_round_moves_along_in_its_order(minutes: int) -> None:
+    """What came too late to be judged in order is judged again among the same readings, whether the works has moved or not."""
+    here, there = Account(plan_of(A, B)), Account(plan_of(A, B))
+    for account in (here, there):
+        feed(account, range(minutes), free_chlorine=0.2)
+    # In front of A stands a works more, so its ring lies elsewhere now.
+    moved(there, plan_of(C, A, B))
+    for account in (here, there):
+        slot = account.plan.slot_of[SeriesKey("520425", "A", "outlet", "free_chlorine")]
+        account.feed(
+            [Row(slot, START + (minutes - 3) * MINUTE + 5, 0.6), Row(slot, START + (minutes - 1) * MINUTE, 0.1)]
+        )
+        feed(account, range(minutes, minutes + 32), free_chlorine=0.2)
+    assert here.final()
+    assert {key: one for key, one in there.final().items() if key in here.final()} == here.final()
+    assert here.counts == {**there.counts, "judged": there.counts["judged"] - 32 * len(C.points[0].parameters)}
+    numbers = [account.plan.works_number["520425", "A"] for account in (here, there)]
+    ones = [account.state.works[n] for account, n in zip((here, there), numbers, strict=True)]
+    assert [ones[0][name] for name in ("newest", "older_mark", "newer_mark", "ring_count", "ring_marked")] == [
+        ones[1][name] for name in ("newest", "older_mark", "newer_mark", "ring_count", "ring_marked")
+    ]
+
+
 def test_a_works_that_leaves_takes_its_memory_along() -> None:
     account = Account(plan_of(A, B))
     feed(account, range(40), free_chlorine=0.2)
