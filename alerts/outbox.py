@@ -125,7 +125,7 @@ class Relay:
         self._write_unwritten()
         done: Counter[str] = Counter()
         with reading(self._engine) as connection:
-            if not has_work(connection, self._channel.name, self._clock(), self._ms(FURTHEST_MS)):
+            if not has_work(connection, (self._channel.name,), self._clock(), self._ms(FURTHEST_MS)):
                 return done
         doubtful, ready, asked = self._claimed()
         for carrier, ids in doubtful:
@@ -304,7 +304,7 @@ def decline(engine: Engine, channel: str, now_ms: int, reason: str) -> int:
     """Mark the due messages of a channel that is not set up as not sent, for all to see; how many there were."""
     worker = f"off:{channel}"
     with reading(engine) as connection:
-        if not has_work(connection, channel, now_ms):
+        if not has_work(connection, (channel,), now_ms):
             return 0
     with writing(engine) as connection:
         ids = [message.id for message in due_messages(connection, channel, now_ms, LOOKED_AT)]

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from qingquan.domain.disinfection import HAND_CHECK, HAND_MEASURED, HAND_OVERDUE
 from qingquan.domain.findings import DisinfectionState, Finding, FindingKind, Severity
 
-__all__ = ["WorksState", "with_hand_evidence"]
+__all__ = ["WorksDisinfection", "WorksState", "by_hand_evidence", "with_hand_evidence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,15 @@ class WorksState:
     latest: dict[str, float] = field(default_factory=dict)
 
 
+class WorksDisinfection(NamedTuple):
+    """Of a works' state only how disinfection is, and since when [ms]."""
+
+    county: str
+    works: str
+    disinfection: DisinfectionState
+    since: int
+
+
 # From what gives no cause for worry to what gives most; a works without equipment or water in motion is none of these.
 _ORDER = (
     DisinfectionState.OK, DisinfectionState.UNKNOWN, DisinfectionState.HIGH, DisinfectionState.LOW, DisinfectionState.MISSING,
@@ -44,7 +54,17 @@ _STATE_OF = {
 
 
 def with_hand_evidence(state: WorksState, open_findings: Iterable[Finding]) -> WorksState:
-    """The state with what people measured beside an instrument taken into account; only ever a worse one.
+    """The state with what people measured beside an instrument taken into account (`by_hand_evidence`)."""
+    disinfection, since = by_hand_evidence(state.disinfection, state.since, open_findings)
+    if disinfection is state.disinfection:
+        return state
+    return replace(state, disinfection=disinfection, since=since)
+
+
+def by_hand_evidence(
+    disinfection: DisinfectionState, since: int, open_findings: Iterable[Finding]
+) -> tuple[DisinfectionState, int]:
+    """State and since when, with what people measured beside an instrument taken into account; only ever a worse one.
 
     What they found out of limits holds whatever the instrument reads. Where it has failed and nobody has measured in its place for 4 h
     there is no evidence any more: OK becomes UNKNOWN.
@@ -53,10 +73,6 @@ def with_hand_evidence(state: WorksState, open_findings: Iterable[Finding]) -> W
         found = _STATE_OF.get(one.kind) if one.rule == HAND_MEASURED else None
         if one.rule == HAND_CHECK and HAND_OVERDUE in one.evidence:
             found = DisinfectionState.UNKNOWN
-        if (
-            found is not None
-            and state.disinfection in _ORDER
-            and _ORDER.index(found) > _ORDER.index(state.disinfection)
-        ):
-            state = replace(state, disinfection=found, since=one.start)
-    return state
+        if found is not None and disinfection in _ORDER and _ORDER.index(found) > _ORDER.index(disinfection):
+            disinfection, since = found, one.start
+    return disinfection, since

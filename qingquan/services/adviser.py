@@ -25,7 +25,7 @@ from qingquan.domain.disinfection import Advice, DisinfectionFacts, Verdict
 from qingquan.domain.findings import DisinfectionState
 from qingquan.domain.flags import Flag
 from qingquan.domain.readings import SeriesKey
-from qingquan.domain.state import WorksState
+from qingquan.domain.state import WorksDisinfection
 from qingquan.domain.works import PointKind, SamplingPoint, Works
 from qingquan.errors import StoreUnavailable
 from qingquan.services.advice_document import document_of
@@ -41,7 +41,7 @@ from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql.disinfection import load_facts, note_on_incidents, save_advice
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 from qingquan.store.sql.register import load_works, register_version
-from qingquan.store.sql.state import load_works_states
+from qingquan.store.sql.state import load_disinfection
 from rules.advice import DAY_MS, SHAPE_MS, History, Surroundings, advise
 from rules.ct_required import CtTable, ct_table
 from rules.ruleset import Ruleset
@@ -92,7 +92,7 @@ class Adviser:
         """Advise on the works whose turn it is, those in trouble first; how many. Raises `StoreUnavailable`."""
         self._load_register()
         with reading(self._engine) as connection:
-            states = load_works_states(connection)
+            states = list(load_disinfection(connection).values())
         # Before anything else: people wait for what comes of what they have measured.
         for key in self._hand_checks.measured() & self._works.keys():
             self._hand_checks.look(self._works[key])
@@ -109,7 +109,7 @@ class Adviser:
             self._advised[state.county, state.works] = (monotonic_s, state.disinfection, state.since)
         return count
 
-    def advise_on(self, works: Works, state: WorksState) -> Advice | None:
+    def advise_on(self, works: Works, state: WorksDisinfection) -> Advice | None:
         """Draw advice on a works now, store it, and put the verdict on its open incident; ``None`` without a residual."""
         residual = works.disinfectant.residual
         outlet = _point(works, PointKind.OUTLET, residual)
@@ -130,10 +130,10 @@ class Adviser:
             self._forecasts.tell(connection, works, outlet.id, residual, outlook.forecast, known.residual, now)
         return advice
 
-    def _due(self, states: Sequence[WorksState], now_s: float) -> Iterator[WorksState]:
+    def _due(self, states: Sequence[WorksDisinfection], now_s: float) -> Iterator[WorksDisinfection]:
         """New trouble, then old trouble every two minutes, then the others by turns."""
 
-        def rank(state: WorksState) -> tuple[int, float]:
+        def rank(state: WorksDisinfection) -> tuple[int, float]:
             told = self._advised.get((state.county, state.works))
             is_concerned = state.disinfection in CONCERNED
             if told is None or told[1:] != (state.disinfection, state.since):

@@ -272,7 +272,8 @@ class Detector:
         if change.end is None or not known or self._series is None:
             return key in advice.silent, ""
         try:
-            name = known_name(self._series, known, change, advice.disinfection.get(key, ""))
+            state = advice.disinfection.get(key)
+            name = known_name(self._series, known, change, str(state.disinfection) if state else "")
         except StoreUnavailable as error:
             # Unnamed is the safe side: it is shown as any other event.
             _log.warning("patterns_not_compared", why=str(error))

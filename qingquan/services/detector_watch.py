@@ -9,12 +9,12 @@ from sqlalchemy import Connection
 
 from qingquan.domain.findings import DisinfectionState
 from qingquan.domain.parameters import Parameter, ParameterKind
-from qingquan.domain.state import WorksState
+from qingquan.domain.state import WorksDisinfection
 from qingquan.domain.works import Works
 from qingquan.services.detector_word import detector_says
 from qingquan.standards.event_floors import load_event_floors
 from qingquan.store.sql.events import KnownEvent, list_marks, list_patterns, switches
-from qingquan.store.sql.state import load_works_states
+from qingquan.store.sql.state import load_disinfection
 from rules.events.detector import SeriesFloor
 from rules.events.live_plan import LivePlan, WatchedPoint
 
@@ -62,11 +62,11 @@ class Advice:
     held: npt.NDArray[np.bool_]
     thresholds: npt.NDArray[np.float64]
     silent: frozenset[WorksKey]
-    disinfection: Mapping[WorksKey, str]
+    disinfection: Mapping[WorksKey, WorksDisinfection]
     known: Mapping[WorksKey, tuple[KnownEvent, ...]]
 
 
-def is_held(state: WorksState | None, now: int) -> bool:
+def is_held(state: WorksDisinfection | None, now: int) -> bool:
     """Whether nothing may be learnt at a works: its water lacks, or may lack, what belongs into it.
 
     Without a state, equipment or water in motion there is no loss that could become normal.
@@ -80,8 +80,7 @@ def is_held(state: WorksState | None, now: int) -> bool:
 
 def advice_of(connection: Connection, plan: LivePlan, now: int) -> Advice:
     """Read it; ``now`` [ms]."""
-    states = {(one.county, one.works): one for one in load_works_states(connection)}
-    disinfection = {key: str(one.disinfection) for key, one in states.items()}
+    states = load_disinfection(connection)
     marks, by_hand = list_marks(connection), switches(connection)
     says = {key: detector_says(marks.get(key, ()), by_hand.get(key)) for key in {*marks, *by_hand}}
     known: dict[WorksKey, tuple[KnownEvent, ...]] = {}
@@ -95,4 +94,4 @@ def advice_of(connection: Connection, plan: LivePlan, now: int) -> Advice:
         held[point.works] = is_held(states.get(key), now)
         thresholds[n] = says.get(key, (1.0, False))[0]
     silent = frozenset(key for key, (_, is_silent) in says.items() if is_silent)
-    return Advice(held, thresholds, silent, disinfection, known)
+    return Advice(held, thresholds, silent, states, known)

@@ -9,7 +9,7 @@ import pytest
 from qingquan.config import Config
 from qingquan.domain.findings import DisinfectionState, Finding, FindingKind, Severity
 from qingquan.domain.readings import LogMessage
-from qingquan.domain.state import WorksState
+from qingquan.domain.state import WorksDisinfection, WorksState
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
 from qingquan.services.detector import Detector
 from qingquan.services.detector_watch import UNKNOWN_HELD_MS, advice_of, is_held, watched
@@ -33,22 +33,26 @@ def works(number: int, *codes: str) -> Works:
     )
 
 
-def state(disinfection: DisinfectionState, since: int = T0, number: int = 1) -> WorksState:
-    return WorksState("520425", f"W{number}", disinfection, since, T0, stale=False)
+def state(disinfection: DisinfectionState, number: int = 1) -> WorksState:
+    return WorksState("520425", f"W{number}", disinfection, T0, T0, stale=False)
+
+
+def disinfected(word: str) -> WorksDisinfection:
+    return WorksDisinfection("520425", "W1", DisinfectionState(word), T0)
 
 
 @pytest.mark.parametrize("disinfection", ["low", "missing", "high"])
 def test_nothing_is_learnt_while_disinfection_is_known_to_be_wrong(disinfection: str) -> None:
-    assert is_held(state(DisinfectionState(disinfection)), T0 + 365 * 86_400_000)
+    assert is_held(disinfected(disinfection), T0 + 365 * 86_400_000)
 
 
 @pytest.mark.parametrize("disinfection", ["ok", "not_equipped", "idle"])
 def test_a_works_that_is_well_or_has_nothing_to_lose_is_learnt_from(disinfection: str) -> None:
-    assert not is_held(state(DisinfectionState(disinfection)), T0)
+    assert not is_held(disinfected(disinfection), T0)
 
 
 def test_an_unknown_state_holds_for_hours_and_not_for_good() -> None:
-    unknown = state(DisinfectionState.UNKNOWN)
+    unknown = disinfected("unknown")
     assert is_held(unknown, T0 + UNKNOWN_HELD_MS - 1)
     assert not is_held(unknown, T0 + UNKNOWN_HELD_MS)
     assert not is_held(None, T0)

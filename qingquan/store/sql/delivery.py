@@ -56,10 +56,10 @@ def due_messages(
     return [_message(row) for row in connection.execute(query.with_for_update(skip_locked=True))]
 
 
-def has_work(connection: Connection, channel: str, now_ms: int, furthest_ms: int = FURTHEST_MS) -> bool:
-    """Whether a channel has anything to do, at the cost of a look; for a transaction that only reads."""
+def has_work(connection: Connection, channels: Collection[str], now_ms: int, furthest_ms: int = FURTHEST_MS) -> bool:
+    """Whether any of these channels has anything to do, at the cost of a look; for a transaction that only reads."""
     query = select(table.c.id).where(
-        table.c.channel == channel, or_(_due(now_ms, furthest_ms), _receipt_due(now_ms))
+        table.c.channel.in_(channels), or_(_due(now_ms, furthest_ms), _receipt_due(now_ms))
     )  # fmt: skip
     return connection.execute(query.limit(1)).first() is not None
 
