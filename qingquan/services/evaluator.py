@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -77,6 +77,14 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Round:
+    """Snapshots of all partitions under way: log sequence that the first of them covers, and how long they took so far."""
+
+    covered: int
+    took_s: float = 0.0
+
+
 class Evaluator:
     """Judges what its scope says: all partitions in one process, or one partition that others may take over."""
 
@@ -113,6 +121,7 @@ class Evaluator:
         self._newest_received = 0
         self._due = dict.fromkeys(("tick", "register", "refresh", "snapshot", "idle"), 0.0)
         self._told: dict[str, Finding] = {}
+        self._round: _Round | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Judge until told to stop; then finish the batch, snapshot and return."""
@@ -292,17 +301,33 @@ class Evaluator:
             if self._covered >= self._applied:
                 judge_silence = past_hold and (is_idle or self._lag_ms() < self._allowed_lag_ms())
                 await self._tick(now, judge_silence, is_idle)
-        if self._is_due("snapshot", self._config.snapshot_interval_s):
-            began = time.monotonic()
-            await self._snapshot()
-            took = time.monotonic() - began
-            self._due["snapshot"] = time.monotonic() + max(self._config.snapshot_interval_s, took / SNAPSHOT_SHARE)
+        if self._round is not None or self._is_due("snapshot", self._config.snapshot_interval_s):
+            await self._snapshot_next()
 
     async def _snapshot(self) -> None:
         """Commit, save the state, then say how far it reaches: the log may forget what lies before."""
         await self._commit([])
+        self._round = None
         self._folds.save(self._snapshots)
-        covered = self._covered
+        await self._tell_saved(self._covered)
+
+    async def _snapshot_next(self) -> None:
+        """One part of the same: judging goes on between the parts, and what is said to be saved is what the first one covers."""
+        began = time.monotonic()
+        if self._round is None or self._covered > self._applied:
+            await self._commit([])
+        if self._round is None:
+            self._round = _Round(self._covered)
+        is_over = self._folds.save_next(self._snapshots)
+        if is_over:
+            await self._tell_saved(self._round.covered)
+        self._round.took_s += time.monotonic() - began
+        if is_over:
+            wait_s = max(self._config.snapshot_interval_s, self._round.took_s / SNAPSHOT_SHARE)
+            self._due["snapshot"] = time.monotonic() + wait_s
+            self._round = None
+
+    async def _tell_saved(self, covered: int) -> None:
         await self._scope.publish(covered)
         await self._in_transaction(lambda connection: self._scope.saved(connection, covered))
 

@@ -87,6 +87,8 @@ class Folds:
         self.folds = [Fold(partition, empty, new_state(empty)) for partition in owned]
         self._by_partition = {fold.partition: fold for fold in self.folds}
         self.counts: dict[str, int] = {}
+        self._turn = 0
+        self._saved_with: dict[int, str] = {}
 
     def register(self, works: Iterable[Works]) -> None:
         """Judge these works from now on; state of works that stay is kept."""
@@ -169,10 +171,25 @@ class Folds:
 
     def save(self, snapshots: Snapshots) -> None:
         """Write a snapshot of every fold."""
-        for fold in self.folds:
-            tidy(fold.state)
-            snapshots.save(fold.partition, Snapshot(fold.plan.digest, fold.covered, pack(fold.state)), fold.plan.layout)
-        snapshots.keep_layouts({fold.plan.digest for fold in self.folds})
+        self._turn = 0
+        while not self.save_next(snapshots):
+            pass
+
+    def save_next(self, snapshots: Snapshots) -> bool:
+        """Write the snapshot of the fold whose turn it is; whether a round is over.
+
+        All of a province at once hold up the judging for most of a second. Each fold goes on where its own snapshot was taken.
+        """
+        fold = self.folds[self._turn]
+        tidy(fold.state)
+        snapshots.save(fold.partition, Snapshot(fold.plan.digest, fold.covered, pack(fold.state)), fold.plan.layout)
+        # A plan may have changed within the round: what a snapshot was made with is kept as long as that one is the newest.
+        self._saved_with[fold.partition] = fold.plan.digest
+        self._turn = (self._turn + 1) % len(self.folds)
+        if self._turn:
+            return False
+        snapshots.keep_layouts(set(self._saved_with.values()))
+        return True
 
     def take(self, batch: ReadingBatch, covered: int, now: int) -> list[Finding]:
         """Judge a batch; findings opened, changed, closed or withdrawn. Afterwards all folds cover ``covered``."""

@@ -72,6 +72,30 @@ def test_what_a_snapshot_covers_is_not_judged_again(snapshots: FileSnapshots) ->
     assert second.folds.counts == {}
 
 
+@pytest.mark.parametrize("between", [0, 1, 5])
+def test_snapshots_taken_by_turns_go_on_each_where_it_was_taken(snapshots: FileSnapshots, between: int) -> None:
+    """Partition by partition, with readings judged in between and the register changed within a round."""
+    first, minutes, saved = Bench(A, B), 20, [0] * 4
+    first.feed(range(minutes), free_chlorine=0.2)
+    # Into the second round: some partitions were saved once, some twice.
+    for turn in range(6):
+        if turn == 2:
+            first.folds.register([A, B, make_works("C")])
+        assert first.folds.save_next(snapshots) == (turn == 3)
+        saved[turn % 4] = minutes
+        first.feed(range(minutes, minutes + between), free_chlorine=0.2)
+        minutes += between
+    second = Bench(A, B, make_works("C"))
+    assert second.folds.restore(snapshots, applied=minutes) == min(saved)
+    assert [fold.covered for fold in second.folds.folds] == saved
+    found = lows(first.feed(range(minutes, 60), free_chlorine=0.2))
+    again = lows(second.feed(range(min(saved), 60), free_chlorine=0.2))
+    assert found <= again <= found | {("A", START, None), ("B", START, None)}
+    for one, other in zip(first.folds.folds, second.folds.folds, strict=True):
+        assert one.state.series[0].tobytes() == other.state.series[0].tobytes()
+        assert one.state.works.tobytes() == other.state.works.tobytes()
+
+
 def test_a_snapshot_of_another_register_keeps_what_both_know(snapshots: FileSnapshots) -> None:
     first = Bench(A, B)
     first.feed(range(20), free_chlorine=0.2)
