@@ -103,14 +103,16 @@ async def _drop(service: str, running: dict[int, _Running], lost: list[int]) -> 
 async def _reap(service: str, running: dict[int, _Running], keeper: LeaseKeeper) -> None:
     """Work that has ended: in order, by losing its partition to another, or because a store did not answer."""
     for number in [n for n, one in running.items() if one.task.done()]:
-        error = running.pop(number).task.exception()
+        (error,) = await end_tasks([running.pop(number).task])
         keeper.release(number)
         if error is None:
             _log.info("partition given back", service=service, partition=number)
         elif isinstance(error, OwnershipLost):
             _log.error("ownership lost, nothing more is written", service=service, partitions=[number], why=str(error))
-        elif isinstance(error, BrokerLost | StoreUnavailable):
-            _log.warning("partition given back, a store does not answer", partition=number, why=str(error))
+        elif _is_expected(error):
+            # A task that nobody here cancelled was by something that it waited for: it is begun anew like one that lost its log.
+            why = str(error) or type(error).__name__
+            _log.warning("partition given back, a store does not answer", partition=number, why=why)
             await asyncio.sleep(PAUSE_S)
         else:
             raise error

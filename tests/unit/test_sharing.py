@@ -2,8 +2,13 @@
 
 import asyncio
 
+import pytest
+from nats.aio.client import Client
+
 from qingquan.errors import BrokerLost, StoreUnavailable
-from qingquan.services.sharing import _drop, _Running, when_answered
+from qingquan.services.leasing import LeaseKeeper
+from qingquan.services.sharing import _drop, _reap, _Running, when_answered
+from qingquan.store.reading_log.connection import _Client
 
 
 def test_a_cancellation_that_comes_together_with_an_answer_is_not_lost() -> None:
@@ -68,3 +73,74 @@ def test_a_log_or_database_that_does_not_answer_at_the_start_is_asked_again_unti
 
     assert asyncio.run(run(answers_at=3, stops_at=9)) == ("joined", 3)
     assert asyncio.run(run(answers_at=9, stops_at=2)) == (None, 2)
+
+
+class Keeper(LeaseKeeper):
+    """Only remembers what was given back."""
+
+    def __init__(self) -> None:
+        self.released: list[int] = []
+
+    def release(self, number: int) -> None:
+        self.released.append(number)
+
+
+def test_closing_a_connection_that_is_being_made_anew_does_not_cancel_who_closes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The library waits in two places for one future; who is cancelled in the one cancels the other."""
+
+    async def run() -> tuple[str, list[int]]:
+        socket_closed = asyncio.get_running_loop().create_future()
+
+        async def waits() -> None:
+            await socket_closed
+
+        async def close(_self: Client) -> None:
+            reconnecting.cancel()
+            await socket_closed
+
+        reconnecting = asyncio.ensure_future(waits())
+        await asyncio.sleep(0)
+        monkeypatch.setattr(Client, "close", close)
+
+        async def work() -> None:
+            await _Client().close()
+            raise BrokerLost("the log is away")
+
+        keeper = Keeper()
+        task = asyncio.ensure_future(work())
+        await asyncio.wait({task})
+        assert not task.cancelled()
+        await _reap("evaluator", {4: _Running(task, asyncio.Event())}, keeper)
+        return str(task.exception()), keeper.released
+
+    assert asyncio.run(run()) == ("the log is away", [4])
+
+
+def test_who_closes_a_connection_can_still_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> bool:
+        async def close(_self: Client) -> None:
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(Client, "close", close)
+        task = asyncio.ensure_future(_Client().close())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait({task}, timeout=5)
+        return task.cancelled()
+
+    assert asyncio.run(run())
+
+
+def test_work_that_something_else_cancelled_is_given_back_and_ends_nothing() -> None:
+    async def run() -> list[int]:
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        task.cancel()
+        await asyncio.wait({task})
+        keeper, running = Keeper(), {2: _Running(task, asyncio.Event())}
+        await _reap("recorder", running, keeper)
+        assert running == {}
+        return keeper.released
+
+    assert asyncio.run(run()) == [2]

@@ -58,7 +58,7 @@ async def connect(
             refused.append(str(error).removeprefix("nats: "))
         _log.debug("log_connection_error", name=name, error=str(error))
 
-    client = Client()
+    client = _Client()
     attempt = asyncio.ensure_future(
         client.connect(
             servers=config.log_url.split(","),
@@ -84,6 +84,25 @@ async def connect(
             ]
         )
     raise BrokerLost(f"no NATS server answers at {config.log_url}: start it, or set log_url")
+
+
+class _Client(Client):
+    """The library's, but what it cancels while it closes does not end who closes.
+
+    A connection that is just being made anew waits for its old socket; closing cancels that, and with it the future that says the socket
+    is closed, which closing waits for next: it ended as cancelled, and so did the task that closed.
+    """
+
+    async def close(self) -> None:
+        """Close the connection; a second call does nothing."""
+        closing = asyncio.ensure_future(super().close())
+        try:
+            await asyncio.wait({closing})
+        finally:
+            # Who closes may be cancelled in earnest.
+            closing.cancel()
+        if not closing.cancelled():
+            closing.result()
 
 
 class JetStreamApi:
