@@ -8,7 +8,7 @@ nothing else changes.
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from types import FrameType
@@ -29,6 +29,7 @@ from qingquan.domain.state import WorksDisinfection
 from qingquan.domain.works import PointKind, SamplingPoint, Works
 from qingquan.errors import StoreUnavailable
 from qingquan.services.advice_document import document_of
+from qingquan.services.advice_turns import CONCERNED, Turns
 from qingquan.services.alive import beat
 from qingquan.services.forecasts import Forecasts
 from qingquan.services.hand_checks import HandChecks
@@ -46,14 +47,9 @@ from rules.advice import DAY_MS, SHAPE_MS, History, Surroundings, advise
 from rules.ct_required import CtTable, ct_table
 from rules.ruleset import Ruleset
 
-__all__ = ["CONCERNED", "Adviser", "run"]
-
-CONCERNED = (DisinfectionState.MISSING, DisinfectionState.LOW, DisinfectionState.HIGH, DisinfectionState.UNKNOWN)
-"""States that ask for a verdict."""
+__all__ = ["Adviser", "run"]
 
 LOOK_S = 2.0
-AGAIN_S = 120.0
-ROUND_S = 600.0
 # Of the time between two looks, what advice on works that stand well may take.
 BUSY_S = 1.0
 LONG_MS = 14 * DAY_MS
@@ -86,27 +82,26 @@ class Adviser:
         self._hand_checks = HandChecks(config, engine, series, self._tables.ruleset.disinfection)
         self._works: dict[Key, Works] = {}
         self._version = -1
-        self._advised: dict[Key, tuple[float, DisinfectionState, int]] = {}
+        self._turns = Turns()
 
     def step(self, monotonic_s: float, busy_s: float = BUSY_S) -> int:
         """Advise on the works whose turn it is, those in trouble first; how many. Raises `StoreUnavailable`."""
         self._load_register()
         with reading(self._engine) as connection:
-            states = list(load_disinfection(connection).values())
+            states = load_disinfection(connection)
         # Before anything else: people wait for what comes of what they have measured.
         for key in self._hand_checks.measured() & self._works.keys():
             self._hand_checks.look(self._works[key])
         until = time.monotonic() + busy_s
         count = 0
-        for state in self._due(states, monotonic_s):
+        for state in self._turns.due(states, monotonic_s):
             if state.disinfection not in CONCERNED and time.monotonic() > until:
                 break
-            works = self._works.get((state.county, state.works))
-            if works is not None:
-                self.advise_on(works, state)
-                self._hand_checks.look(works)
-                count += 1
-            self._advised[state.county, state.works] = (monotonic_s, state.disinfection, state.since)
+            works = self._works[state.county, state.works]
+            self.advise_on(works, state)
+            self._hand_checks.look(works)
+            self._turns.advised(state, monotonic_s)
+            count += 1
         return count
 
     def advise_on(self, works: Works, state: WorksDisinfection) -> Advice | None:
@@ -130,25 +125,12 @@ class Adviser:
             self._forecasts.tell(connection, works, outlet.id, residual, outlook.forecast, known.residual, now)
         return advice
 
-    def _due(self, states: Sequence[WorksDisinfection], now_s: float) -> Iterator[WorksDisinfection]:
-        """New trouble, then old trouble every two minutes, then the others by turns."""
-
-        def rank(state: WorksDisinfection) -> tuple[int, float]:
-            told = self._advised.get((state.county, state.works))
-            is_concerned = state.disinfection in CONCERNED
-            if told is None or told[1:] != (state.disinfection, state.since):
-                return (0 if is_concerned else 2), 0.0
-            waits = now_s - told[0] >= (AGAIN_S if is_concerned else ROUND_S)
-            return ((1 if is_concerned else 3) if waits else 9), told[0]
-
-        ranked = sorted(((rank(state), n) for n, state in enumerate(states)))
-        return (states[n] for (order, _), n in ranked if order < 9)
-
     def _load_register(self) -> None:
         with reading(self._engine) as connection:
             version = register_version(connection)
             if version != self._version:
                 self._works = {(one.county, one.id): one for one in load_works(connection)}
+                self._turns.register(self._works)
                 self._version = version
 
     def _surroundings(
