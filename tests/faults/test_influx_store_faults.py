@@ -145,6 +145,23 @@ def test_rollups_are_whole_after_an_append_cut_short_anywhere(
             np.testing.assert_allclose(found.columns[name], expected.columns[name], rtol=1e-12)
 
 
+def test_what_a_predecessor_still_writes_after_a_take_over_is_booked_once(
+    opened: Callable[[], InfluxSeriesStore],
+) -> None:
+    """It was stopped in the middle of an append and wakes when its successor has looked where to begin."""
+    stopped, successor, rows = opened(), opened(), [Row(CHLORINE, T0 + n * 1000, n / 8, 1) for n in range(300)]
+    stopped.append(rows_of(rows[:100]), "recorder/3", 100, 100)
+    assert successor.covered("recorder/3") == 100
+    stopped.append(rows_of(rows[100:180], range(101, 181)), "recorder/3", 180, 80)
+    assert successor.append(rows_of(rows[100:250], range(101, 251)), "recorder/3", 250, 150) == AppendResult(150, 0, 0)
+    assert successor.append(rows_of(rows[250:], range(251, 301)), "recorder/3", 300, 50) == AppendResult(50, 0, 0)
+    counts = opened().counts()
+    assert (counts.readings, counts.duplicates, counts.conflicts, counts.messages) == (300, 0, 0, 300)
+    # What it has covered itself since is not forgotten over a look.
+    assert successor.covered("recorder/3") == 300
+    assert successor.append(rows_of(rows[280:], range(281, 301)), "recorder/3", 300, 20) == AppendResult(0, 0, 0)
+
+
 def kept(influx_url: str, bucket: str) -> list[str]:
     with closing(InfluxDoor(influx_url, "", "", bucket, "v1")) as door:
         [answer] = door.query([f'SHOW RETENTION POLICIES ON "{bucket}"'])

@@ -22,6 +22,10 @@ REQUEST_TIMEOUT_S = 5.0
 # The library takes whole seconds by its types and any number by its code.
 RECONNECT_PAUSE_S: Any = 0.25
 
+# A cluster whose servers have not met or are about to choose who leads: too few of them yet, no peers for a copy, JetStream
+# temporarily unavailable, asked of one who does not lead, no room on those there are.
+NOT_NOW = (10004, 10005, 10008, 10009, 10023)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -115,7 +119,7 @@ class JetStreamApi:
     async def __call__(self, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Answer of ``$JS.API.<subject>``.
 
-        Raises `ApiRefused` for an answer that is an error, `BrokerLost` for none.
+        Raises `ApiRefused` for an answer that is an error, `BrokerLost` for none, or where the servers cannot say now.
         """
         if not self._client.is_connected:
             raise BrokerLost("not connected to the reading log")
@@ -129,5 +133,10 @@ class JetStreamApi:
         answer: dict[str, Any] = json.loads(reply.data)
         if "error" in answer:
             fault = answer["error"]
-            raise ApiRefused(subject, int(fault.get("err_code", fault.get("code", 0))), fault.get("description", ""))
+            refusal = ApiRefused(
+                subject, int(fault.get("err_code", fault.get("code", 0))), fault.get("description", "")
+            )
+            if refusal.code in NOT_NOW:
+                raise BrokerLost(str(refusal))
+            raise refusal
         return answer

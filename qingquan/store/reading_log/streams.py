@@ -39,8 +39,8 @@ DOWNLINK_SUBJECT = "$MQTT.msgs.dn.>"
 STREAM_NOT_FOUND = 10059
 NO_JETSTREAM = (503, 10039, 10076)
 NO_CLUSTER = 10074
-# What the servers of a cluster answer until a majority of them has met and chosen leaders.
-NOT_MET_YET = (503, 10004, 10005, 10008, 10009, 10023)
+# What a server answers until it has met its cluster; the others of this kind are `BrokerLost` already (`NOT_NOW`).
+NOT_MET_YET = (503,)
 LEADER_WAIT_S = 60.0
 LEADER_POLL_S = 0.3
 

@@ -114,6 +114,7 @@ class InfluxSeriesStore:
         self._wall_ms = wall_ms
         self._lock = RLock()
         self._written: _Written | None = None
+        self._begun: dict[str, _Mark] = {}
         self._is_closed = False
 
     def append(self, rows: SeriesRows, reader: str, covered: int, messages: int = 0) -> AppendResult:
@@ -128,6 +129,7 @@ class InfluxSeriesStore:
             self._mark(reader, mark, written, result, found, covered, messages)
             # Only an append that went through keeps the memory; after any error it is read afresh.
             self._written = written
+            self._begun.pop(reader, None)
             return result
 
     def maintain(self, now_ms: int, retention: Retention) -> None:
@@ -141,16 +143,27 @@ class InfluxSeriesStore:
         """See `SeriesStore.rewind`."""
         with self._lock:
             self._written = None
+            self._begun.pop(reader, None)
             marks = self._marks()
             mark = marks.get(reader) or _Mark(rollups_from=self._rollups_from(marks))
             self._put_mark(reader, replace(mark, revision=mark.revision + 1, covered=covered))
 
     def covered(self, reader: str) -> int:
-        """See `SeriesStore.covered`."""
+        """See `SeriesStore.covered`.
+
+        Who begins to write at what it is told here books what lies behind it, whatever a predecessor that was stopped in the middle
+        of an append still writes: else the readings of that append would be booked twice.
+        """
         marks = self._marks()
         # Recorders that share the log have a mark for every partition; together they cover what the slowest does.
         shares = [mark.covered for name, mark in marks.items() if name.startswith(f"{reader}/")]
-        return min(shares) if shares else marks.get(reader, _Mark()).covered
+        if shares:
+            return min(shares)
+        mark = marks.get(reader) or _Mark(rollups_from=self._rollups_from(marks))
+        with self._lock:
+            if self._written is None:
+                self._begun[reader] = mark
+        return mark.covered
 
     def latest(self, county: str, works: str | None = None) -> list[LatestReading]:
         """See `SeriesStore.latest`. Asked of the server, for another process may be the writer."""
@@ -361,7 +374,7 @@ class InfluxSeriesStore:
 
     def _load(self) -> _Written:
         self._keep_for(self._retention)
-        return _Written(SeriesIndex(), self._marks(), set(self._parameters()))
+        return _Written(SeriesIndex(), self._marks() | self._begun, set(self._parameters()))
 
     def _keep_for(self, retention: Retention) -> None:
         raw, *rollups = (days + _MARGIN_DAYS if days else 0 for days in retention.days())
