@@ -7,6 +7,7 @@ under the same identities as its successor writes, so nothing changes by it; bef
 
 import asyncio
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from sqlalchemy import Connection, Engine
@@ -27,6 +28,8 @@ from qingquan.store.sql.progress import RECORDER_PARTITION, set_applied_sequence
 __all__ = ["OneRecorded", "serve"]
 
 RECORDER = "recorder"
+# Appending, upkeep, and telling how far it is.
+THREADS_EACH = 3
 
 
 class OneRecorded:
@@ -53,6 +56,8 @@ async def serve(config: Config, stop: asyncio.Event, reserve: int | None) -> Non
     """Record a share of the partitions until told to stop; errors as `qingquan.services.recorder.run`."""
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    # An append may take a minute while the server is busy: every partition must find a thread, and who takes one over, too.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS_EACH * config.log_partitions))
     engine = open_database(config.sql_url)
     keep = config.log_reserve_messages if reserve is None else reserve
     try:

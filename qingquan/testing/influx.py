@@ -83,7 +83,7 @@ def influx_settings(folder: Path, port: int) -> Path:
 class Shim:
     """A running shim. ``refusals`` are answers (status, headers, body) given instead of writing, first one first;
     a status of 0 cuts the connection, -1 lets one write pass. ``largest_body`` [bytes] answers 413 above it. ``writes``
-    counts those passed on.
+    counts those passed on. While ``passes`` is cleared writes wait.
     """
 
     url: str = ""
@@ -91,6 +91,10 @@ class Shim:
     largest_body: int = 2**30
     forbids_buckets: bool = False
     writes: int = 0
+    passes: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.passes.set()
 
 
 @contextmanager
@@ -175,6 +179,7 @@ def _handler(shim: Shim, server_url: str) -> type[BaseHTTPRequestHandler]:
             return [row for series in result.get("series", []) for row in series["values"]]
 
         def _write(self, query: dict[str, list[str]], body: bytes) -> None:
+            shim.passes.wait(30)
             status, headers, text = shim.refusals.pop(0) if shim.refusals else (-1, {}, "")
             if status != -1:
                 if status:

@@ -1,7 +1,9 @@
 """The InfluxDB adapter when the server refuses, cuts the line or stops between two writes. A real 1.x server stands behind."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -160,6 +162,33 @@ def test_what_a_predecessor_still_writes_after_a_take_over_is_booked_once(
     # What it has covered itself since is not forgotten over a look.
     assert successor.covered("recorder/3") == 300
     assert successor.append(rows_of(rows[280:], range(281, 301)), "recorder/3", 300, 20) == AppendResult(0, 0, 0)
+
+
+def test_closing_waits_for_no_append_and_the_append_writes_nothing_more(
+    opened: Callable[[], InfluxSeriesStore], shim: Shim
+) -> None:
+    """Who lost a partition closes its store; waiting for the server there, it lost all its other partitions, too."""
+    store, rows = opened(), [Row(CHLORINE, T0 + n * 1000, n / 8, 1) for n in range(300)]
+    store.append(rows_of(rows[:10]), "all", 10, 10)
+    shim.passes.clear()
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(store.append, rows_of(rows[10:], range(11, 301)), "all", 300, 290)
+        with pytest.raises(TimeoutError):
+            under_way.result(0.5)
+        began = time.monotonic()
+        store.close()
+        closed_after_s = time.monotonic() - began
+        before = shim.writes
+        shim.passes.set()
+        with pytest.raises(StoreUnavailable, match="closed"):
+            under_way.result(20)
+    # The server would have kept it waiting for 30 s.
+    assert closed_after_s < 10
+    assert shim.writes <= before + 1
+    again = opened()
+    assert again.covered("all") == 10
+    assert again.append(rows_of(rows[10:], range(11, 301)), "all", 300, 290) == AppendResult(290, 0, 0)
+    assert again.counts().messages == 300
 
 
 def kept(influx_url: str, bucket: str) -> list[str]:

@@ -5,7 +5,8 @@ recorder), it looks before it writes, and it puts the progress mark last. Other 
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
@@ -57,6 +58,10 @@ _MARGIN_DAYS = 2
 """The server keeps so much more than was asked for: what is still computed from must be there."""
 _MARKED = ("covered", "series", "found", "rollups_from")
 _TOTALS = ("messages", "readings", "duplicates", "conflicts")
+
+
+# Who has just ended an append gives the lock back within that.
+CLOSE_WAIT_S = 0.05
 
 
 @dataclass(slots=True)
@@ -115,11 +120,11 @@ class InfluxSeriesStore:
         self._lock = RLock()
         self._written: _Written | None = None
         self._begun: dict[str, _Mark] = {}
-        self._is_closed = False
+        self._is_closing = self._is_closed = False
 
     def append(self, rows: SeriesRows, reader: str, covered: int, messages: int = 0) -> AppendResult:
         """See `SeriesStore.append`. One process only may append."""
-        with self._lock:
+        with self._alone():
             written, self._written = self._written or self._load(), None
             mark = written.marks.setdefault(reader, _Mark(rollups_from=self._rollups_from(written.marks)))
             if 0 < covered <= mark.covered:
@@ -134,14 +139,14 @@ class InfluxSeriesStore:
 
     def maintain(self, now_ms: int, retention: Retention) -> None:
         """See `SeriesStore.maintain`: the server drops by its own clock and retention, which is set here if it is another."""
-        with self._lock:
+        with self._alone():
             self._retention = retention
             self._frozen_before = _frozen_before(now_ms, retention)
             self._keep_for(retention)
 
     def rewind(self, reader: str, covered: int) -> None:
         """See `SeriesStore.rewind`."""
-        with self._lock:
+        with self._alone():
             self._written = None
             self._begun.pop(reader, None)
             marks = self._marks()
@@ -272,11 +277,29 @@ class InfluxSeriesStore:
         return RecordedCounts(series=series, **totals)
 
     def close(self) -> None:
-        """See `SeriesStore.close`."""
+        """See `SeriesStore.close`. An append under way in another thread ends at its next request, and closes for us: nobody waits for
+        the minutes that it may take, least of all who has lost the right to write."""
+        self._is_closing = True
+        self._door.stop()
+        if self._lock.acquire(timeout=CLOSE_WAIT_S):
+            try:
+                self._finish()
+            finally:
+                self._lock.release()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
         with self._lock:
-            if not self._is_closed:
-                self._is_closed = True
-                self._door.close()
+            try:
+                yield
+            finally:
+                if self._is_closing:
+                    self._finish()
+
+    def _finish(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._door.close()
 
     def _record(self, rows: SeriesRows, written: _Written, covered: int) -> tuple[AppendResult, int]:
         """Write what is new; what became of the rows, and how many series had no reading before."""

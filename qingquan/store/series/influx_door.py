@@ -123,6 +123,7 @@ class InfluxDoor:
         headers = _v1_headers(token) if api == "v1" else {"Authorization": f"Token {token}"}
         self._reader = httpx2.Client(base_url=url, timeout=TIMEOUT_S, headers=headers)
         self._buckets = V1Buckets(self.query) if api == "v1" else V2Buckets(self._reader, org)
+        self._is_stopped = False
 
     def write(self, lines: Sequence[str], bucket: str = "") -> None:
         """Write all lines, in order; returns only when the server has them.
@@ -145,8 +146,17 @@ class InfluxDoor:
 
     def ensure_bucket(self, bucket: str, days: int) -> None:
         """Make the bucket if it is missing, and have the server keep what is in it for so many days; 0 = for ever."""
+        self._require_open()
         with _unavailable():
             self._buckets.ensure(bucket, days)
+
+    def stop(self) -> None:
+        """Make no further request: what is under way, perhaps in another thread, fails at its next one."""
+        self._is_stopped = True
+
+    def _require_open(self) -> None:
+        if self._is_stopped:
+            raise StoreUnavailable("this way to InfluxDB has been closed")
 
     def close(self) -> None:
         """Give connections back."""
@@ -154,6 +164,7 @@ class InfluxDoor:
         self._reader.close()
 
     def _deliver(self, lines: Sequence[str], bucket: str, refused: list[tuple[str, str]]) -> None:
+        self._require_open()
         try:
             with _unavailable():
                 self._writer.write("\n".join(lines).encode(), bucket)
@@ -184,6 +195,7 @@ class InfluxDoor:
             raise StoreUnavailable(f"InfluxDB cannot write ({answer})") from answer
 
     def _asked(self, statements: Sequence[str], bucket: str) -> list[list[Series]]:
+        self._require_open()
         with _unavailable():
             answer = self._reader.post("/query", data={"db": bucket, "epoch": "ms", "q": "; ".join(statements)})
         if answer.status_code != 200:
