@@ -24,6 +24,7 @@ from qingquan.domain.readings import LogMessage, QuarantineReason, ReadingBatch,
 from qingquan.errors import BrokerLost, ConfigurationError, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.compliance_marks import LateDays
+from qingquan.services.held_register import HeldRegister
 from qingquan.services.log_space import Laggard, reserve_now
 from qingquan.services.one_log import require_one_log
 from qingquan.services.recorded_rows import RowMaker
@@ -44,7 +45,7 @@ from qingquan.store.sql.progress import (
     set_applied_sequence,
 )
 from qingquan.store.sql.quarantine import insert_quarantined
-from qingquan.store.sql.register import load_works, register_version
+from qingquan.store.sql.register import register_version
 
 __all__ = ["READER", "Recorder", "purge_floor", "run"]
 
@@ -105,8 +106,11 @@ class WholeLogRecorded:
 class Recorder:
     """Decodes messages and records them. Its methods block; `follow` drives them from an event loop."""
 
-    def __init__(self, config: Config, engine: Engine, store: SeriesStore, books: Books | None = None) -> None:
+    def __init__(
+        self, config: Config, engine: Engine, store: SeriesStore, books: Books | None = None, register: HeldRegister | None = None
+    ) -> None:  # fmt: skip
         self._books = books or WholeLogRecorded()
+        self._register = register or HeldRegister()
         self._recorded = 0
         self._config = config
         self._engine = engine
@@ -204,7 +208,7 @@ class Recorder:
             version = register_version(connection)
             if version == self._register_version:
                 return False
-            works = load_works(connection)
+            works = self._register.works(connection, version)
         self._decoder.replace_directory(PointDirectory(works))
         self._rows.register(works)
         self._late_days.register(works)
@@ -213,10 +217,13 @@ class Recorder:
         return True
 
 
-async def follow(recorder: Recorder, log: ReadingLog, stop: asyncio.Event, reserve: int | None = None) -> None:
+async def follow(
+    recorder: Recorder, log: ReadingLog, stop: asyncio.Event, reserve: int | None = None, turns: asyncio.Semaphore | None = None
+) -> None:  # fmt: skip
     """Record the log until told to stop; a batch that was begun is finished first.
 
-    ``reserve`` is how many messages the log keeps behind the slower of recorder and evaluator; ``None`` = never purge.
+    ``reserve`` is how many messages the log keeps behind the slower of recorder and evaluator; ``None`` = never purge. ``turns``: who
+    records other partitions in the same process waits there for its turn.
     """
     try:
         covered = await _insisted(recorder.covered, stop)
@@ -239,7 +246,8 @@ async def follow(recorder: Recorder, log: ReadingLog, stop: asyncio.Event, reser
                 if messages[0].sequence <= covered:
                     _log.error("log_began_anew", covered=covered, first=messages[0].sequence)
                     await _insisted(recorder.go_back, stop, messages[0].sequence - 1)
-                summary.add(len(messages), await _insisted(recorder.record, stop, messages))
+                async with turns or nullcontext():
+                    summary.add(len(messages), await _insisted(recorder.record, stop, messages))
                 covered = messages[-1].sequence
             elif recorder.partition is not None and time.monotonic() >= pass_due and not upcoming.done():
                 pass_due = time.monotonic() + REPORT_S

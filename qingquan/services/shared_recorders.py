@@ -7,12 +7,14 @@ under the same identities as its successor writes, so nothing changes by it; bef
 
 import asyncio
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from sqlalchemy import Connection, Engine
 
 from qingquan.config import Config
+from qingquan.services.held_register import HeldRegister
 from qingquan.services.leasing import LeaseKeeper
 from qingquan.services.one_log import require_one_log
 from qingquan.services.recorder import READER, Recorder, follow
@@ -30,6 +32,9 @@ __all__ = ["OneRecorded", "serve"]
 RECORDER = "recorder"
 # Appending, upkeep, and telling how far it is.
 THREADS_EACH = 3
+# So many partitions are decoded and written at once; each takes a core of its own to decode, and InfluxDB another one.
+AT_ONCE = 3
+SWITCH_S = 0.001
 
 
 class OneRecorded:
@@ -56,8 +61,11 @@ async def serve(config: Config, stop: asyncio.Event, reserve: int | None) -> Non
     """Record a share of the partitions until told to stop; errors as `qingquan.services.recorder.run`."""
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    # An append may take a minute while the server is busy: every partition must find a thread, and who takes one over, too.
+    # An append may take a minute while the server is busy: every partition must find a thread, and who takes one over, too. The
+    # thread that renews our leases comes between those that decode, or we lose them for want of a thousandth of a second.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS_EACH * config.log_partitions))
+    sys.setswitchinterval(SWITCH_S)
+    turns, register = asyncio.Semaphore(AT_ONCE), HeldRegister()
     engine = open_database(config.sql_url)
     keep = config.log_reserve_messages if reserve is None else reserve
     try:
@@ -79,10 +87,10 @@ async def serve(config: Config, stop: asyncio.Event, reserve: int | None) -> Non
             # A store of its own: what a writer remembers of a partition is of no use once another has written to it.
             with closing(open_series_store(config)) as store:
                 epoch = await asyncio.to_thread(_claim, config, engine, store, holder, partition, lease)
-                recorder = Recorder(config, engine, store, OneRecorded(partition, epoch))
+                recorder = Recorder(config, engine, store, OneRecorded(partition, epoch), register)
                 async with await ReadingLog.connect(config, name="recorder", wait_s=1e9) as log:
                     await log.check_layout()
-                    await follow(recorder, log, ends, keep)
+                    await follow(recorder, log, ends, keep, turns)
 
         await share_partitions(keeper, RECORDER, work, stop, lambda: facts)
     finally:
