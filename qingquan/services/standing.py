@@ -1,7 +1,6 @@
 """Where each works stands, for pages and API: rows of those works whose standing has changed."""
 
-from collections.abc import Mapping
-from hashlib import blake2b
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +25,8 @@ class Standing:
     """Remembers what was last written, so that only changes are."""
 
     def __init__(self) -> None:
-        # A digest each: the states themselves would be the largest thing an evaluator keeps.
-        self._written: dict[tuple[str, str], bytes] = {}
+        # A hash each: the states themselves would be the largest thing an evaluator keeps.
+        self._written: dict[tuple[str, str], int] = {}
         self._quiet: dict[int, frozenset[SeriesKey]] = {}
         self._turn: dict[int, int] = {}
         self._aged: dict[int, tuple[Plan, npt.NDArray[np.int64], npt.NDArray[np.bool_]]] = {}
@@ -47,12 +46,11 @@ class Standing:
         by_works: dict[tuple[str, str], list[Finding]] = {}
         for finding in silent.values():
             by_works.setdefault((finding.county, finding.works), []).append(finding)
-        states = [_state(fold, number, now, by_works) for number in numbers]
         fresh = []
-        for number, state in zip(numbers, states, strict=True):
-            name, digest = fold.plan.layout.works[number], blake2b(repr(state).encode(), digest_size=16).digest()
-            if self._written.get(name) != digest:
-                self._written[name] = digest
+        for number, state in _states(fold, numbers, now, by_works):
+            name, told = fold.plan.layout.works[number], _hash(state)
+            if self._written.get(name) != told:
+                self._written[name] = told
                 fresh.append(state)
         return fresh
 
@@ -79,24 +77,45 @@ class Standing:
         return np.ones(len(aged), np.bool_) if before is None else aged != before
 
 
-def _state(fold: Fold, number: int, now: int, silent: Mapping[tuple[str, str], list[Finding]]) -> WorksState:
+def _states(
+    fold: Fold, numbers: Sequence[int], now: int, silent: Mapping[tuple[str, str], list[Finding]]
+) -> list[tuple[int, WorksState]]:
+    """States of works by number. Their memory is read form by form: a province's works change by the thousand a second."""
     plan, state = fold.plan, fold.state
+    chosen = np.array(numbers, np.int64)
+    forms = plan.works_facts["form"][chosen]
+    found = []
+    for form in np.unique(forms).tolist():
+        mine = chosen[forms == form]
+        facts, shared = plan.works_facts[mine], plan.works_forms[form]
+        series = state.series[0][facts["series_first"][:, None] + np.arange(shared["series_count"])]
+        units = state.units[0][facts["unit_first"][:, None] + np.arange(shared["unit_count"])]
+        names = [f"{point}/{parameter}" for point, parameter in plan.layout.forms[form].series]
+        columns = (
+            mine, state.works["newest"][mine], series["last_t"], series["last_value"], units["state"], units["since"],
+        )  # fmt: skip
+        for number, newest, times, values, words, since in zip(*(one.tolist() for one in columns), strict=True):
+            latest = {
+                name: value for name, at, value in zip(names, times, values, strict=True) if at != NEVER
+            }  # fmt: skip
+            outlets = list(zip(words, since, strict=True))
+            found.append((number, _state(fold, number, now, newest, latest, outlets, silent)))
+    return found
+
+
+def _state(
+    fold: Fold, number: int, now: int, newest: int, latest: dict[str, float], outlets: list[tuple[int, int]],
+    silent: Mapping[tuple[str, str], list[Finding]],
+) -> WorksState:  # fmt: skip
+    plan = fold.plan
     works = plan.works[number]
-    newest = int(state.works[number]["newest"])
     as_of = None if newest == NEVER else newest >> LOCAL_BITS
-    latest = {
-        f"{point}/{parameter}": float(one["last_value"])
-        for one, (point, parameter) in zip(
-            state.series[0][plan.series_of(number)], plan.layout.form(number).series, strict=True
-        )
-        if one["last_t"] != NEVER
-    }
     quiet = silent.get((works.county, works.id), [])
     is_stale = as_of is None or now - as_of > works.stale_after_s * 1000 or _is_outlet_silent(fold, number, quiet)
-    disinfection, since = _disinfection(fold, number, works, is_stale, as_of, now)
+    disinfection, since = _disinfection(outlets, works, is_stale, as_of, now)
     severities = [
         plan.meanings[timer].severity
-        for (timer, _), said in state.said.get(number, {}).items()
+        for (timer, _), said in fold.state.said.get(number, {}).items()
         if said.end is None and timer >= 0
     ] + [finding.severity for finding in quiet]
     outlet = next((point.id for point in works.points if point.kind is PointKind.OUTLET), "outlet")
@@ -109,20 +128,29 @@ def _state(fold: Fold, number: int, now: int, silent: Mapping[tuple[str, str], l
     )  # fmt: skip
 
 
+def _hash(state: WorksState) -> int:
+    """Of what may change of a works from one call to the next."""
+    return hash(
+        (state.disinfection, state.since, state.as_of, state.stale, state.residual_parameter, state.worst, state.open_findings,
+         *state.latest.items())
+    )  # fmt: skip
+
+
 def _is_outlet_silent(fold: Fold, number: int, silent: list[Finding]) -> bool:
     """Whether what shows the disinfection of an outlet (a residual, or an ultraviolet dose) has fallen silent."""
+    if not silent:
+        return False
     units = fold.plan.unit_points[fold.plan.units_of(number)]
     return any((one.point, one.parameter) == (key.point, key.parameter) for one in silent for key in units)
 
 
 def _disinfection(
-    fold: Fold, number: int, works: Works, is_stale: bool, as_of: int | None, now: int
+    outlets: list[tuple[int, int]], works: Works, is_stale: bool, as_of: int | None, now: int
 ) -> tuple[DisinfectionState, int]:
     """The one state of the works: the worst of its outlets; silence makes it unknown, but never erases a loss."""
     if works.equipment is Equipment.NOT_EQUIPPED or works.disinfectant is Disinfectant.NONE:
         return DisinfectionState.NOT_EQUIPPED, as_of or now
-    units = fold.state.units[0][fold.plan.units_of(number)]
-    found = [(UNIT_STATES[int(unit["state"])], int(unit["since"])) for unit in units]
+    found = [(UNIT_STATES[state], since) for state, since in outlets]
     if not found:
         return DisinfectionState.UNKNOWN, as_of or now
     state, since = min(found, key=lambda one: _ORDER.index(one[0]))
