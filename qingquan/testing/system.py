@@ -132,9 +132,9 @@ class System:
         return asyncio.run(read())
 
     def api(self, path: str) -> Any:
-        """Answer of the console's API, decoded."""
+        """Answer of the console's API, decoded. The first curve of a fresh clone compiles the quality tests, on a busy machine for long."""
         url = f"http://{self.config.web_host}:{self.config.web_port}/api/v1/{path}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return json.load(answer)
 
     def accepted_messages(self) -> list[dict[str, Any]]:
