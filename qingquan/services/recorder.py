@@ -9,8 +9,8 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
@@ -246,7 +246,7 @@ async def follow(
                 if messages[0].sequence <= covered:
                     _log.error("log_began_anew", covered=covered, first=messages[0].sequence)
                     await _insisted(recorder.go_back, stop, messages[0].sequence - 1)
-                async with turns or nullcontext():
+                async with _turn(turns, stop):
                     summary.add(len(messages), await _insisted(recorder.record, stop, messages))
                 covered = messages[-1].sequence
             elif recorder.partition is not None and time.monotonic() >= pass_due and not upcoming.done():
@@ -270,6 +270,24 @@ async def follow(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+@asynccontextmanager
+async def _turn(turns: asyncio.Semaphore | None, stop: asyncio.Event) -> AsyncIterator[None]:
+    """One's turn among those who record other partitions; `_Stopped` when told to stop before: the batch is then not begun."""
+    if turns is None:
+        yield
+        return
+    taking, stopping = asyncio.ensure_future(turns.acquire()), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not taking.done():
+            raise _Stopped
+        yield
+    finally:
+        stopping.cancel()
+        if not taking.cancel():
+            turns.release()
 
 
 async def _batch(reader: LogReader, stop: asyncio.Event) -> list[LogMessage]:

@@ -10,7 +10,7 @@ import pytest
 from qingquan.domain.readings import ReadingBatch, SeriesCatalog, SeriesKey
 from qingquan.errors import StoreUnavailable
 from qingquan.services.recorded_rows import RowMaker, recorded_flags
-from qingquan.services.recorder import Recorder, follow, purge_floor
+from qingquan.services.recorder import Recorder, _Stopped, _turn, follow, purge_floor
 from qingquan.standards.loader import load_standards
 from qingquan.store.reading_log import ReadingLog
 
@@ -91,3 +91,26 @@ def test_a_partition_given_back_while_the_store_is_away_ends_its_work_and_nothin
         await asyncio.wait_for(work, 10)
 
     asyncio.run(run(Away()))
+
+
+def test_who_waits_for_its_turn_gives_its_partition_back_at_once_and_keeps_no_turn() -> None:
+    async def run() -> list[str]:
+        turns, stop, seen = asyncio.Semaphore(1), asyncio.Event(), []
+        never = asyncio.Event()
+
+        async def waits() -> None:
+            async with _turn(turns, stop):
+                seen.append("recorded")
+
+        async with _turn(turns, never):
+            waiting = asyncio.ensure_future(waits())
+            await asyncio.sleep(0.01)
+            stop.set()
+            await asyncio.wait({waiting}, timeout=5)
+            assert isinstance(waiting.exception(), _Stopped)
+        async with _turn(turns, never):
+            seen.append("next")
+        assert not turns.locked()
+        return seen
+
+    assert asyncio.run(run()) == ["next"]
