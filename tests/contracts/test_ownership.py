@@ -22,9 +22,10 @@ from qingquan.services.one_log import require_one_log
 from qingquan.services.scopes import EVALUATOR, OnePartition, WholeLog, claim_whole_log
 from qingquan.services.signs import own_sign
 from qingquan.store.reading_log import ensure_streams
+from qingquan.store.reading_log import leases as leases_module
 from qingquan.store.reading_log.binary import server_binary
 from qingquan.store.reading_log.kept_state import KeptState
-from qingquan.store.reading_log.leases import STATE_BUCKET, Leases, open_bucket, written
+from qingquan.store.reading_log.leases import STATE_BUCKET, Bucket, Leases, open_bucket, written
 from qingquan.store.sql import ownership
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.operations import save_sign
@@ -148,6 +149,32 @@ def test_services_that_start_at_the_same_moment_all_get_their_leases(log: Config
         for _ in range(5):
             for leases in await asyncio.gather(*(Leases.connect(log, "evaluator-leases") for _ in range(8))):
                 await leases.close()
+
+    run(story)
+
+
+@pytest.mark.parametrize("way", ["its time is up", "removed by another", "written over", "gone from among others"])
+def test_a_trial_that_is_gone_before_it_is_removed_is_no_lack_of_rights(
+    log: Config, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """On a busy machine a second and more lies between writing it and removing it; the server has a code for each way."""
+
+    async def written_and_gone(bucket: Bucket, key: str, value: bytes, *, expected: int | None) -> int | None:
+        if way == "gone from among others":
+            await written(bucket, key + ".before", value, expected=None)
+        sequence = await written(bucket, key, value, expected=expected)
+        if way == "its time is up":
+            await asyncio.sleep(1.5)
+        if way in ("removed by another", "gone from among others"):
+            await bucket.api(f"STREAM.MSG.DELETE.{bucket.stream}", {"seq": sequence, "no_erase": True})
+        if way == "written over":
+            await written(bucket, key, value, expected=None)
+        return sequence
+
+    monkeypatch.setattr(leases_module, "written", written_and_gone)
+
+    async def story() -> None:
+        await (await Leases.connect(log, "evaluator-leases")).close()
 
     run(story)
 

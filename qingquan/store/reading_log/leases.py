@@ -7,6 +7,7 @@ A lease says who *should* work; it fences nobody by itself, as its holder may sl
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +29,6 @@ STATE_BUCKET = "QINGQUAN_STATE"
 
 WRONG_LAST_SEQUENCE = 10071
 MESSAGE_NOT_FOUND = 10037
-# What the server says of a message to remove that is no longer there: the one code is for that, the other for any failed removal.
-GONE = frozenset({MESSAGE_NOT_FOUND, 10057})
 LEADER_WAIT_S = 15.0
 LEADER_POLL_S = 0.3
 PUBLISH_TIMEOUT_S = 1.0
@@ -123,8 +122,9 @@ async def written(bucket: Bucket, key: str, value: bytes, *, expected: int | Non
 async def _probed(bucket: Bucket, key: str, refused: Sequence[str]) -> None:
     """Write once, and remove it.
 
-    The servers of a cluster may not have chosen who leads a bucket made a moment ago: that is waited for. Another service that
-    starts at this moment may have written the same key over ours: then there is nothing left to remove.
+    The servers of a cluster may not have chosen who leads a bucket made a moment ago: that is waited for. What is to be removed may be
+    gone: another service that starts at this moment has written over it, or its time is up. The server has several codes for
+    that, and each of its answers shows that we may ask; a right that is lacking shows as no answer.
     """
     deadline = time.monotonic() + LEADER_WAIT_S
     while True:
@@ -135,11 +135,8 @@ async def _probed(bucket: Bucket, key: str, refused: Sequence[str]) -> None:
             if refused or time.monotonic() > deadline:
                 raise
         await asyncio.sleep(LEADER_POLL_S)
-    try:
+    with suppress(ApiRefused):
         await bucket.api(f"STREAM.MSG.DELETE.{bucket.stream}", {"seq": sequence, "no_erase": True})
-    except ApiRefused as refusal:
-        if refusal.code not in GONE:
-            raise
 
 
 async def _ensure(bucket: Bucket, wanted: dict[str, Any]) -> None:
