@@ -44,8 +44,17 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    yield from opened(request.param, tmp_path)
+
+
+@pytest.fixture
+def on_postgres(tmp_path: Path) -> Iterator[Engine]:
+    yield from opened("postgresql", tmp_path)
+
+
+def opened(kind: str, folder: Path) -> Iterator[Engine]:
     try:
-        url = fresh_database() if request.param == "postgresql" else f"sqlite:///{tmp_path / 'database'}"
+        url = fresh_database() if kind == "postgresql" else f"sqlite:///{folder / 'database'}"
     except PostgresMissing as missing:
         pytest.skip(str(missing))
     upgrade(url)
@@ -97,6 +106,31 @@ def test_an_owner_that_was_replaced_can_commit_nothing(log: Config, engine: Engi
         await later.close()
 
     run(story)
+
+
+def test_a_take_over_does_not_wait_for_one_stopped_in_the_middle_of_sending(on_postgres: Engine) -> None:
+    engine = on_postgres
+    with writing(engine) as connection:
+        epoch = ownership.claim(connection, EVALUATOR, 3, "first")
+    sleeping = engine.connect()
+    ownership.require_owner(sleeping, EVALUATOR, 3, epoch)
+    ownership.advance(sleeping, EVALUATOR, 3, applied=100)
+    # Rows are sent without waiting for answers; who is stopped then has not said that the server's turn has come, and does not
+    # count as idle.
+    wire = sleeping.connection.driver_connection.pgconn  # type: ignore[union-attr]
+    wire.enter_pipeline_mode()
+    wire.send_query_params(b"SELECT 1", None)
+    wire.send_flush_request()
+    wire.flush()
+
+    began = time.monotonic()
+    with writing(engine) as connection:
+        assert ownership.claim(connection, EVALUATOR, 3, "second") == epoch + 1
+    assert time.monotonic() - began < 5
+    with reading(engine) as connection:
+        assert ownership.applied_of(connection, EVALUATOR, 3) == 0
+    sleeping.invalidate()
+    sleeping.close()
 
 
 def test_a_damaged_snapshot_is_not_used(log: Config, capsys: pytest.CaptureFixture[str]) -> None:

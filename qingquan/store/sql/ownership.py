@@ -5,7 +5,9 @@ that of the one before, and every transaction checks inside itself that its epoc
 take-over waits for a transaction that has passed it, and all that come later fail.
 """
 
-from sqlalchemy import Connection, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, func, literal_column, select, table, update
+from sqlalchemy import column as named
+from sqlalchemy.exc import OperationalError
 
 from qingquan.errors import OwnershipLost
 from qingquan.store.sql.ownership_schema import partition_owner
@@ -28,8 +30,12 @@ WHOLE_LOG = -1
 """In place of a partition: all of them, owned by one process."""
 
 # An owner stopped in the middle of a transaction holds its row locked: PostgreSQL ends such a session after this time, so that the
-# take-over need not wait for the one who sleeps. SQLite has no such remedy: who is stopped inside a transaction holds up everybody.
+# take-over need not wait for the one who sleeps. One that is stopped while it sends rows does not count as idle (the server waits
+# for the end of what it sends): its session the successor ends, after the same time. SQLite has no such remedy: who is stopped
+# inside a transaction holds up everybody.
 STOPPED_AFTER_MS = 1500
+# PostgreSQL's word for a lock that was not to be had in time.
+LOCK_NOT_AVAILABLE = "55P03"
 
 _t = partition_owner
 
@@ -51,13 +57,42 @@ def is_shared(connection: Connection, service: str) -> bool:
 
 def claim(connection: Connection, service: str, partition: int, holder: str, at_least: int = 0) -> int:
     """Become the owner, whoever was it before; the new epoch: greater than any before, and not less than ``at_least``."""
-    row = {"service": service, "partition": partition, "epoch": 0, "holder": "", "applied": 0, "snapshot": 0}
-    insert_ignoring(connection, _t, [row], key=["service", "partition"])
     ours = (_t.c.service == service) & (_t.c.partition == partition)
-    before = int(connection.execute(select(_t.c.epoch).where(ours).with_for_update()).scalar_one())
+    # Only where there is none: to insert beside one that its owner has changed waits for that owner.
+    if connection.scalar(select(_t.c.epoch).where(ours)) is None:
+        row = {"service": service, "partition": partition, "epoch": 0, "holder": "", "applied": 0, "snapshot": 0}
+        insert_ignoring(connection, _t, [row], key=["service", "partition"])
+    before = _locked_epoch(connection, ours)
     epoch = max(before + 1, at_least)
     connection.execute(update(_t).where(ours).values(epoch=epoch, holder=holder))
     return epoch
+
+
+def _locked_epoch(connection: Connection, ours: ColumnElement[bool]) -> int:
+    """Lock the row of a partition; its epoch. Who holds it too long has lost the partition and is sent away."""
+    query = select(_t.c.epoch).where(ours).with_for_update()
+    if connection.dialect.name != "postgresql":
+        return int(connection.execute(query).scalar_one())
+    usual = connection.scalar(select(func.current_setting("lock_timeout")))
+    try:
+        with connection.begin_nested():
+            _set_lock_timeout(connection, str(STOPPED_AFTER_MS))
+            epoch = int(connection.execute(query).scalar_one())
+            _set_lock_timeout(connection, str(usual))
+            return epoch
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
+    # A locked row names the transaction that holds it. Nothing of it is lost: it comes again from the log.
+    locks = table("pg_locks", named("pid"), named("locktype"), named("granted"), named("transactionid"))
+    holds = (locks.c.locktype == "transactionid") & locks.c.granted & (locks.c.transactionid == literal_column("xmax"))
+    connection.execute(select(func.pg_terminate_backend(locks.c.pid)).select_from(_t).join(locks, holds).where(ours))
+    return int(connection.execute(query).scalar_one())
+
+
+def _set_lock_timeout(connection: Connection, value: str) -> None:
+    """Until the end of the transaction, or of the savepoint that is rolled back."""
+    connection.execute(select(func.set_config("lock_timeout", value, True)))
 
 
 def require_owner(connection: Connection, service: str, partition: int, epoch: int) -> None:
