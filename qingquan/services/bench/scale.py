@@ -33,6 +33,8 @@ COMPILED = 5_840
 MINUTES_OF_A_YEAR = 365 * 1440
 # Two checkpoints are behind the loop before it is timed; each repeat crosses one.
 WARM_ROUNDS, ROUNDS = 21, 10
+# Readings that each size judges before the next has its turn: short, as a machine that others share changes speed from second to second.
+AT_LEAST = 292_000
 # Minutes of all works that are judged at once when a year is read back.
 READ_BACK = 60
 
@@ -56,47 +58,82 @@ def _batch(slots: npt.NDArray[np.int32], at: npt.NDArray[np.int64], values: npt.
     return ReadingBatch(slots, at, values, np.full(count, 2, np.uint8), np.zeros(count, np.int64), at)
 
 
-def _scale(works: int, repeats: int, plan: Plan, load: Load) -> dict[str, object]:
-    times = works // len(load)
-    wide = repeated(plan, times)
-    order = np.random.default_rng([1, works]).permutation(len(load) * times)
-    # Back into the order of the register, then all turns, then the order in which devices report.
-    by_register = np.empty((len(load), len(PARAMETERS)), np.int32)
-    by_register[load.order] = load.slots(plan).reshape(len(load), -1)
-    turns = np.arange(times, dtype=np.int32)[:, None, None] * np.int32(len(plan.series))
-    slots = np.ascontiguousarray((by_register[None] + turns).reshape(-1, len(PARAMETERS))[order]).reshape(-1)
-    state, parameters = new_state(wide), load_standards().parameters
-    seconds: list[float] = []
-    findings = 0
-    for number in range(WARM_ROUNDS + repeats * ROUNDS):
-        values = np.tile(load.values(number), (times, 1))[order].reshape(-1)
-        batch = _batch(slots, np.full(len(slots), load.at(number), np.int64), values)
-        began = time.perf_counter()
-        evaluation, state = evaluate(batch, slots, state, wide, parameters, load.at(number))
-        seconds.append(time.perf_counter() - began)
-        findings += len(evaluation.findings) if number >= WARM_ROUNDS else 0
-    timed = seconds[WARM_ROUNDS:]
-    each = [sum(timed[n * ROUNDS : (n + 1) * ROUNDS]) / ROUNDS / len(slots) for n in range(repeats)]
-    middle = statistics.median(each)
-    return {
-        "works": len(load) * times, "ns_per_reading": round(middle * 1e9, 1), "readings_per_s": round(1 / middle),
-        "ns_best": round(min(each) * 1e9, 1), "ns_worst": round(max(each) * 1e9, 1),
-        # To see whether sizes had the same share of them: a finding costs as much as a thousand readings.
-        "findings_per_million": round(findings / (repeats * ROUNDS * len(slots)) * 1e6, 1),
-    }  # fmt: skip
+class _Size:
+    """A register of so many works, judged round by round."""
+
+    def __init__(self, works: int, config: Config) -> None:
+        base = min(works, COMPILED)
+        self._load, plan, self._times = Load(base, START_MS), plan_of(base, config), works // base
+        self._plan = repeated(plan, self._times)
+        self._order = np.random.default_rng([1, works]).permutation(base * self._times)
+        # Back into the order of the register, then all turns, then the order in which devices report.
+        by_register = np.empty((base, len(PARAMETERS)), np.int32)
+        by_register[self._load.order] = self._load.slots(plan).reshape(base, -1)
+        turns = np.arange(self._times, dtype=np.int32)[:, None, None] * np.int32(len(plan.series))
+        slots = (by_register[None] + turns).reshape(-1, len(PARAMETERS))[self._order]
+        self._slots = np.ascontiguousarray(slots).reshape(-1)
+        self._state, self._parameters = new_state(self._plan), load_standards().parameters
+        self._next = 0
+        self.works = base * self._times
+        # Small registers take more rounds at a time: all sizes are timed for about as long.
+        self.rounds = max(1, round(AT_LEAST / len(self._slots)))
+        self.findings, self.readings = 0, 0
+
+    def seconds(self, rounds: int) -> float:
+        """Judge so many rounds; seconds a reading."""
+        spent = 0.0
+        self.findings, self.readings = 0, rounds * len(self._slots)
+        for number in range(self._next, self._next + rounds):
+            values = np.tile(self._load.values(number), (self._times, 1))[self._order].reshape(-1)
+            at = self._load.at(number)
+            batch = _batch(self._slots, np.full(len(self._slots), at, np.int64), values)
+            began = time.perf_counter()
+            evaluation, self._state = evaluate(batch, self._slots, self._state, self._plan, self._parameters, at)
+            spent += time.perf_counter() - began
+            self.findings += len(evaluation.findings)
+        self._next += rounds
+        return spent / self.readings
 
 
 def run_scale(
     config: Config, sizes: Sequence[int] = SCALES, *, repeats: int = 5, say: Callable[[str], None] = lambda _: None
 ) -> dict[str, object]:
-    """Cost of a reading by the number of works, as devices report. Keys: `scale` (rows), `ratio` (last to first)."""
-    rows = []
+    """Cost of a reading by the number of works, as devices report; sizes take turns, so that what disturbs a machine for a while
+    disturbs all of them.
+
+    Keys: `scale` (rows), `ratio` (last to first: middle one of the turns), `ratios` (of each turn).
+    """
+    made = []
     for works in sizes:
         say(f"规则循环 rule loop, {works} works")
-        base = min(works, COMPILED)
-        rows.append(_scale(works, repeats, plan_of(base, config), Load(base, START_MS)))
-    costs = [float(str(row["ns_per_reading"])) for row in rows]
-    return {"scale": rows, "readings_per_s": rows[0]["readings_per_s"], "ratio": round(costs[-1] / costs[0], 2)}
+        made.append(_Size(works, config))
+        made[-1].seconds(WARM_ROUNDS)
+    costs = np.empty((repeats, len(made)))
+    findings, readings = np.zeros(len(made)), np.zeros(len(made))
+    for turn in range(repeats):
+        say(f"第 {turn + 1}/{repeats} 轮 turn {turn + 1} of {repeats}")
+        costs[turn] = 0.0
+        for _ in range(ROUNDS):
+            for n, size in enumerate(made):
+                costs[turn, n] += size.seconds(size.rounds) / ROUNDS
+                findings[n] += size.findings
+                readings[n] += size.readings
+    rows = [
+        {
+            "works": size.works, "ns_per_reading": round(middle * 1e9, 1), "readings_per_s": round(1 / middle),
+            "ns_best": round(best * 1e9, 1), "ns_worst": round(worst * 1e9, 1),
+            # To see whether sizes had the same share of them: a finding costs as much as a thousand readings.
+            "findings_per_million": round(said / judged * 1e6, 1),
+        }
+        for size, middle, best, worst, said, judged in zip(
+            made, np.median(costs, axis=0).tolist(), costs.min(axis=0).tolist(), costs.max(axis=0).tolist(),
+            findings.tolist(), readings.tolist(), strict=True,
+        )
+    ]  # fmt: skip
+    ratios = [round(one, 2) for one in (costs[:, -1] / costs[:, 0]).tolist()]
+    return {
+        "scale": rows, "readings_per_s": rows[0]["readings_per_s"], "ratio": round(statistics.median(ratios), 2), "ratios": ratios,
+    }  # fmt: skip
 
 
 def _replay_part(job: tuple[Config, int, int, int, int]) -> tuple[int, float, int, float]:
