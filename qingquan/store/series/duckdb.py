@@ -57,6 +57,9 @@ CREATE TABLE IF NOT EXISTS total(name VARCHAR NOT NULL, value BIGINT NOT NULL);
 _VALUE = "coalesce(value, 'nan'::DOUBLE)"
 _TOTALS = ("readings", "duplicates", "conflicts", "messages")
 _TURN_S = 0.02
+# Blocks written are kept in memory as if somebody would soon ask for them, up to the limit. After so many rows all but so many bytes of
+# them are given back: a recorder of a province would grow for hours otherwise.
+_TRIM_EVERY, _KEPT_BYTES = 1_000_000, 32_000_000
 _TRANSIENT = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.ConnectionException)
 
 
@@ -80,8 +83,10 @@ class DuckdbSeriesStore:
         self._settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
             "threads": threads,
-            "checkpoint_threshold": "64MB",
+            # What is not yet in the file's blocks is kept in memory: little of it, so that memory stays even.
+            "checkpoint_threshold": "16MB",
         }
+        self._memory_limit = memory_limit
         self._lock = RLock()
         self._open: duckdb.DuckDBPyConnection | None = None
         self._is_closed = False
@@ -89,6 +94,8 @@ class DuckdbSeriesStore:
         self._covered: dict[str, int] = {}
         self._frozen_before = NEVER
         self._totals = dict.fromkeys(_TOTALS, 0)
+        self._untrimmed = 0
+        self._readers = 0
         with self._access():
             pass
 
@@ -112,7 +119,25 @@ class DuckdbSeriesStore:
             self._note(rows, series, new_keys, settled)
             self._covered[reader] = max(covered, self._covered.get(reader, 0))
             self._totals = totals
+            self._untrimmed += len(rows)
+            if self._untrimmed >= _TRIM_EVERY and not self._readers:
+                self._untrimmed = 0
+                self._trim(connection)
             return result
+
+    def _trim(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Give blocks back that are in the file. Nobody else may be at work: for a moment there is no memory to be had."""
+        used = dict(connection.execute("SELECT tag, memory_usage_bytes FROM duckdb_memory()").fetchall())
+        if used.get("BASE_TABLE", 0) <= _KEPT_BYTES:
+            return
+        lowest = sum(used.values()) - used["BASE_TABLE"] + _KEPT_BYTES
+        try:
+            connection.execute(f"SET memory_limit = '{lowest}B'")
+        except duckdb.OutOfMemoryException:
+            # Something holds them after all: the next time.
+            pass
+        finally:
+            connection.execute(f"SET memory_limit = '{self._memory_limit}'")
 
     def covered(self, reader: str) -> int:
         """See `SeriesStore.covered`."""
@@ -181,8 +206,8 @@ class DuckdbSeriesStore:
         """See `SeriesStore.readings`."""
         with self._access() as connection:
             numbers = [self._index.id(key) for key in keys]
-            cursor = connection.cursor()
-        with _translated(lambda: None), cursor:
+            cursor = self._cursor(connection)
+        with self._beside(cursor):
             return readings_of(cursor, numbers, start, end)
 
     def counts(self) -> RecordedCounts:
@@ -193,8 +218,9 @@ class DuckdbSeriesStore:
     def copy_to(self, path: Path) -> None:
         """Write a copy as of now to the new file ``path``, while appends go on. Raises `StoreUnavailable` where it cannot."""
         with self._access() as connection:
-            cursor = connection.cursor()
-        copy_database(cursor, path)
+            cursor = self._cursor(connection)
+        with self._beside(cursor):
+            copy_database(cursor, path)
 
     def close(self) -> None:
         """See `SeriesStore.close`."""
@@ -289,10 +315,26 @@ class DuckdbSeriesStore:
             number = self._index.id(key)
             if number is None:
                 return _nothing(names)
-            cursor = connection.cursor()
-        with _translated(lambda: None), cursor:
+            cursor = self._cursor(connection)
+        with self._beside(cursor):
             found: Mapping[str, npt.NDArray[Any]] = cursor.execute(query, {"series": number, **parameters}).fetchnumpy()
             return found
+
+    def _cursor(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """Under the lock: one to be used `_beside` it."""
+        cursor = connection.cursor()
+        self._readers += 1
+        return cursor
+
+    @contextmanager
+    def _beside(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Outside the lock, while appends go on; the cursor is closed at the end."""
+        try:
+            with _translated(lambda: None), cursor:
+                yield
+        finally:
+            with self._lock:
+                self._readers -= 1
 
     @contextmanager
     def _access(self) -> Iterator[duckdb.DuckDBPyConnection]:

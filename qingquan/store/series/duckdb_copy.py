@@ -31,5 +31,3 @@ def copy_database(cursor: duckdb.DuckDBPyConnection, path: Path) -> None:
     except duckdb.Error as error:
         path.unlink(missing_ok=True)
         raise StoreUnavailable(f"{path}: the series store could not be copied: {error}") from error
-    finally:
-        cursor.close()
