@@ -2,12 +2,13 @@
 
 The shim translates ``POST /api/v2/write`` into the server's own ``/write``, buckets into databases, and passes ``/query`` through. So the client's
 side of the v2 door runs in earnest (addresses, headers, compression, error handling), but a 2.x server is **not** what
-answers. To run against one, set ``QINGQUAN_TEST_INFLUX2_URL`` and ``QINGQUAN_TEST_INFLUX2_TOKEN``.
+answers. For the tests that can have one, ``QINGQUAN_TEST_INFLUXD2`` names its program (2.7; `tests/tools/build_influxd2.sh` makes one).
 """
 
 import gzip
 import http.client
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -22,9 +23,24 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from qingquan.testing.ports import free_port
 
-__all__ = ["SHIM_TOKEN", "Shim", "influx_server", "influx_settings", "influx_shim", "influxd_path", "wait_for_influx"]
+__all__ = [
+    "INFLUX2_ORG",
+    "INFLUX2_TOKEN",
+    "SHIM_TOKEN",
+    "Shim",
+    "influx2_command",
+    "influx2_server",
+    "influx_server",
+    "influx_settings",
+    "influx_shim",
+    "influxd2_path",
+    "influxd_path",
+    "set_up_influx2",
+    "wait_for_influx",
+]
 
 SHIM_TOKEN = "shim-token"  # noqa: S105 - known to the tests alone
+INFLUX2_ORG, INFLUX2_TOKEN = "qingquan", "token-of-the-tests"
 
 _CONFIG = """
 reporting-disabled = true
@@ -51,6 +67,53 @@ bind-address = "127.0.0.1:{rpc}"
 def influxd_path() -> str | None:
     """The server's program; ``None`` where the Debian package ``influxdb`` is not installed."""
     return shutil.which("influxd")
+
+
+def influxd2_path() -> str | None:
+    """The program of a server of 2.x that the environment names; ``None`` = none."""
+    return os.environ.get("QINGQUAN_TEST_INFLUXD2")
+
+
+def influx2_command(folder: Path, port: int, address: str = "127.0.0.1") -> list[str]:
+    """How to start the server of 2.x with its data in ``folder``, which is made. Raises RuntimeError where none is named."""
+    program = influxd2_path()
+    if program is None:
+        raise RuntimeError("QINGQUAN_TEST_INFLUXD2 names no influxd of 2.x")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [f"--bolt-path={folder}/meta", f"--sqlite-path={folder}/sqlite", f"--engine-path={folder}/engine"]
+    return [program, *paths, f"--http-bind-address={address}:{port}", "--reporting-disabled"]
+
+
+@contextmanager
+def influx2_server(folder: Path, port: int = 0) -> Iterator[str]:
+    """Run a server of 2.x on a free port with its data in ``folder``, set up the first time; yields its URL."""
+    port, is_new = port or free_port(), not (folder / "meta").exists()
+    command = influx2_command(folder, port)
+    with (folder / "influxd.log").open("ab") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_for_influx(port, server)
+        if is_new:
+            set_up_influx2(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def set_up_influx2(port: int, address: str = "127.0.0.1") -> None:
+    """Make the first user, organisation and token of a new server; raises RuntimeError where it refuses."""
+    first = {
+        "username": "qingquan", "password": "of-the-tests", "org": INFLUX2_ORG, "bucket": "first", "token": INFLUX2_TOKEN,
+    }  # fmt: skip
+    connection = http.client.HTTPConnection(address, port, timeout=30)
+    try:
+        connection.request("POST", "/api/v2/setup", json.dumps(first))
+        answer = connection.getresponse()
+        if answer.status != 201:
+            raise RuntimeError(f"influxd was not set up: {answer.status} {answer.read().decode()}")
+    finally:
+        connection.close()
 
 
 @contextmanager
@@ -161,7 +224,9 @@ def _handler(shim: Shim, server_url: str) -> type[BaseHTTPRequestHandler]:
             self._answer(201, {}, b"{}")
 
         def _keep(self, name: str, rules: list[dict[str, Any]]) -> None:
-            every = f"{rules[0]['everySeconds']}s SHARD DURATION 1d" if rules else "INF"
+            if not rules:
+                return  # as 2.7 does
+            every = f"{rules[0]['everySeconds']}s SHARD DURATION 1d" if rules[0]["everySeconds"] else "INF"
             self._asked(f'ALTER RETENTION POLICY "autogen" ON "{name}" DURATION {every}')
 
         def _kept(self, name: str) -> list[int]:
@@ -176,7 +241,7 @@ def _handler(shim: Shim, server_url: str) -> type[BaseHTTPRequestHandler]:
                 [result] = json.loads(connection.getresponse().read())["results"]
             finally:
                 connection.close()
-            return [row for series in result.get("series", []) for row in series["values"]]
+            return [row for series in result.get("series", []) for row in series.get("values", [])]
 
         def _write(self, query: dict[str, list[str]], body: bytes) -> None:
             shim.passes.wait(30)
@@ -221,13 +286,15 @@ def _handler(shim: Shim, server_url: str) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def wait_for_influx(port: int, server: "subprocess.Popen[bytes] | None" = None, timeout_s: float = 30) -> None:
+def wait_for_influx(
+    port: int, server: "subprocess.Popen[bytes] | None" = None, timeout_s: float = 30, address: str = "127.0.0.1"
+) -> None:
     """Until the server at a port of this machine answers."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if server is not None and server.poll() is not None:
             raise RuntimeError(f"influxd ended with status {server.returncode}")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        connection = http.client.HTTPConnection(address, port, timeout=1)
         try:
             connection.request("GET", "/ping")
             if connection.getresponse().status == 204:

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
@@ -15,8 +16,16 @@ from dashboards.grafana.limits import online_parameters
 from dashboards.grafana.text import LANGUAGES
 from qingquan.domain.flags import Flag
 from qingquan.domain.readings import SeriesKey
+from qingquan.store.series.influx import InfluxSeriesStore
 from qingquan.store.series.influx_lines import StoredRow, reading_lines
-from qingquan.testing.influx import influx_server, influxd_path
+from qingquan.testing.influx import (
+    INFLUX2_ORG,
+    INFLUX2_TOKEN,
+    influx2_server,
+    influx_server,
+    influxd2_path,
+    influxd_path,
+)
 
 COUNTY = "520425"
 DATABASE = "qingquan"
@@ -29,14 +38,21 @@ pytestmark = [
     pytest.mark.skipif(influxd_path() is None, reason="needs the Debian package influxdb"),
 ]
 
+HEADERS = {"Authorization": f"Token {INFLUX2_TOKEN}"}
 
-@pytest.fixture(scope="module")
-def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with influx_server(tmp_path_factory.mktemp("influx")) as url:
-        post(f"{url}/query", {"q": f'CREATE DATABASE "{DATABASE}"'})
-        with urlopen(
-            Request(f"{url}/write?db={DATABASE}&precision=ms", "\n".join(lines()).encode()), timeout=20
-        ) as answer:
+
+@pytest.fixture(scope="module", params=["1.x", *(["2.x"] if influxd2_path() else [])])
+def influx(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    is_two = request.param == "2.x"
+    with (influx2_server if is_two else influx_server)(tmp_path_factory.mktemp("influx")) as url:
+        if is_two:
+            with closing(InfluxSeriesStore(url, INFLUX2_TOKEN, INFLUX2_ORG, DATABASE, "v2")) as store:
+                store.covered("all")  # makes the buckets
+                target = f"{url}/api/v2/write?org={INFLUX2_ORG}&bucket={DATABASE}&precision=ms"
+        else:
+            post(f"{url}/query", {"q": f'CREATE DATABASE "{DATABASE}"'})
+            target = f"{url}/write?db={DATABASE}&precision=ms"
+        with urlopen(Request(target, "\n".join(lines()).encode(), HEADERS), timeout=20) as answer:
             assert answer.status == 204
         yield url
 
@@ -69,7 +85,7 @@ def lines() -> list[str]:
 
 
 def post(url: str, form: Mapping[str, str]) -> Any:
-    with urlopen(Request(url, urlencode(form).encode()), timeout=20) as answer:
+    with urlopen(Request(url, urlencode(form).encode(), HEADERS), timeout=20) as answer:
         return json.load(answer)
 
 

@@ -1,7 +1,6 @@
 """One suite for every time-series store. What holds here is the port; the twin in memory is held to it too."""
 
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from math import nan
@@ -10,7 +9,6 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from qingquan.domain.readings import SeriesKey
 from qingquan.store.ports import AGGREGATES, AppendResult, SeriesStore
@@ -18,7 +16,16 @@ from qingquan.store.series.duckdb import DuckdbSeriesStore
 from qingquan.store.series.influx import InfluxSeriesStore
 from qingquan.store.series.influx_door import InfluxDoor
 from qingquan.store.series.memory import MemorySeriesStore
-from qingquan.testing.influx import SHIM_TOKEN, influx_server, influx_shim, influxd_path
+from qingquan.testing.influx import (
+    INFLUX2_ORG,
+    INFLUX2_TOKEN,
+    SHIM_TOKEN,
+    influx2_server,
+    influx_server,
+    influx_shim,
+    influxd2_path,
+    influxd_path,
+)
 from qingquan.testing.series import Row, ServedStore, rows_of
 
 CHLORINE = SeriesKey("520425", "W0001", "outlet", "free_chlorine")
@@ -30,8 +37,6 @@ T0 = 1_777_600_800_000  # a whole hour
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 
-INFLUX2_URL = "QINGQUAN_TEST_INFLUX2_URL"
-
 
 @pytest.fixture(scope="module")
 def influx_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -41,16 +46,10 @@ def influx_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def influx2_bucket() -> Iterator[tuple[str, str, str, str]]:
-    """Address, token, organisation and a bucket of this test's own at a real server of 2.x, where one is named."""
-    url, token = os.environ[INFLUX2_URL], os.environ["QINGQUAN_TEST_INFLUX2_TOKEN"]
-    org, name = os.environ.get("QINGQUAN_TEST_INFLUX2_ORG", "qingquan"), f"test_{uuid4().hex}"
-    with InfluxDBClient(url, token, org=org) as client:
-        buckets = client.buckets_api()
-        bucket = buckets.create_bucket(bucket_name=name, org=org)
-        yield url, token, org, name
-        buckets.delete_bucket(bucket)
+@pytest.fixture(scope="module")
+def influx2_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with influx2_server(tmp_path_factory.mktemp("influxd2")) as url:
+        yield url
 
 
 @pytest.fixture
@@ -79,12 +78,12 @@ def open_influx(influx_url: str, request: pytest.FixtureRequest) -> Iterator[Cal
         "remote",
         pytest.param("influx-v1", marks=pytest.mark.debian),
         pytest.param("influx-v2", marks=pytest.mark.debian),
-        *(["influx2-server"] if INFLUX2_URL in os.environ else []),
+        *(["influx2-server"] if influxd2_path() else []),
     ]
 )
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], SeriesStore]]:
     """Opens the store under test; called again, closes it and opens what it kept (the twin keeps itself)."""
-    twin = MemorySeriesStore()
+    twin, bucket = MemorySeriesStore(), f"test_{uuid4().hex}"
     if request.param.startswith("influx-"):
         open_influx = request.getfixturevalue("open_influx")
     openers: dict[str, Callable[[], SeriesStore]] = {
@@ -93,7 +92,9 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
         "remote": lambda: ServedStore(DuckdbSeriesStore(tmp_path / "series.duckdb"), tmp_path / "recorder.sock"),
         "influx-v1": lambda: open_influx("v1"),
         "influx-v2": lambda: open_influx("v2"),
-        "influx2-server": lambda: InfluxSeriesStore(*request.getfixturevalue("influx2_bucket")),
+        "influx2-server": lambda: InfluxSeriesStore(
+            request.getfixturevalue("influx2_url"), INFLUX2_TOKEN, INFLUX2_ORG, bucket, "v2"
+        ),
     }
     opened: list[SeriesStore] = []
 

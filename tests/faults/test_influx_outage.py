@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,14 @@ from qingquan.store.reading_log import ReadingLog
 from qingquan.store.series.opening import open_series_store
 from qingquan.store.sql.engine import open_database, upgrade, writing
 from qingquan.store.sql.register import save_works
-from qingquan.testing.influx import influx_server, influxd_path
+from qingquan.testing.influx import (
+    INFLUX2_ORG,
+    INFLUX2_TOKEN,
+    influx2_server,
+    influx_server,
+    influxd2_path,
+    influxd_path,
+)
 from qingquan.testing.servers import running_reading_log
 
 pytestmark = pytest.mark.debian
@@ -38,7 +46,10 @@ async def publish(log: ReadingLog, minutes: range) -> int:
     return last
 
 
-async def outage(config: Config, folder: Path, port: int) -> None:
+Server = Callable[[Path, int], AbstractContextManager[str]]
+
+
+async def outage(config: Config, folder: Path, port: int, server: Server) -> None:
     engine, stop = open_database(config.sql_url), asyncio.Event()
     with closing(open_series_store(config)) as store:
         async with (
@@ -52,13 +63,13 @@ async def outage(config: Config, folder: Path, port: int) -> None:
                     assert not recording.done(), recording.result()
                     await asyncio.sleep(0.05)
 
-            with influx_server(folder, port):
+            with server(folder, port):
                 await until(await publish(devices, range(100)))
             last = await publish(devices, range(100, 700))
             await asyncio.sleep(2)
             assert not recording.done(), "the recorder waits"
             assert (await devices.info()).messages >= 700, "the log keeps everything"
-            with influx_server(folder, port):
+            with server(folder, port):
                 await until(last)
                 stop.set()
                 await recording
@@ -72,10 +83,12 @@ async def outage(config: Config, folder: Path, port: int) -> None:
     engine.dispose()
 
 
-def test_an_outage_of_influxdb_only_grows_the_log(tmp_path: Path) -> None:
-    if influxd_path() is None:
+@pytest.mark.parametrize("api", ["v1", *(["v2"] if influxd2_path() else [])])
+def test_an_outage_of_influxdb_only_grows_the_log(api: str, tmp_path: Path) -> None:
+    if api == "v1" and influxd_path() is None:
         pytest.skip("influxd (Debian package influxdb) is not installed")
-    with influx_server(tmp_path / "influx") as url:
+    server: Server = influx_server if api == "v1" else influx2_server
+    with server(tmp_path / "influx", 0) as url:
         port = int(url.rsplit(":", 1)[1])
     with running_reading_log(tmp_path, retention_raw_days=0, retention_5min_days=0, retention_1h_days=0) as settings:
         upgrade(settings.sql_url)
@@ -83,5 +96,8 @@ def test_an_outage_of_influxdb_only_grows_the_log(tmp_path: Path) -> None:
         with writing(engine) as connection:
             save_works(connection, [WORKS])
         engine.dispose()
-        config = replace(settings, series_store="influx", influx_url=url, influx_api="v1", influx_bucket="q")
-        asyncio.run(asyncio.wait_for(outage(config, tmp_path / "influx", port), 120))
+        config = replace(
+            settings, series_store="influx", influx_url=url, influx_api=api, influx_bucket="q",
+            influx_org=INFLUX2_ORG, influx_token=INFLUX2_TOKEN if api == "v2" else "",
+        )  # fmt: skip
+        asyncio.run(asyncio.wait_for(outage(config, tmp_path / "influx", port, server), 120))

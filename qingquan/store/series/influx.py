@@ -115,7 +115,7 @@ class InfluxSeriesStore:
         self._rollups = InfluxRollups(self._door, bucket)
         self._retention = retention
         self._frozen_before = _frozen_before(wall_ms(), retention)
-        self._needs_database = api == "v1"
+        self._needs_bucket = True
         self._wall_ms = wall_ms
         self._lock = RLock()
         self._written: _Written | None = None
@@ -401,9 +401,7 @@ class InfluxSeriesStore:
 
     def _keep_for(self, retention: Retention) -> None:
         raw, *rollups = (days + _MARGIN_DAYS if days else 0 for days in retention.days())
-        self._query([])
-        if raw:
-            self._door.ensure_bucket(self._bucket, raw)
+        self._door.ensure_bucket(self._bucket, raw)
         self._rollups.ensure(rollups)
 
     def _rollups_from(self, marks: Mapping[str, _Mark]) -> int:
@@ -446,9 +444,9 @@ class InfluxSeriesStore:
 
     def _query(self, statements: Iterable[str]) -> list[list[dict[str, Any]]]:
         self._refuse_if_closed()
-        if self._needs_database:
-            self._door.query([f"CREATE DATABASE {identifier(self._bucket)}"])
-            self._needs_database = False
+        if self._needs_bucket:
+            self._door.make_bucket(self._bucket)
+            self._needs_bucket = False
         return self._door.query(list(statements))
 
     def _write(self, lines: Sequence[str]) -> None:

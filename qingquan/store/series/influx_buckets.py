@@ -22,6 +22,10 @@ class V1Buckets:
     def __init__(self, query: Query) -> None:
         self._query = query
 
+    def make(self, bucket: str) -> None:
+        """Make the database if it is missing; one that is there stays as it is."""
+        self._query([f'CREATE DATABASE "{bucket}"'])
+
     def ensure(self, bucket: str, days: int) -> None:
         """Make the database if it is missing, and set how many days it keeps; 0 = for ever."""
         [_, answer] = self._query([f'CREATE DATABASE "{bucket}"', f'SHOW RETENTION POLICIES ON "{bucket}"'])
@@ -44,6 +48,11 @@ class V2Buckets:
     def __init__(self, client: httpx2.Client, org: str) -> None:
         self._client, self._org = client, org
 
+    def make(self, bucket: str) -> None:
+        """As `V1Buckets.make`; raises as `ensure`."""
+        if self._held(bucket) is None:
+            self._make(bucket, [])
+
     def ensure(self, bucket: str, days: int) -> None:
         """As `V1Buckets.ensure`.
 
@@ -52,16 +61,23 @@ class V2Buckets:
         StoreUnavailable
             Where the token may not do that; with the remedy.
         """
-        found = self._asked("GET", f"/api/v2/buckets?{httpx2.QueryParams({'name': bucket, 'org': self._org})}", bucket)
-        rules = [{"type": "expire", "everySeconds": days * DAY_S}] if days else []
-        held = next((one for one in found.get("buckets", []) if one.get("name") == bucket), None)
+        # 0 is said as well: 2.7 takes no rules at all for no change.
+        rules = [{"type": "expire", "everySeconds": days * DAY_S}]
+        held = self._held(bucket)
         if held is None:
-            orgs = self._asked("GET", f"/api/v2/orgs?{httpx2.QueryParams({'org': self._org})}", bucket)
-            [org] = [one["id"] for one in orgs.get("orgs", [])][:1] or [""]
-            self._asked("POST", "/api/v2/buckets", bucket, {"orgID": org, "name": bucket, "retentionRules": rules})
+            self._make(bucket, rules)
         elif sum(rule.get("everySeconds", 0) for rule in held.get("retentionRules", [])) != days * DAY_S:
             _log.warning("influx_retention_set", bucket=bucket, days=days, before=held.get("retentionRules"))
             self._asked("PATCH", f"/api/v2/buckets/{held['id']}", bucket, {"retentionRules": rules})
+
+    def _held(self, bucket: str) -> dict[str, Any] | None:
+        found = self._asked("GET", f"/api/v2/buckets?{httpx2.QueryParams({'name': bucket, 'org': self._org})}", bucket)
+        return next((one for one in found.get("buckets", []) if one.get("name") == bucket), None)
+
+    def _make(self, bucket: str, rules: list[dict[str, Any]]) -> None:
+        orgs = self._asked("GET", f"/api/v2/orgs?{httpx2.QueryParams({'org': self._org})}", bucket)
+        [org] = [one["id"] for one in orgs.get("orgs", [])][:1] or [""]
+        self._asked("POST", "/api/v2/buckets", bucket, {"orgID": org, "name": bucket, "retentionRules": rules})
 
     def _asked(self, method: str, target: str, bucket: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = self._client.request(method, target, json=body)

@@ -144,6 +144,12 @@ class InfluxDoor:
             answers += self._asked(statements[start : start + 100], bucket or self._bucket)
         return answers
 
+    def make_bucket(self, bucket: str) -> None:
+        """Make the bucket if it is missing."""
+        self._require_open()
+        with _unavailable():
+            self._buckets.make(bucket)
+
     def ensure_bucket(self, bucket: str, days: int) -> None:
         """Make the bucket if it is missing, and have the server keep what is in it for so many days; 0 = for ever."""
         self._require_open()

@@ -1,4 +1,5 @@
-"""The stores of a run beside the log: PostgreSQL where it is installed, else SQLite; InfluxDB 1.x behind the write door of 2.x."""
+"""The stores of a run beside the log: PostgreSQL where it is installed, else SQLite; InfluxDB 2.x where one is named, else 1.x behind
+the write door of 2.x."""
 
 import sqlite3
 import threading
@@ -11,10 +12,21 @@ from typing import Any
 from qingquan.services.bench.chaos.processes import Process
 from qingquan.store.series.influx_door import InfluxDoor
 from qingquan.store.sql.server import PostgresMissing, PostgresServer
-from qingquan.testing.influx import SHIM_TOKEN, influx_settings, influx_shim, influxd_path, wait_for_influx
+from qingquan.testing.influx import (
+    INFLUX2_ORG,
+    INFLUX2_TOKEN,
+    SHIM_TOKEN,
+    influx2_command,
+    influx_settings,
+    influx_shim,
+    influxd2_path,
+    influxd_path,
+    set_up_influx2,
+    wait_for_influx,
+)
 from qingquan.testing.ports import free_port
 
-__all__ = ["Databases", "has_influx"]
+__all__ = ["Databases", "has_influx", "influx_kind"]
 
 BUCKET = "chaos"
 # Nothing here must outlive the machine, only a crash of the server: so the disk need not be waited for.
@@ -23,7 +35,12 @@ SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=100")
 
 def has_influx() -> bool:
     """Whether two recorders on InfluxDB can be tried here."""
-    return influxd_path() is not None
+    return influxd_path() is not None or influxd2_path() is not None
+
+
+def influx_kind() -> str:
+    """What the report calls it."""
+    return "InfluxDB 2.x" if influxd2_path() else "InfluxDB 1.x behind the write door of 2.x"
 
 
 class Databases:
@@ -96,6 +113,9 @@ class Databases:
         return PostgresServer(place, (*SETTINGS, f"listen_addresses={addresses}", f"hba_file={rights}"))
 
     def _start_influx(self, hub: str) -> None:
+        if influxd2_path():
+            self._start_influx2(hub)
+            return
         port, home = free_port(), self._folder / "influx"
         path = influx_settings(home, port)
         self._influx = Process("influx", [str(influxd_path()), "-config", str(path)], {}, self._folder / "influx.log")
@@ -106,4 +126,16 @@ class Databases:
             door.query([f"CREATE DATABASE {BUCKET}"])
         self.series_settings = {
             "series_store": "influx", "influx_url": shim.url, "influx_token": SHIM_TOKEN, "influx_bucket": BUCKET,
+        }  # fmt: skip
+
+    def _start_influx2(self, hub: str) -> None:
+        port = free_port()
+        command = influx2_command(self._folder / "influx", port, hub)
+        self._influx = Process("influx", command, {}, self._folder / "influx.log")
+        self._influx.start()
+        wait_for_influx(port, address=hub)
+        set_up_influx2(port, hub)
+        self.series_settings = {
+            "series_store": "influx", "influx_url": f"http://{hub}:{port}", "influx_token": INFLUX2_TOKEN, "influx_org": INFLUX2_ORG,
+            "influx_bucket": BUCKET,
         }  # fmt: skip

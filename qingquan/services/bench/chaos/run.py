@@ -14,7 +14,7 @@ from typing import Any
 from qingquan.config import Config
 from qingquan.errors import QingquanError, StoreUnavailable
 from qingquan.services.bench.chaos.check import Checked, check, findings_of, firing_under_way
-from qingquan.services.bench.chaos.databases import has_influx
+from qingquan.services.bench.chaos.databases import has_influx, influx_kind
 from qingquan.services.bench.chaos.disks import BALLAST, can_mount
 from qingquan.services.bench.chaos.fire import Fire
 from qingquan.services.bench.chaos.schedule import schedule
@@ -128,9 +128,7 @@ def _about(made: Stage, store: str) -> dict[str, Any]:
         "network_cuts": made.network.kind,
         "full_disk": "tmpfs" if can_mount() else "limit on the size of files",
         "database": made.databases.kind,
-        "series_store": "DuckDB, one recorder"
-        if store == "duckdb"
-        else "InfluxDB 1.x behind the write door of 2.x, two recorders",
+        "series_store": "DuckDB, one recorder" if store == "duckdb" else f"{influx_kind()}, two recorders",
     }
 
 
