@@ -2,7 +2,7 @@
 
 The shim translates ``POST /api/v2/write`` into the server's own ``/write``, buckets into databases, and passes ``/query`` through. So the client's
 side of the v2 door runs in earnest (addresses, headers, compression, error handling), but a 2.x server is **not** what
-answers. For the tests that can have one, ``QINGQUAN_TEST_INFLUXD2`` names its program (2.7; `tests/tools/build_influxd2.sh` makes one).
+answers. For the tests that can have one, ``INFLUXD2`` names its program (2.7; `tests/tools/build_influxd2.sh` makes one).
 """
 
 import gzip
@@ -71,14 +71,14 @@ def influxd_path() -> str | None:
 
 def influxd2_path() -> str | None:
     """The program of a server of 2.x that the environment names; ``None`` = none."""
-    return os.environ.get("QINGQUAN_TEST_INFLUXD2")
+    return os.environ.get("INFLUXD2")
 
 
 def influx2_command(folder: Path, port: int, address: str = "127.0.0.1") -> list[str]:
     """How to start the server of 2.x with its data in ``folder``, which is made. Raises RuntimeError where none is named."""
     program = influxd2_path()
     if program is None:
-        raise RuntimeError("QINGQUAN_TEST_INFLUXD2 names no influxd of 2.x")
+        raise RuntimeError("INFLUXD2 names no influxd of 2.x")
     folder.mkdir(parents=True, exist_ok=True)
     paths = [f"--bolt-path={folder}/meta", f"--sqlite-path={folder}/sqlite", f"--engine-path={folder}/engine"]
     return [program, *paths, f"--http-bind-address={address}:{port}", "--reporting-disabled"]
