@@ -1,5 +1,6 @@
 """Corners of the engine that no test looked into until a mutant survived there; see docs/quality.md."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -251,3 +252,56 @@ def test_a_line_whose_range_is_just_the_tolerance_is_flat() -> None:
     flags = flat_line(times, values, starts, 0.25, 1_800_000, 3_600_000, 0.05)
     assert flags.tolist() == [1] * 6 + [3] * 6 + [4]
     assert set(flat_line(times, values, starts, 0.2499, 1_800_000, 3_600_000, 0.05).tolist()) == {1}
+
+
+def told_of(
+    rows_by_minute: Mapping[int, Mapping[str, float]], parameters: tuple[str, ...], **fields: object
+) -> Account:
+    """A works that says all values of a minute at once."""
+    plan = plan_of(make_works("W1", parameters, **fields))
+    slot = {key.parameter: n for n, key in enumerate(plan.series)}
+    account = Account(plan)
+    for minute, values in rows_by_minute.items():
+        account.feed([Row(slot[name], START + minute * MINUTE, value) for name, value in values.items()])
+    return account
+
+
+def test_clear_water_of_the_same_temperature_is_not_taken_for_standing() -> None:
+    sound = {"free_chlorine": 0.6, "turbidity": 0.4, "temperature": 15.0}
+    lost = sound | {"free_chlorine": 0.0, "turbidity": 0.1}
+    account = told_of({m: sound if m < 60 else lost for m in range(180)}, tuple(sound))
+    kinds = {one.kind for one in account.said.values() if one.end is None}
+    assert FindingKind.DISINFECTION_MISSING in kinds
+    assert FindingKind.DISINFECTION_UNKNOWN not in kinds
+
+
+def test_a_works_that_begins_without_flow_is_not_blind_before_water_flows() -> None:
+    flows = {m: {"flow": 0.0 if m < 60 else 8.0 + 0.1 * (m % 2)} for m in range(180)}
+    account = told_of(flows, ("free_chlorine", "flow"))
+    (found,) = (one for one in account.said.values() if one.kind is FindingKind.DISINFECTION_UNKNOWN)
+    assert (found.start, found.end) == (START + 60 * MINUTE, None)
+
+
+def test_a_residual_is_evidence_until_its_last_millisecond() -> None:
+    stale = int(plan_of(make_works("W1", ("free_chlorine", "flow"))).works_forms["stale_ms"][0]) // MINUTE
+    minutes = {m: {"flow": 8.0 + 0.1 * (m % 2)} | ({"free_chlorine": 0.6} if m == 0 else {}) for m in range(180)}
+    account = told_of(minutes, ("free_chlorine", "flow"))
+    (found,) = (one for one in account.said.values() if one.kind is FindingKind.DISINFECTION_UNKNOWN)
+    assert found.start == START + (stale + 1) * MINUTE
+
+
+def test_a_works_whose_signals_come_before_its_residual_stirs_no_timer_when_it_begins() -> None:
+    good = {"flow": 8.0, "total_chlorine": 1.0}
+    account = told_of({0: good}, tuple(good), disinfectant=Disinfectant.CHLORAMINE)
+    assert [key.parameter for key in account.plan.series] == sorted(good)
+    assert account.state.works["stirred"].tolist() == [0]
+
+
+def test_what_is_proven_over_does_not_begin_again_from_a_signal_that_has_fallen_silent() -> None:
+    good = {"free_chlorine": 0.6, "flow": 8.0}
+    minutes = {m: good | {"doser_running": 1.0} for m in range(30)}
+    minutes |= {m: good | {"free_chlorine": 0.0, "doser_running": 0.0} for m in range(30, 90)}
+    minutes |= {m: good | {"free_chlorine": 0.6 + 0.01 * (m % 3)} for m in range(90, 300)}
+    account = told_of(minutes, (*good, "doser_running"))
+    missing = [one for one in account.said.values() if one.kind is FindingKind.DISINFECTION_MISSING]
+    assert [(one.start, one.end is None) for one in missing] == [(START + 30 * MINUTE, False)]
