@@ -21,7 +21,7 @@ from qingquan.services.bench.load import PARAMETERS, STEP_MS
 from qingquan.store.sql.engine import reading
 from qingquan.store.sql.schema import incident, outbox
 
-__all__ = ["OutboxWatch", "at_floor", "delays", "told", "topic"]
+__all__ = ["OutboxWatch", "at_floor", "delays", "sound", "told", "topic"]
 
 # What a loss of the residual opens; a works that was silent before may have been told of already.
 _LOSSES = (FindingKind.DISINFECTION_LOW.value, FindingKind.DISINFECTION_MISSING.value)
@@ -39,9 +39,18 @@ def topic(one: Works) -> str:
 
 def at_floor(at: int) -> dict[str, object]:
     """A reading of all parameters with next to no residual; values move, so that no sensor seems stuck."""
+    return _reading(at, 0.01)
+
+
+def sound(at: int) -> dict[str, object]:
+    """The same with a residual as it should be."""
+    return _reading(at, 0.6)
+
+
+def _reading(at: int, residual: float) -> dict[str, object]:
     wobble = at // STEP_MS % 3
-    values = (0.01 + 0.005 * wobble, 0.4 + 0.02 * wobble, 7.2 + 0.03 * wobble, 17.0 + 0.1 * wobble, 12.0 + 0.4 * wobble)
-    return {"t": at, "v": dict(zip(PARAMETERS, values, strict=True))}
+    others = (0.4 + 0.02 * wobble, 7.2 + 0.03 * wobble, 17.0 + 0.1 * wobble, 12.0 + 0.4 * wobble)
+    return {"t": at, "v": dict(zip(PARAMETERS, (residual + 0.005 * wobble, *others), strict=True))}
 
 
 class OutboxWatch:

@@ -17,7 +17,7 @@ import numpy as np
 
 from qingquan.config import Config
 from qingquan.domain.works import Works
-from qingquan.services.bench.alarms import OutboxWatch, at_floor, delays, told, topic
+from qingquan.services.bench.alarms import OutboxWatch, at_floor, delays, sound, told, topic
 from qingquan.services.bench.load import PARAMETERS, STEP_MS, Load
 from qingquan.services.bench.machine import describe
 from qingquan.services.bench.sender import Order, Sender, Timed, sending
@@ -39,6 +39,8 @@ STRETCH = 0.2
 SHOWN = 31
 # The last alarm is completed so long before the end.
 TAIL_S = 2.0
+# So long after its alarm a works has its residual again: what is open at a time stays about as much.
+LOST_FOR_MS = 600_000
 
 Samples = list[tuple[float, dict[str, float]]]
 
@@ -129,16 +131,20 @@ def _moments(count: int, seconds: float) -> list[float]:
 
 
 def _stream(one: Works, due_s: float, seconds: float, began: float, for_ms: int) -> list[Timed]:
-    """All messages of a works whose alarm is completed at ``due_s``: at the floor from ``for_ms`` before until the end,
-    a reading a minute. What lies before the start comes in one buffered upload at the start."""
+    """All messages of a works whose alarm is completed at ``due_s``: at the floor from ``for_ms`` before until `LOST_FOR_MS` after,
+    then sound until the end, a reading a minute. What lies before the start comes in one buffered upload at the start."""
     due = round((began + due_s) * 1000)
     times = range(due - for_ms, round((began + seconds) * 1000), STEP_MS)
     buffered = [at for at in times if at < began * 1000]
+
+    def shown(at: int) -> dict[str, object]:
+        return at_floor(at) if at < due + LOST_FOR_MS else sound(at)
+
     stream = [Timed(0.0, topic(one), json.dumps([at_floor(at) for at in buffered]).encode())] if buffered else []
     live = (at for at in times if at >= began * 1000)
     return stream + [
         # The moment itself for the reading that completes, so that it is found again.
-        Timed(due_s if at == due else at / 1000 - began, topic(one), json.dumps(at_floor(at)).encode())
+        Timed(due_s if at == due else at / 1000 - began, topic(one), json.dumps(shown(at)).encode())
         for at in live
     ]
 
