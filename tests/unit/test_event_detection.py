@@ -228,3 +228,40 @@ def test_a_plan_with_wrong_numbers_is_refused() -> None:
         SeriesFloor(0.0)
     with pytest.raises(ValueError, match="3 columns of values"):
         step(DetectorRows.of_one_works(np.zeros(1, np.int64), np.zeros((1, 3))), new_state(plan_of()), plan_of())
+
+
+def folded(rows: list[tuple[int, float]]) -> DetectorState:
+    """State of one series after readings at so many seconds, under the first setting alone."""
+    plan = plan_of(1, VOTE[:1])
+    state = new_state(plan)
+    times = START + 1000 * np.array([at for at, _ in rows], np.int64)
+    step(DetectorRows.of_one_works(times, np.array([[value] for _, value in rows])), state, plan)
+    return state
+
+
+def test_the_usual_level_does_not_follow_an_event_nor_the_reading_that_ends_it() -> None:
+    values = calm(2 * DAY, 1)[:, 0]
+    values[2000:2020] += 0.5
+    rows = [(60 * n, value) for n, value in enumerate(values.tolist())]
+    modes, bases = {}, {}
+    for until in range(1999, 2032):
+        track = folded(rows[:until]).tracks.reshape(-1)[0]
+        modes[until], bases[until] = int(track["mode"]), float(track["base"])
+    began = next(n for n in range(2000, 2032) if modes[n])
+    ended = next(n for n in range(began, 2032) if not modes[n])
+    assert 2001 <= began < 2020 < ended
+    assert {bases[n] for n in range(began - 1, ended + 1)} == {bases[began - 1]}
+    assert bases[ended + 1] != bases[ended]
+
+
+def test_readings_of_the_same_second_are_no_cadence() -> None:
+    rows = [(60 * n, 7.0) for n in range(100)]
+    once, twice = (state.series.reshape(-1)[0]["spacing"] for state in (folded(rows), folded([*rows, rows[-1]])))
+    assert once == twice == 60
+
+
+def test_after_a_long_silence_the_level_is_the_mean_of_the_first_two_readings() -> None:
+    rows = [(60 * n, 7.0) for n in range(3000)]
+    later = rows[-1][0] + 86_400
+    track = folded([*rows, (later, 7.4), (later + 60, 7.2)]).tracks.reshape(-1)[0]
+    assert track["base"] == pytest.approx(7.3)
