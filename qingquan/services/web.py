@@ -30,6 +30,7 @@ from qingquan.errors import BrokerLost, ConfigurationError, QingquanError, Store
 from qingquan.services.alive import beat
 from qingquan.services.answer_desk import PhoneDesk
 from qingquan.services.answers import answer_doors
+from qingquan.services.compiled_tests import compiled_apart
 from qingquan.services.disinfection_desk import Desk
 from qingquan.services.duty_desk import RosterDesk
 from qingquan.services.event_desk import StoreEventDesk
@@ -103,7 +104,8 @@ def run(config: Config) -> int:
     served = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     _log.info("web_started", url=f"http://{config.web_host}:{config.web_port}")
     try:
-        uvicorn.Server(served).run(sockets=[listening])
+        with compiled_apart():
+            uvicorn.Server(served).run(sockets=[listening])
     finally:
         series.close()
         engine.dispose()
