@@ -10,16 +10,20 @@ from pathlib import Path
 
 from qingquan.config import Config, load_config
 from qingquan.services.signs import tell
+from qingquan.services.spare_memory import SpareMemory
 
 __all__ = ["beat", "is_alive", "main"]
 
 # Loops pass at least every few seconds; a pause this long means that one hangs or its database is gone.
 SILENT_S = 60.0
 
+_spare = SpareMemory()
+
 
 def beat(config: Config, service: str, is_caught_up: bool | None = None) -> None:
     """Say that the main loop of ``service`` has come round once more; readers of the log say whether they have caught up."""
     tell(config, service, is_caught_up)
+    _spare.give_back()
     path = _path(config, service)
     try:
         path.touch()

@@ -59,7 +59,7 @@ _TOTALS = ("readings", "duplicates", "conflicts", "messages")
 _TURN_S = 0.02
 # Blocks written are kept in memory as if somebody would soon ask for them, up to the limit. After so many rows all but so many bytes of
 # them are given back: a recorder of a province would grow for hours otherwise.
-_TRIM_EVERY, _KEPT_BYTES = 1_000_000, 32_000_000
+_TRIM_EVERY, _KEPT_BYTES = 1_000_000, 16_000_000
 _TRANSIENT = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.ConnectionException)
 
 
