@@ -22,7 +22,7 @@ STATE_ORDER = (
     DisinfectionState.NOT_EQUIPPED, DisinfectionState.IDLE, DisinfectionState.OK,
 )  # fmt: skip
 _NO_TROUBLE = (DisinfectionState.OK, DisinfectionState.IDLE, DisinfectionState.NOT_EQUIPPED)
-REFRESH_S = 0.7
+REFRESH_S = 0.3
 MOST_COUNTIES = 500
 UNRESOLVED = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 

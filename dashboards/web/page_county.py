@@ -15,7 +15,8 @@ from dashboards.web.words import clock_time, county_name
 
 __all__ = ["county_page", "home_page"]
 
-LIVE_S = 0.7
+# Longer than the feed keeps what it read: else every other look would find the same.
+LIVE_S = 0.5
 
 
 async def home_page(console: Console, request: Request) -> None:
