@@ -13,7 +13,7 @@ import pytest
 
 from qingquan.domain.readings import SeriesKey
 from qingquan.errors import StoreUnavailable
-from qingquan.store.ports import AGGREGATES, AppendResult, Retention
+from qingquan.store.ports import AGGREGATES, AppendResult
 from qingquan.store.series.influx import InfluxSeriesStore
 from qingquan.store.series.influx_door import InfluxDoor, LinesRefused, StoreBusy
 from qingquan.store.series.memory import MemorySeriesStore
@@ -189,25 +189,6 @@ def test_closing_waits_for_no_append_and_the_append_writes_nothing_more(
     assert again.covered("all") == 10
     assert again.append(rows_of(rows[10:], range(11, 301)), "all", 300, 290) == AppendResult(290, 0, 0)
     assert again.counts().messages == 300
-
-
-def kept(influx_url: str, bucket: str) -> list[str]:
-    with closing(InfluxDoor(influx_url, "", "", bucket, "v1")) as door:
-        [answer] = door.query([f'SHOW RETENTION POLICIES ON "{bucket}"'])
-    return [row[1] for row in answer[0]["values"]]
-
-
-@pytest.mark.parametrize("api", ["v1", "v2"])
-def test_readings_and_rollups_have_a_retention_of_their_own(influx_url: str, shim: Shim, bucket: str, api: str) -> None:
-    url, token = (influx_url, "") if api == "v1" else (shim.url, SHIM_TOKEN)
-    days = Retention(raw=30, fine=60, hour=400, day=0)
-    with closing(InfluxSeriesStore(url, token, "org", bucket, api, retention=days)) as store:
-        store.append(rows_of(ROWS[:1]), "all", 1)
-        assert [kept(influx_url, bucket + name) for name in ("", "_5min", "_1h", "_1d")] == [
-            ["768h0m0s"], ["1488h0m0s"], ["9648h0m0s"], ["0s"]
-        ]  # fmt: skip
-        store.maintain(T0, Retention(raw=40, fine=60, hour=0, day=0))
-        assert [kept(influx_url, bucket + name) for name in ("", "_1h")] == [["1008h0m0s"], ["0s"]]
 
 
 def test_a_token_that_may_not_make_buckets_is_named_with_the_remedy(

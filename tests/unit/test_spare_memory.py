@@ -3,9 +3,12 @@
 import ctypes
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from qingquan.config import Config
+from qingquan.services import alive
 from qingquan.services.spare_memory import SpareMemory
 
 # Small pieces, of which the last stays: the C library cannot give the rest back by itself.
@@ -41,3 +44,10 @@ def test_it_is_asked_for_now_and_then_only() -> None:
     now = 161.0
     assert spare.give_back()
     assert not spare.give_back()
+
+
+def test_every_service_that_says_it_is_alive_gives_memory_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[SpareMemory] = []
+    monkeypatch.setattr(SpareMemory, "give_back", lambda spare: asked.append(spare))
+    alive.beat(Config(data_dir=str(tmp_path)), "alerter")
+    assert len(asked) == 1

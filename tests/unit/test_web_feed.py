@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dashboards.web import feed as feed_module
+from dashboards.web import page_county
 from dashboards.web.county_rows import changes, headline, row_data, tiles
 from dashboards.web.example import ExampleData
 from dashboards.web.example_county import COUNTY, make_county
@@ -122,3 +123,7 @@ def test_names_from_the_register_are_escaped(data: Switchable, feed: CountyFeed)
         data.county.works[incident.works] = replace(works, name="<img src=x onerror=alert(1)>")
     view = asyncio.run(feed.view(COUNTY))
     assert "<img" not in str(changes(view, 0, ZH, "Asia/Shanghai")["incidents"])
+
+
+def test_a_look_at_the_county_page_never_finds_what_the_look_before_found_for_being_too_early() -> None:
+    assert page_county.LIVE_S > feed_module.REFRESH_S
