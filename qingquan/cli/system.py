@@ -47,10 +47,12 @@ def run_service(
     config_file: ConfigFile = None,
 ) -> None:
     """运行一个服务 · Run one service, configured by file and environment."""
+    from qingquan.services.spare_memory import keep_little
     from qingquan.wiring import SERVICES, service
 
     if name not in SERVICES:
         raise WrongUse(f"run {name}: allowed: {', '.join(SERVICES)}")
+    keep_little()
     require_own_names()
     config = settings(config_file)
     if name == "alerter":

@@ -37,6 +37,49 @@ def test_what_was_freed_goes_back() -> None:
     assert int(done.stdout) > 80
 
 
+# What threads free lies in a heap of each one's own, below memory that is still in use.
+_THREADS = """
+import sys, threading
+from qingquan.services.spare_memory import keep_little
+
+if sys.argv[1] == "little":
+    assert keep_little()
+
+def heaps():
+    with open("/proc/self/smaps") as maps:
+        # Heaps of threads are mapped 64 MB at a time.
+        sizes = [line.split()[0] for line in maps if line[0] in "0123456789abcdef" and "-" in line.split()[0]]
+    return sum(int(end, 16) - int(begin, 16) <= 64 << 20 and int(begin, 16) % (64 << 20) == 0
+               for begin, end in (one.split("-") for one in sizes))
+
+begin = threading.Barrier(12)
+def work():
+    begin.wait()
+    kept.append([bytes(5000) for _ in range(50)])
+    begin.wait()
+
+kept = []
+threads = [threading.Thread(target=work) for _ in range(12)]
+for one in threads: one.start()
+for one in threads: one.join()
+print(heaps())
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library cannot be told"
+)
+def test_threads_share_few_heaps() -> None:
+    found = {
+        how: int(
+            subprocess.run([sys.executable, "-c", _THREADS, how], capture_output=True, text=True, check=True).stdout
+        )
+        for how in ("usual", "little")
+    }
+    # The main heap is not among them.
+    assert found["little"] <= 1 < found["usual"]
+
+
 def test_it_is_asked_for_now_and_then_only() -> None:
     now = 100.0
     spare = SpareMemory(60.0, lambda: now)
