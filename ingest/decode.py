@@ -57,30 +57,58 @@ class PointEntry(NamedTuple):
         return self.clock.name
 
 
-class PointDirectory:
-    """Registered sampling points by (county, works, point). Immutable; a changed register makes a new one."""
+class _Site(NamedTuple):
+    """What works with the same points in the same time zone have in common."""
 
-    __slots__ = ("_clocks", "_works")
+    county: str
+    points: tuple[str, ...]
+    clock: ZoneClock
+
+
+class PointDirectory:
+    """Registered sampling points by (county, works, point). A changed register makes a new one.
+
+    Keeps nothing of the register but the names, of which a province has few but those of its works.
+    """
+
+    __slots__ = ("_clocks", "_counties", "_sites")
 
     def __init__(self, works: Iterable[Works]) -> None:
-        self._works: dict[tuple[str, str], Works] = {(one.county, one.id): one for one in works}
-        self._clocks = {zone: ZoneClock(zone) for zone in {one.time_zone for one in self._works.values()}}
+        self._counties: dict[str, dict[str, _Site]] = {}
+        self._sites: dict[tuple[str, str, tuple[str, ...]], _Site] = {}
+        self._clocks: dict[str, ZoneClock] = {}
+        for one in works:
+            self.include(one)
+
+    def include(self, works: Works) -> None:
+        """Add an entry of the register, before the directory is handed to a decoder."""
+        points = tuple(dict.fromkeys(point.id for point in works.points))
+        alike = works.county, works.time_zone, points
+        site = self._sites.get(alike)
+        if site is None:
+            clock = self._clocks.get(works.time_zone)
+            if clock is None:
+                clock = self._clocks[works.time_zone] = ZoneClock(works.time_zone)
+            site = self._sites[alike] = _Site(works.county, points, clock)
+        self._counties.setdefault(works.county, {})[works.id] = site
 
     def lookup(self, county: str, works: str, point: str) -> PointEntry | None:
         """The entry of a point, ``None`` if it is not registered."""
-        one = self._works.get((county, works))
-        found = None if one is None else next((each.id for each in one.points if each.id == point), None)
-        # The register's own words, so that a province does not keep each of them once a point and once a works.
-        return (
-            None if one is None or found is None else PointEntry(one.county, one.id, found, self._clocks[one.time_zone])
-        )
+        site = self._counties.get(county, _NO_WORKS).get(works)
+        if site is None or point not in site.points:
+            return None
+        # The register's own words where many share them, so that a province does not keep each of them once a works.
+        return PointEntry(site.county, works, site.points[site.points.index(point)], site.clock)
 
     def has_works(self, county: str, works: str) -> bool:
         """Whether the works is registered, with whatever points."""
-        return (county, works) in self._works
+        return works in self._counties.get(county, _NO_WORKS)
 
     def __len__(self) -> int:
-        return sum(len({point.id for point in one.points}) for one in self._works.values())
+        return sum(len(site.points) for county in self._counties.values() for site in county.values())
+
+
+_NO_WORKS: dict[str, _Site] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +224,11 @@ class Decoder:
             columns.take(row, message.sequence, message.received_at)
         return True
 
-    def _layout(self, route: "_Route", names: tuple[str, ...]) -> tuple[int, ...]:
+    def _layout(self, route: "_Route", names: tuple[str, ...]) -> Sequence[int]:
         """Series of these parameter names; empty where the lenient way must look at them."""
         codes = [name.lower() for name in names]
         usual = len(set(codes)) == len(codes) and all(code in self._parameters for code in codes)
-        series = tuple(self._series(route.entry, code) for code in codes) if usual else ()
+        series = _short(tuple(self._series(route.entry, code) for code in codes) if usual else ())
         if route.series is None:
             route.names, route.series = self._layouts_seen.setdefault(names, names), series
         elif len(route.layouts) < LAYOUTS_PER_POINT:
@@ -289,7 +317,14 @@ class Decoder:
         return value_of(raw.value, parameter, unit)
 
 
-_Row = tuple[int, tuple[int, ...], Mapping[str, float | None], Mapping[str, object] | None]
+def _short(numbers: tuple[int, ...]) -> Sequence[int]:
+    """The same numbers; of series first seen together, which follow one another, in half the memory."""
+    count = len(numbers)
+    span = range(numbers[0], numbers[0] + count) if count else range(0)
+    return span if tuple(span) == numbers else numbers
+
+
+_Row = tuple[int, Sequence[int], Mapping[str, float | None], Mapping[str, object] | None]
 """Time, series, values by name, and the device's quality codes by the same names."""
 
 
@@ -304,11 +339,11 @@ class _Route:
         self.dialect = dialect
         self.plain = dialect.plain or _never_plain
         self.names: tuple[str, ...] = ()
-        self.series: tuple[int, ...] | None = None
-        self.layouts: dict[tuple[str, ...], tuple[int, ...]] = _NO_LAYOUTS
+        self.series: Sequence[int] | None = None
+        self.layouts: dict[tuple[str, ...], Sequence[int]] = _NO_LAYOUTS
 
 
-_NO_LAYOUTS: dict[tuple[str, ...], tuple[int, ...]] = {}
+_NO_LAYOUTS: dict[tuple[str, ...], Sequence[int]] = {}
 
 
 def _never_plain(payload: bytes) -> Plain:  # noqa: ARG001

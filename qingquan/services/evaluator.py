@@ -49,7 +49,7 @@ from qingquan.store.sql.findings import open_findings as stored_open
 from qingquan.store.sql.progress import (
     add_counts,
 )
-from qingquan.store.sql.register import load_works, register_version
+from qingquan.store.sql.register import register_version, scan_works, works_by_key
 from qingquan.store.sql.rulesets import save_ruleset_status
 from qingquan.store.sql.state import save_works_states
 from rules.engine import RULE_ERRORS, open_findings
@@ -175,7 +175,8 @@ class Evaluator:
         version = register_version(connection)
         if version == self._version:
             return
-        works, set_aside = judgeable(self._scope.works(load_works(connection)))
+        # Whom to tell is looked up when somebody is told.
+        works, set_aside = judgeable(self._scope.works(scan_works(connection, has_contacts=False)))
         self._version = version
         self._set_aside(set_aside)
         self._is_reconciled = False
@@ -263,8 +264,9 @@ class Evaluator:
 
         def write(connection: Connection) -> None:
             merged = self._merged_with_stored(connection, found)
+            concerned = works_by_key(connection, {(one.county, one.works) for one in merged})
             apply_findings(
-                connection, merged, self._works, self._config.clock.now_ms(), self._settings,
+                connection, merged, concerned, self._config.clock.now_ms(), self._settings,
                 verdict_of=lambda finding: self._first.of(finding, self._folds.folds),
             )  # fmt: skip
             add_counts(connection, self._pending)

@@ -32,19 +32,23 @@ STATES = {
 
 
 class RecentResiduals:
-    """The last readings of every outlet's residual, about 600 bytes each. Lost with the process: a first word may then say less."""
+    """The last readings of every outlet's residual, about 400 bytes each; their times to the second, from which a shape is read as well.
+
+    Lost with the process: a first word may then say less.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[SeriesKey, int] = {}
         self._row_of = np.empty(0, np.int32)
-        self._times = np.empty((0, REMEMBERED), np.int64)
+        # Seconds since 1970; 0 where nothing is remembered.
+        self._times = np.empty((0, REMEMBERED), np.uint32)
         self._values = np.empty((0, REMEMBERED), np.float32)
         self._heads = np.empty(0, np.int64)
 
     def register(self, works: Iterable[Works]) -> None:
         """Remember the residuals of these works from now on; what both registers know is kept."""
         keys = [key for one in works for key in _residuals(one)]
-        times = np.full((len(keys), REMEMBERED), NEVER, np.int64)
+        times = np.zeros((len(keys), REMEMBERED), np.uint32)
         values = np.full((len(keys), REMEMBERED), np.nan, np.float32)
         heads = np.zeros(len(keys), np.int64)
         for row, key in enumerate(keys):
@@ -74,7 +78,7 @@ class RecentResiduals:
         # A batch may bring more of a series than is remembered: of places written twice the later one must stand.
         last = rank >= np.repeat(counts, counts) - REMEMBERED
         places = (self._heads[rows] + rank) % REMEMBERED
-        self._times[rows[last], places[last]] = batch.observed_at[order][last]
+        self._times[rows[last], places[last]] = batch.observed_at[order][last] // 1000
         self._values[rows[last], places[last]] = batch.value[order][last]
         self._heads[rows[begins]] += counts
 
@@ -86,9 +90,9 @@ class RecentResiduals:
         if row is None:
             return np.empty(0), np.empty(0)
         times, values = self._times[row], self._values[row]
-        known = np.flatnonzero(times != NEVER)
+        known = np.flatnonzero(times)
         order = known[np.argsort(times[known], kind="stable")]
-        return times[order].astype(np.float64), values[order].astype(np.float64)
+        return times[order] * 1000.0, values[order].astype(np.float64)
 
 
 class FirstVerdicts:

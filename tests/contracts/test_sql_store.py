@@ -195,6 +195,33 @@ def test_a_shorter_division_code_names_all_counties_under_it(connection: Connect
     assert all(entry.points and entry.contacts for entry in register.load_works(connection, "52"))
 
 
+def test_a_register_read_in_pages_is_whole_and_in_order(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [a_works(n, county) for county in ("520425", "520499") for n in (1, 2, 3, 4)]
+    entries[5] = replace(entries[5], points=(), contacts=(), tags={"source": "river"})
+    register.save_works(connection, reversed(entries))
+    for page in (1, 3, 8, 100):
+        monkeypatch.setattr(register, "PAGE", page)
+        assert list(register.scan_works(connection)) == entries
+        assert list(register.scan_works(connection, "520499")) == entries[4:]
+        without = [replace(entry, contacts=()) for entry in entries]
+        assert list(register.scan_works(connection, has_contacts=False)) == without
+
+
+def test_works_are_found_by_key_with_points_and_contacts(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(register, "PAGE", 2)
+    entries = [a_works(n, county) for county in ("520425", "520499") for n in (1, 2, 3)]
+    register.save_works(connection, entries)
+    wanted = [("520425", "W0001"), ("520425", "W0003"), ("520499", "W0002"), ("520499", "W0009"), ("520425", "W0001")]
+    assert register.works_by_key(connection, wanted) == {
+        (one.county, one.id): one for one in (entries[0], entries[2], entries[4])
+    }
+    assert register.works_by_key(connection, []) == {}
+
+
 def test_text_no_database_can_hold_is_made_visible(connection: Connection) -> None:
     register.save_works(connection, [a_works(name="水\x00厂\ud800", tags={"注": "a\x00b"})])
     entry = register.get_works(connection, "520425", "W0001")

@@ -367,3 +367,21 @@ def test_more_layouts_of_one_point_than_are_remembered_still_decode() -> None:
 def test_no_messages_give_an_empty_batch() -> None:
     decoded = _decoder().decode([])
     assert (len(decoded.batch), decoded.quarantined, decoded.messages) == (0, [], 0)
+
+
+def test_a_directory_gives_the_registers_own_words_and_its_time_zone() -> None:
+    directory = PointDirectory([_works(), _works("W0001", "Asia/Urumqi")])
+    works = _works()
+    point = works.points[0].id
+    entry = directory.lookup(works.county, works.id, point)
+    assert entry is not None
+    assert entry[:3] == (works.county, works.id, point)
+    assert entry.time_zone == works.time_zone
+    other = directory.lookup(works.county, "W0001", point)
+    assert other is not None
+    assert other.time_zone == "Asia/Urumqi"
+    assert directory.lookup(works.county, works.id, "nowhere") is None
+    assert directory.lookup("999999", works.id, point) is None
+    assert directory.has_works(works.county, "W0001")
+    assert not directory.has_works("999999", "W0001")
+    assert len(directory) == len(works.points) * 2

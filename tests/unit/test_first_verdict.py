@@ -41,7 +41,7 @@ def test_the_last_readings_are_kept_however_they_are_split(rows: list[tuple[int,
     keys.append(SeriesKey("520425", "A", "outlet", "flow"))
     catalog, recent = SeriesCatalog(), RecentResiduals()
     recent.register(works)
-    given_rows = [(keys[which], n * 1000, float(value)) for n, (which, value) in enumerate(rows)]
+    given_rows = [(keys[which], START + n * 1000, float(value)) for n, (which, value) in enumerate(rows)]
     for first in range(0, len(given_rows), size):
         recent.take(catalog, batch(catalog, given_rows[first : first + size]))
     for key in keys[:2]:
@@ -54,9 +54,9 @@ def test_the_last_readings_are_kept_however_they_are_split(rows: list[tuple[int,
 def test_a_register_that_grows_forgets_nothing() -> None:
     recent, catalog = RecentResiduals(), SeriesCatalog()
     recent.register([make_works("B", ("free_chlorine",)), make_works("A", ("free_chlorine",))])
-    recent.take(catalog, batch(catalog, [(KEY, 1, 0.5)]))
+    recent.take(catalog, batch(catalog, [(KEY, START, 0.5)]))
     recent.register([make_works("A", ("free_chlorine",)), make_works("C", ("free_chlorine",))])
-    recent.take(catalog, batch(catalog, [(KEY, 2, 0.25)]))
+    recent.take(catalog, batch(catalog, [(KEY, START + MINUTE, 0.25)]))
     assert recent.of(KEY)[1].tolist() == [0.5, 0.25]
 
 

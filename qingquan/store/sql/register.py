@@ -1,16 +1,19 @@
 """The works register: works with their sampling points and contacts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Delete, Row, Table, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, Row, Table, bindparam, delete, select, tuple_, update
 
 from qingquan.domain.works import Contact, Disinfectant, Equipment, PointKind, Role, SamplingPoint, Works
 from qingquan.store.sql import schema
 from qingquan.store.sql.columns import as_time, ms_or_none, without_missing
 from qingquan.store.sql.statements import insert_ignoring, insert_or_update, region
 
-__all__ = ["get_works", "load_works", "register_version", "save_works"]
+__all__ = ["get_works", "load_works", "register_version", "save_works", "scan_works", "works_by_key"]
+
+# Works of which rows are held at once.
+PAGE = 1000
 
 _VERSION = "register_version"
 _Key = tuple[str, str]
@@ -19,12 +22,44 @@ T = TypeVar("T")
 
 def load_works(connection: Connection, county: str | None = None) -> list[Works]:
     """Works of a county, or of all counties under a shorter division code, or all; ordered by county and id."""
-    where = [region(schema.works.c.county, county)] if county else []
-    rows = connection.execute(select(schema.works).where(*where).order_by(schema.works.c.county, schema.works.c.id))
+    return list(scan_works(connection, county))
+
+
+def scan_works(connection: Connection, county: str | None = None, *, has_contacts: bool = True) -> Iterator[Works]:
+    """The same one after the other: a province's rows never lie in memory together.
+
+    Without contacts, which are more than half of a register's memory, for those who judge and tell nobody.
+    """
+    table, point, contact = schema.works.c, schema.point.c, schema.contact.c
+    of_county = [region(table.county, county)] if county else []
     once = _Once()
-    points = _points(connection, [region(schema.point.c.county, county)] if county else [], once)
-    contacts = _contacts(connection, [region(schema.contact.c.county, county)] if county else [])
-    return [_works(row, points, contacts, once) for row in rows]
+    after: list[ColumnElement[bool]] = []
+    while True:
+        query = select(schema.works).where(*of_county, *after).order_by(table.county, table.id).limit(PAGE)
+        rows = connection.execute(query).all()
+        if not rows:
+            return
+        first, last = (rows[0].county, rows[0].id), (rows[-1].county, rows[-1].id)
+        points = _points(connection, _between(point.county, point.works, first, last), once)
+        contacts = _contacts(connection, _between(contact.county, contact.works, first, last)) if has_contacts else {}
+        for row in rows:
+            yield _works(row, points, contacts, once)
+        after = [tuple_(table.county, table.id) > last]
+
+
+def works_by_key(connection: Connection, keys: Iterable[_Key]) -> dict[_Key, Works]:
+    """These entries of the register, as far as it has them."""
+    table, point, contact = schema.works.c, schema.point.c, schema.contact.c
+    once = _Once()
+    found: dict[_Key, Works] = {}
+    wanted = sorted(set(keys))
+    for n in range(0, len(wanted), PAGE):
+        some = wanted[n : n + PAGE]
+        points = _points(connection, [tuple_(point.county, point.works).in_(some)], once)
+        contacts = _contacts(connection, [tuple_(contact.county, contact.works).in_(some)])
+        for row in connection.execute(select(schema.works).where(tuple_(table.county, table.id).in_(some))):
+            found[row.county, row.id] = _works(row, points, contacts, once)
+    return found
 
 
 def get_works(connection: Connection, county: str, works: str) -> Works | None:
@@ -138,6 +173,14 @@ def _contact_row(entry: Works, position: int, contact: Contact) -> dict[str, Any
     }
 
 
+def _between(
+    county: ColumnElement[str], works: ColumnElement[str], first: _Key, last: _Key
+) -> list[ColumnElement[bool]]:
+    """Rows of the works from ``first`` to ``last`` in the order of the register."""
+    place = tuple_(county, works)
+    return [county.between(first[0], last[0]), place >= first, place <= last]
+
+
 class _Once:
     """Of equal values the first one: most works of a province are alike, and each column of each row comes as a new object."""
 
@@ -146,6 +189,11 @@ class _Once:
 
     def __call__(self, value: T) -> T:
         held: T = self._held.setdefault(value, value)
+        return held
+
+    def document(self, value: dict[str, Any]) -> dict[str, Any]:
+        """The same of a document of plain values."""
+        held: dict[str, Any] = self._held.setdefault(("document", repr(value)), value)
         return held
 
 
@@ -188,10 +236,10 @@ def _works(
         longitude=row.longitude,
         latitude=row.latitude,
         time_zone=once(row.time_zone),
-        commissioned_at=as_time(row.commissioned_at),
+        commissioned_at=once(as_time(row.commissioned_at)),
         simulated=row.simulated,
         note=once(row.note),
-        tags=without_missing(row.tags),
+        tags=once.document(without_missing(row.tags)),
         evidence=once(row.evidence),
         treatment_limited=row.treatment_limited,
         groundwater_limited=row.groundwater_limited,
