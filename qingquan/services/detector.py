@@ -8,12 +8,13 @@ alerts nobody: findings are for the pages, minor at most, and no incident is ope
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 from sqlalchemy import Connection, Engine
 
@@ -22,7 +23,9 @@ from qingquan.clock import to_ms
 from qingquan.config import Config
 from qingquan.domain.findings import Finding, FindingKind, Severity, finding_id
 from qingquan.domain.flags import Flag
+from qingquan.domain.parameters import Parameter
 from qingquan.domain.readings import LogMessage, QuarantineReason, ReadingBatch, SeriesCatalog, SeriesKey
+from qingquan.domain.works import Works
 from qingquan.errors import OwnershipLost, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.detector_snapshot import DetectorSnapshots
@@ -44,7 +47,7 @@ from qingquan.store.sql.progress import (
     rewind_detector,
     set_applied_sequence,
 )
-from qingquan.store.sql.register import load_works, register_version
+from qingquan.store.sql.register import register_version, scan_works
 from rules.events.live import EventChange, LiveReadings, LiveState, fold_readings
 from rules.events.live_plan import LivePlan
 from rules.reasons import CONTRIBUTORS, KNOWN, sentence
@@ -91,7 +94,7 @@ class Detector:
         )  # fmt: skip
         self._snapshots = DetectorSnapshots(config.data_path / "snapshots" / "detector")
         self._plan, self._state = LivePlan([]), LiveState(LivePlan([]))
-        self._places = np.empty((0, 2), np.int64)
+        self._places = np.empty((0, 2), np.int32)
         self._register_version, self._poll_due = -1, 0.0
         self._lateness = np.empty(0, np.int64)
         self._advice: Advice | None = None
@@ -214,7 +217,7 @@ class Detector:
         known = len(self._places)
         if known < len(self._catalog):
             keys = [self._catalog.key(n) for n in range(known, len(self._catalog))]
-            more = np.array([self._plan.place(key[:3], key.parameter) for key in keys], np.int64).reshape(-1, 2)
+            more = np.array([self._plan.place(key[:3], key.parameter) for key in keys], np.int32).reshape(-1, 2)
             self._places = np.concatenate((self._places, more))
         place = self._places[batch.series]
         usable = (
@@ -222,7 +225,7 @@ class Detector:
         )
         return LiveReadings(
             place[usable, 0],
-            place[usable, 1],
+            place[usable, 1].astype(np.int16),
             batch.observed_at[usable],
             batch.value[usable],
             batch.received_at[usable],
@@ -237,15 +240,10 @@ class Detector:
             version = register_version(connection)
             is_changed = version != self._register_version
             if is_changed:
-                works = load_works(connection)
-                plan = watched(works, self._parameters)
+                plan, directory, self._lateness = _read_register(connection, self._parameters)
                 self._state = self._state.carried(self._plan, plan)
-                self._plan, self._places, self._register_version = plan, np.empty((0, 2), np.int64), version
-                self._decoder.replace_directory(PointDirectory(works))
-                by_key = {(one.county, one.id): one for one in works}
-                self._lateness = np.zeros(max(plan.works, 1), np.int64)
-                for point in plan.points:
-                    self._lateness[point.works] = by_key[point.key[:2]].lateness_s * 1000
+                self._plan, self._places, self._register_version = plan, np.empty((0, 2), np.int32), version
+                self._decoder.replace_directory(directory)
             self._advice = advice_of(connection, self._plan, self._clock.now_ms())
         return is_changed
 
@@ -282,6 +280,28 @@ class Detector:
             _log.warning("patterns_not_compared", why=str(error))
             name = ""
         return key in advice.silent, name
+
+
+def _read_register(
+    connection: Connection, parameters: Mapping[str, Parameter]
+) -> tuple[LivePlan, PointDirectory, npt.NDArray[np.int64]]:
+    """What to watch, what to decode, and how late readings of each watched works may come [ms]; of the register nothing else is kept."""
+    directory = PointDirectory([])
+    windows: list[int] = []
+    works_of: list[tuple[str, str]] = []
+
+    def passing() -> Iterator[Works]:
+        for one in scan_works(connection, has_contacts=False):
+            directory.include(one)
+            works_of.append((one.county, one.id))
+            windows.append(one.lateness_s * 1000)
+            yield one
+
+    plan = watched(passing(), parameters)
+    lateness = np.zeros(max(plan.works, 1), np.int64)
+    numbers = np.array([plan.works_number(*key) for key in works_of], np.int64)
+    lateness[numbers[numbers >= 0]] = np.array(windows, np.int64)[numbers >= 0]
+    return plan, directory, lateness
 
 
 def _shares(contributors: Sequence[tuple[str, float]]) -> Mapping[str, float]:

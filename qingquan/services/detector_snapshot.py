@@ -13,7 +13,7 @@ from rules.events.live import LivePlan, LiveReadings, LiveState
 
 __all__ = ["DetectorSnapshots"]
 
-FORMAT = 4
+FORMAT = 5
 DIGEST_BYTES = 16
 LENGTH_BYTES = 4
 _MARK = b"QQDS"
@@ -125,5 +125,7 @@ def _arrays(state: LiveState) -> list[np.ndarray]:
 
 
 def _shape(plan: LivePlan) -> str:
-    text = repr([(one.key, one.works, one.columns, one.operations) for one in plan.points])
-    return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
+    digest = blake2b(digest_size=DIGEST_BYTES)
+    for one in plan.points:
+        digest.update(repr((one.key, one.works, one.columns, one.operations)).encode())
+    return digest.hexdigest()

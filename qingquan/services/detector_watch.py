@@ -1,6 +1,6 @@
 """What the detector takes from the database: which points to watch, where disinfection is not OK, what marks and people say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,9 @@ from qingquan.domain.parameters import Parameter, ParameterKind
 from qingquan.domain.state import WorksDisinfection
 from qingquan.domain.works import Works
 from qingquan.services.detector_word import detector_says
-from qingquan.standards.event_floors import load_event_floors
+from qingquan.standards.event_floors import EventFloor, load_event_floors
 from qingquan.store.sql.events import KnownEvent, list_marks, list_patterns, switches
-from qingquan.store.sql.state import load_disinfection
+from qingquan.store.sql.state import scan_disinfection
 from rules.events.detector import SeriesFloor
 from rules.events.live_plan import LivePlan, WatchedPoint
 
@@ -34,30 +34,42 @@ stays unknown for longer lacks a working analyser, and frozen for good all its o
 WorksKey = tuple[str, str]
 
 
-def watched(works: Sequence[Works], parameters: Mapping[str, Parameter]) -> LivePlan:
+def watched(works: Iterable[Works], parameters: Mapping[str, Parameter]) -> LivePlan:
     """Points with at least `LEAST_SERIES` expected quality parameters, and the flows of their works."""
     floors = load_event_floors()
     points: list[WatchedPoint] = []
     number = 0
+    # Points of a province are of few kinds: what they follow is kept once for each.
+    kinds: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[SeriesFloor, ...], tuple[str, ...]]] = {}
     for one in works:
         before = len(points)
         for point in one.points:
-            codes = [code for code in point.parameters if code in parameters]
-            quality = tuple(code for code in codes if parameters[code].kind is ParameterKind.QUALITY)
-            operations = tuple(code for code in codes if code in OPERATIONS)
-            if len(quality) < LEAST_SERIES:
-                # Its flows still say when the pump of the works starts.
-                quality = ()
+            kind = kinds.get(point.parameters)
+            if kind is None:
+                kind = kinds[point.parameters] = _followed(point.parameters, parameters, floors)
+            quality, noise, operations = kind
             if quality or operations:
-                noise = tuple(SeriesFloor(floors[code].floor, floors[code].relative) for code in quality)
                 points.append(WatchedPoint((one.county, one.id, point.id), number, quality, noise, operations))
         number += len(points) > before
     return LivePlan(points)
 
 
+def _followed(
+    expected: Sequence[str], parameters: Mapping[str, Parameter], floors: Mapping[str, EventFloor]
+) -> tuple[tuple[str, ...], tuple[SeriesFloor, ...], tuple[str, ...]]:
+    """Quality columns with their floors, and operational parameters, of a point that is expected to send these."""
+    codes = [code for code in expected if code in parameters]
+    quality = tuple(code for code in codes if parameters[code].kind is ParameterKind.QUALITY)
+    if len(quality) < LEAST_SERIES:
+        # Its flows still say when the pump of the works starts.
+        quality = ()
+    noise = tuple(SeriesFloor(floors[code].floor, floors[code].relative) for code in quality)
+    return quality, noise, tuple(code for code in codes if code in OPERATIONS)
+
+
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What the database says at one time; arrays by works and points of the plan."""
+    """What the database says at one time; arrays by works and points of the plan, ``disinfection`` of the works with known events."""
 
     held: npt.NDArray[np.bool_]
     thresholds: npt.NDArray[np.float64]
@@ -80,7 +92,6 @@ def is_held(state: WorksDisinfection | None, now: int) -> bool:
 
 def advice_of(connection: Connection, plan: LivePlan, now: int) -> Advice:
     """Read it; ``now`` [ms]."""
-    states = load_disinfection(connection)
     marks, by_hand = list_marks(connection), switches(connection)
     says = {key: detector_says(marks.get(key, ()), by_hand.get(key)) for key in {*marks, *by_hand}}
     known: dict[WorksKey, tuple[KnownEvent, ...]] = {}
@@ -88,10 +99,17 @@ def advice_of(connection: Connection, plan: LivePlan, now: int) -> Advice:
         key = (pattern.county, pattern.works)
         known[key] = (*known.get(key, ()), pattern)
     held = np.zeros(max(plan.works, 1), np.bool_)
+    states: dict[WorksKey, WorksDisinfection] = {}
+    # Of a province, every few seconds: each is looked at and forgotten.
+    for state in scan_disinfection(connection):
+        number = plan.works_number(state.county, state.works)
+        if number >= 0:
+            held[number] = is_held(state, now)
+        if known and (state.county, state.works) in known:
+            states[state.county, state.works] = state
     thresholds = np.ones(len(plan.points))
-    for n, point in enumerate(plan.points):
-        key = point.key[:2]
-        held[point.works] = is_held(states.get(key), now)
-        thresholds[n] = says.get(key, (1.0, False))[0]
+    raised = {plan.works_number(*key): threshold for key, (threshold, _) in says.items()}
+    for n in np.flatnonzero(np.isin(plan.works_of, list(raised))).tolist():
+        thresholds[n] = raised[int(plan.works_of[n])]
     silent = frozenset(key for key, (_, is_silent) in says.items() if is_silent)
     return Advice(held, thresholds, silent, states, known)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rules.events.detector import THRESHOLD, DetectorRows, step
-from rules.events.live_plan import OPERATIONS_PER_WORKS, LivePlan, WatchedPoint
+from rules.events.live_plan import LivePlan, WatchedPoint
 from rules.events.live_state import NEVER, LiveReadings, LiveState, Longs
 from rules.events.operations import excused_rows
 
@@ -135,7 +135,7 @@ def _ready(readings: LiveReadings, state: LiveState, plan: LivePlan, now: int, w
     """Readings of rows that are complete, in the order of points and times; the others wait in the state."""
     _notice_disorder(readings, state, plan, windows)
     np.maximum.at(state.heard, plan.works_of[readings.point], readings.received)
-    all_of = state.waiting.with_more(readings)
+    all_of, state.waiting = state.waiting.with_more(readings), LiveReadings.none()
     fresh = all_of.at > state.points["judged"][all_of.point]
     state.overtaken += int(len(fresh) - fresh.sum())
     if not fresh.all():
@@ -180,14 +180,14 @@ def _rows(ready: LiveReadings) -> tuple[Longs, Longs, Longs]:
     """Point and time of every row, and the row of every reading."""
     seconds = ready.at // 1000
     begins = np.r_[True, (ready.point[1:] != ready.point[:-1]) | (seconds[1:] != seconds[:-1])]
-    return ready.point[begins], ready.at[begins], np.cumsum(begins) - 1
+    return ready.point[begins].astype(np.int64), ready.at[begins], np.cumsum(begins) - 1
 
 
 def _excused(
     ready: LiveReadings, row_of: Longs, works: Longs, at: Longs, state: LiveState, plan: LivePlan
 ) -> npt.NDArray[np.bool_]:
     """Rows shortly after a pump start or a backwash of their works, seen at whatever point."""
-    flows = np.full((len(at), OPERATIONS_PER_WORKS), np.nan)
+    flows = np.full((len(at), plan.flows), np.nan)
     operational = ready.column >= plan.width
     flows[row_of[operational], ready.column[operational] - plan.width] = ready.value[operational]
     order = np.lexsort((at, works))

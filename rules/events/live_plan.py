@@ -25,7 +25,10 @@ class WatchedPoint:
 
 
 class LivePlan:
-    """Points that are watched, their places in the state. Build anew when the register changes; see `LiveState.carried`."""
+    """Points that are watched, their places in the state. Build anew when the register changes; see `LiveState.carried`.
+
+    ``flows`` is how many flows and switches are kept of a works: those of the one that has most.
+    """
 
     def __init__(self, points: Sequence[WatchedPoint]) -> None:
         self.points = tuple(points)
@@ -37,8 +40,8 @@ class LivePlan:
         self.plans: list[DetectorPlan] = []
         self.blocks: list[int] = []
         seen: dict[tuple[str, ...], int] = {}
-        slots: dict[tuple[int, str], int] = {}
-        used: dict[int, int] = {}
+        used = np.zeros(max(self.works, 1), np.int64)
+        self._first_slot = np.zeros(len(points), np.int8)
         for n, one in enumerate(points):
             shape = seen.setdefault(one.columns, len(seen))
             if shape == len(self.plans):
@@ -46,24 +49,43 @@ class LivePlan:
                 self.blocks.append(0)
             self.shape_of[n], self.block_of[n] = shape, self.blocks[shape]
             self.blocks[shape] += 1
-            for code in one.operations:
-                slot = used.get(one.works, 0)
-                if slot < OPERATIONS_PER_WORKS:
-                    slots[n, code] = slot
-                    used[one.works] = slot + 1
-        self._slots = slots
-        self._index = {one.key: n for n, one in enumerate(points)}
+            self._first_slot[n] = used[one.works]
+            used[one.works] = min(used[one.works] + len(one.operations), OPERATIONS_PER_WORKS)
+        self.flows = max(int(used.max()), 1)
+        # County -> works -> number of its first point.
+        self._first_point: dict[str, dict[str, int]] = {}
+        for n, one in enumerate(points):
+            county, works, _ = one.key
+            first = self._first_point.setdefault(county, {}).setdefault(works, n)
+            if any(other.works != one.works for other in points[first:n]):
+                raise ValueError(f"points of works {works} of county {county} do not lie side by side")
 
     def place(self, key: tuple[str, str, str], parameter: str) -> tuple[int, int]:
         """Point and column of a series; columns from `width` on are operational. (-1, -1) = not watched."""
-        n = self._index.get(key, -1)
+        n = self.index(key)
         if n < 0:
             return -1, -1
-        if parameter in self.points[n].columns:
-            return n, self.points[n].columns.index(parameter)
-        slot = self._slots.get((n, parameter))
-        return (-1, -1) if slot is None else (n, self.width + slot)
+        point = self.points[n]
+        if parameter in point.columns:
+            return n, point.columns.index(parameter)
+        if parameter not in point.operations:
+            return -1, -1
+        slot = int(self._first_slot[n]) + point.operations.index(parameter)
+        return (n, self.width + slot) if slot < OPERATIONS_PER_WORKS else (-1, -1)
 
     def index(self, key: tuple[str, str, str]) -> int:
         """Number of a point, -1 if it is not watched."""
-        return self._index.get(key, -1)
+        n = self._first_point.get(key[0], _NONE).get(key[1], -1)
+        while 0 <= n < len(self.points) and self.points[n].key[:2] == key[:2]:
+            if self.points[n].key == key:
+                return n
+            n += 1
+        return -1
+
+    def works_number(self, county: str, works: str) -> int:
+        """Number of a works, -1 if none of its points is watched."""
+        n = self._first_point.get(county, _NONE).get(works, -1)
+        return -1 if n < 0 else self.points[n].works
+
+
+_NONE: dict[str, int] = {}

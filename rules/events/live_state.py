@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rules.events.detector import DetectorState, new_state
-from rules.events.live_plan import OPERATIONS_PER_WORKS, LivePlan
+from rules.events.live_plan import LivePlan
 from rules.events.operations import Operations, new_operations
 
 __all__ = ["NEVER", "LiveReadings", "LiveState", "Longs"]
@@ -32,10 +32,13 @@ Longs = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class LiveReadings:
-    """Columns of readings: ``point`` and ``column`` from `LivePlan.place`, ``at`` [ms], ``value`` (NaN = missing), ``received`` [ms]."""
+    """Columns of readings: ``point`` and ``column`` from `LivePlan.place`, ``at`` [ms], ``value`` (NaN = missing), ``received`` [ms].
 
-    point: Longs
-    column: Longs
+    A province has two minutes of them waiting, hence the small numbers.
+    """
+
+    point: npt.NDArray[np.int32]
+    column: npt.NDArray[np.int16]
     at: Longs
     value: npt.NDArray[np.float64]
     received: Longs
@@ -43,7 +46,7 @@ class LiveReadings:
     @staticmethod
     def none() -> "LiveReadings":
         none = np.empty(0, np.int64)
-        return LiveReadings(none, none, none, np.empty(0), none)
+        return LiveReadings(np.empty(0, np.int32), np.empty(0, np.int16), none, np.empty(0), none)
 
     def of(self, chosen: npt.NDArray[np.bool_] | Longs) -> "LiveReadings":
         """Those chosen by a mask or an order."""
@@ -55,9 +58,11 @@ class LiveReadings:
         """These, then the others."""
         if not len(self.at):
             return other
-        longs = ("point", "column", "at", "received")
-        point, column, at, received = (np.concatenate((getattr(self, one), getattr(other, one))) for one in longs)
-        return LiveReadings(point, column, at, np.concatenate((self.value, other.value)), received)
+        return LiveReadings(
+            np.concatenate((self.point, other.point)), np.concatenate((self.column, other.column)),
+            np.concatenate((self.at, other.at)), np.concatenate((self.value, other.value)),
+            np.concatenate((self.received, other.received)),
+        )  # fmt: skip
 
 
 class LiveState:
@@ -67,7 +72,7 @@ class LiveState:
         self.detectors: list[DetectorState] = [
             new_state(one, blocks) for one, blocks in zip(plan.plans, plan.blocks, strict=True)
         ]
-        self.operations: Operations = new_operations(OPERATIONS_PER_WORKS, max(plan.works, 1))
+        self.operations: Operations = new_operations(plan.flows, max(plan.works, 1))
         self.newest: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
         self.heard: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
         self.disorder: Longs = np.full(max(plan.works, 1), NEVER, np.int64)
@@ -81,8 +86,8 @@ class LiveState:
     def carried(self, before: LivePlan, after: LivePlan) -> "LiveState":
         """This state under a changed register: points with the same columns go on, others begin anew."""
         new = LiveState(after)
-        place = np.full((len(before.points), max(before.width + OPERATIONS_PER_WORKS, 1)), -1, np.int64)
-        target = np.full(len(before.points), -1, np.int64)
+        place = np.full((len(before.points), before.width + before.flows), -1, np.int16)
+        target = np.full(len(before.points), -1, np.int32)
         for old_n, one in enumerate(before.points):
             n = after.index(one.key)
             if n < 0 or after.points[n].columns != one.columns:
@@ -100,10 +105,8 @@ class LiveState:
                 mine[works] = max(mine[works], theirs[old_works])
             new.operations.excuse[works] = self.operations.excuse[old_works]
             if after.points[n].operations == one.operations:
-                k = OPERATIONS_PER_WORKS
-                new.operations.flows[works * k : (works + 1) * k] = self.operations.flows[
-                    old_works * k : (old_works + 1) * k
-                ]
+                begin, old_begin, kept = works * after.flows, old_works * before.flows, min(after.flows, before.flows)
+                new.operations.flows[begin : begin + kept] = self.operations.flows[old_begin : old_begin + kept]
         column = place[self.waiting.point, self.waiting.column]
         moved = LiveReadings(
             target[self.waiting.point], column, self.waiting.at, self.waiting.value, self.waiting.received

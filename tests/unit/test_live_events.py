@@ -1,6 +1,7 @@
 """Live event detection: rows put together from readings, events out of rows."""
 
 import numpy as np
+import pytest
 
 from rules.events.detector import SeriesFloor
 from rules.events.live import (
@@ -15,6 +16,7 @@ from rules.events.live import (
     WatchedPoint,
     fold_readings,
 )
+from rules.events.live_plan import OPERATIONS_PER_WORKS
 
 MINUTE = 60_000
 KEY = ("520425", "W0001", "outlet")
@@ -215,3 +217,54 @@ def test_an_event_is_not_late_because_it_was_read_late_from_the_log():
 def test_nothing_is_told_of_a_point_whose_usual_variation_is_not_known_yet():
     assert folded(day(slice(200, 215)))[0] == {}
     assert len(folded(day(slice(LEARNING_MS // MINUTE, LEARNING_MS // MINUTE + 15)))[0]) == 1
+
+
+def test_places_of_points_and_works_are_found_by_name() -> None:
+    keys = [("520425", "A", "outlet"), ("520425", "A", "source"), ("520425", "B", "outlet"), ("520499", "A", "outlet")]
+    works = [0, 0, 1, 2]
+    live = LivePlan(
+        [WatchedPoint(key, number, COLUMNS, FLOORS, ("flow", "power")) for key, number in zip(keys, works, strict=True)]
+    )
+    assert [live.index(key) for key in keys] == [0, 1, 2, 3]
+    assert [live.works_number(county, name) for county, name, _ in keys] == works
+    assert live.place(keys[1], COLUMNS[1]) == (1, 1)
+    # Flows of a works' points lie one behind the other.
+    assert [live.place(key, "power") for key in keys[:3]] == [
+        (0, live.width + 1), (1, live.width + 3), (2, live.width + 1)
+    ]  # fmt: skip
+    assert live.flows == 4
+    for unknown in (("520425", "A", "network"), ("520425", "C", "outlet"), ("530000", "A", "outlet")):
+        assert live.index(unknown) == -1
+        assert live.place(unknown, COLUMNS[0]) == (-1, -1)
+    assert live.place(keys[0], "conductivity") == (-1, -1)
+    assert live.works_number("520425", "C") == live.works_number("530000", "A") == -1
+
+
+def test_flows_beyond_those_followed_are_left_out() -> None:
+    names = tuple(f"flow{n}" for n in range(8))
+    live = LivePlan([WatchedPoint(KEY, 0, COLUMNS, FLOORS, names)])
+    assert live.flows == OPERATIONS_PER_WORKS
+    found = [live.place(KEY, name) for name in names]
+    assert found == [(0, live.width + n) for n in range(OPERATIONS_PER_WORKS)] + [(-1, -1), (-1, -1)]
+
+
+def test_points_of_a_works_must_lie_side_by_side() -> None:
+    points = [
+        WatchedPoint(("520425", name, point), number, COLUMNS, FLOORS)
+        for name, point, number in (("A", "outlet", 0), ("B", "outlet", 1), ("A", "source", 0))
+    ]
+    with pytest.raises(ValueError, match="works A of county 520425 do not lie side by side"):
+        LivePlan(points)
+
+
+def test_flows_keep_what_is_known_when_another_works_follows_more() -> None:
+    before = plan("flow")
+    state = LiveState(before)
+    state.operations.flows.view(np.uint8)[:] = 7
+    more = WatchedPoint(("520425", "W9", "outlet"), 1, COLUMNS, FLOORS, ("flow", "power", "doser_running"))
+    after = LivePlan([WatchedPoint(KEY, 0, COLUMNS, FLOORS, ("flow",)), more])
+    carried = state.carried(before, after)
+    flows = carried.operations.flows.reshape(2, after.flows)
+    assert flows[0, 0] == state.operations.flows[0]
+    assert not flows[0, 1:].view(np.uint8).any()
+    assert not flows[1].view(np.uint8).any()

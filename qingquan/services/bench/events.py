@@ -54,7 +54,7 @@ def run_events(
 
 def _live(values: np.ndarray, at: int, arrival: np.ndarray, state: LiveState, plan: LivePlan) -> float:
     count = len(values) * SERIES
-    point, column = np.repeat(arrival, SERIES), np.tile(np.arange(SERIES), len(values))
+    point, column = np.repeat(arrival, SERIES), np.tile(np.arange(SERIES, dtype=np.int16), len(values))
     when = np.full(count, at)
     readings = LiveReadings(point, column, when, values[point, column], when)
     began = time.thread_time()

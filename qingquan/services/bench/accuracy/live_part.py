@@ -183,7 +183,7 @@ def _lost(recording: Recording, column: int) -> npt.NDArray[np.bool_]:
 
 def _readings(at: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> LiveReadings:
     row, column = np.nonzero(np.isfinite(values))
-    return LiveReadings(np.zeros(len(row), np.int64), column, at[row], values[row, column], at[row])
+    return LiveReadings(np.zeros(len(row), np.int32), column.astype(np.int16), at[row], values[row, column], at[row])
 
 
 def _shape(recording: Recording, event: EventChange) -> Trajectory | None:
