@@ -41,7 +41,7 @@ from qingquan.store.ports import LatestReading, SeriesReader
 from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql.disinfection import load_facts, note_on_incidents, save_advice
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
-from qingquan.store.sql.register import load_works, register_version
+from qingquan.store.sql.register import register_version, scan_works
 from qingquan.store.sql.state import load_disinfection
 from rules.advice import DAY_MS, SHAPE_MS, History, Surroundings, advise
 from rules.ct_required import CtTable, ct_table
@@ -129,7 +129,7 @@ class Adviser:
         with reading(self._engine) as connection:
             version = register_version(connection)
             if version != self._version:
-                self._works = {(one.county, one.id): one for one in load_works(connection)}
+                self._works = {(one.county, one.id): one for one in scan_works(connection, has_contacts=False)}
                 self._turns.register(self._works)
                 self._version = version
 

@@ -41,7 +41,7 @@ from qingquan.store.sql.compliance import (
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 from qingquan.store.sql.findings import findings_during
 from qingquan.store.sql.progress import SNAPSHOT_PARTITION, applied_sequence
-from qingquan.store.sql.register import load_works, register_version
+from qingquan.store.sql.register import register_version, scan_works
 from rules.compliance_periods import month_of
 
 __all__ = ["ComplianceWorker", "run", "serve"]
@@ -214,8 +214,7 @@ class ComplianceWorker:
             version = register_version(connection)
             if version == self._register_version:
                 return
-            works = load_works(connection)
-        self._works = {(one.county, one.id): one for one in works}
+            self._works = {(one.county, one.id): one for one in scan_works(connection, has_contacts=False)}
         self._register_version = version
 
 

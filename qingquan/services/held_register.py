@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from qingquan.domain.works import Works
-from qingquan.store.sql.register import load_works
+from qingquan.store.sql.register import scan_works
 
 __all__ = ["HeldRegister"]
 
 
 class HeldRegister:
-    """All works, read once a version. Partitions that are taken over together would each read them for seconds."""
+    """All works, without contacts, read once a version. Partitions that are taken over together would each read them for seconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -23,5 +23,5 @@ class HeldRegister:
         """The works of this ``version``, which ``connection`` has just read."""
         with self._lock:
             if self._version != version:
-                self._works, self._version = load_works(connection), version
+                self._works, self._version = tuple(scan_works(connection, has_contacts=False)), version
             return self._works

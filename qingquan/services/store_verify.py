@@ -32,7 +32,7 @@ from qingquan.store.series.opening import open_series_reader
 from qingquan.store.series.spool import ReadingSpool, Spooled, SpoolTotals
 from qingquan.store.sql.engine import open_database, reading
 from qingquan.store.sql.quarantine import counts_by_reason, positions_of
-from qingquan.store.sql.register import load_works
+from qingquan.store.sql.register import scan_works
 
 __all__ = ["Verified", "verify"]
 
@@ -101,7 +101,7 @@ class _Verifier:
 
     async def run(self, folder: Path) -> Verified:
         with reading(self._engine) as connection:
-            self._decoder.replace_directory(PointDirectory(load_works(connection)))
+            self._decoder.replace_directory(PointDirectory(scan_works(connection, has_contacts=False)))
             quarantined = counts_by_reason(connection)
         counts, covered = await asyncio.to_thread(self._at_one_mark)
         async with await ReadingLog.connect(self._config, name="verify") as log:
