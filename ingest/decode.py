@@ -28,7 +28,6 @@ from qingquan.domain.readings import (
     QuarantineReason,
     ReadingBatch,
     SeriesCatalog,
-    SeriesKey,
 )
 from qingquan.domain.works import Works
 from qingquan.standards.loader import Unit, load_standards, unit_conversion
@@ -192,7 +191,7 @@ class Decoder:
         """Columns of one usual object; ``None`` if anything about it is unusual."""
         at = plain.t
         if at.__class__ is not int:
-            at = route.entry.clock.ms(at)
+            at = route.clock.ms(at)
             if at.__class__ is not int:
                 return None
         elif at < SECONDS_BELOW:
@@ -228,7 +227,7 @@ class Decoder:
         """Series of these parameter names; empty where the lenient way must look at them."""
         codes = [name.lower() for name in names]
         usual = len(set(codes)) == len(codes) and all(code in self._parameters for code in codes)
-        series = _short(tuple(self._series(route.entry, code) for code in codes) if usual else ())
+        series = _short(tuple(self._catalog.index_at(route.spot, code) for code in codes) if usual else ())
         if route.series is None:
             route.names, route.series = self._layouts_seen.setdefault(names, names), series
         elif len(route.layouts) < LAYOUTS_PER_POINT:
@@ -236,9 +235,6 @@ class Decoder:
                 route.layouts = {}
             route.layouts[names] = series
         return series
-
-    def _series(self, entry: PointEntry, code: str) -> int:
-        return self._catalog.index(SeriesKey(entry.county, entry.works, entry.point, code))
 
     def _decode_leniently(self, message: LogMessage, columns: "_Columns") -> None:
         refuse = _Refusals(message, columns.quarantined)
@@ -251,7 +247,7 @@ class Decoder:
             detail = f"{len(message.payload)} bytes; at most {MAX_PAYLOAD}"
             refuse("", QuarantineReason.PAYLOAD_TOO_LARGE, detail)
         else:
-            unfolded = found.dialect.decode(message.payload, found.entry.clock)
+            unfolded = found.dialect.decode(message.payload, found.clock)
             for position, reason, detail in unfolded.rejects:
                 refuse(position, reason, detail)
             for item in unfolded.items:
@@ -298,7 +294,7 @@ class Decoder:
                 taken[raw.parameter.lower()] = outcome
                 flags.append(raw.flag)
         if taken:
-            series = tuple(self._series(route.entry, code) for code in taken)
+            series = tuple(self._catalog.index_at(route.spot, code) for code in taken)
             columns.take((at, series, taken, None), message.sequence, message.received_at)
             columns.flag_last(flags)
 
@@ -332,10 +328,11 @@ class _Route:
     """A subject of a registered point, and the series behind each set of parameter names seen from it: the first one seen,
     which most points keep to for ever, and the others."""
 
-    __slots__ = ("dialect", "entry", "layouts", "names", "plain", "series")
+    __slots__ = ("clock", "dialect", "layouts", "names", "plain", "series", "spot")
 
     def __init__(self, entry: PointEntry, dialect: Dialect) -> None:
-        self.entry = entry
+        self.spot = (entry.county, entry.works, entry.point)
+        self.clock = entry.clock
         self.dialect = dialect
         self.plain = dialect.plain or _never_plain
         self.names: tuple[str, ...] = ()

@@ -75,13 +75,16 @@ class SeriesCatalog:
 
     def index(self, key: SeriesKey) -> int:
         """Number of the series, a new one if the key was not seen before."""
-        spot = key[:3]
+        return self.index_at(key[:3], key.parameter)
+
+    def index_at(self, spot: tuple[str, str, str], parameter: str) -> int:
+        """The same by sampling point (county, works, point) and parameter; of a new point ``spot`` itself is kept."""
         place = self._places.setdefault(spot, len(self._spots))
         if place == len(self._spots):
             self._spots.append(spot)
-        code = self._codes.setdefault(key.parameter, len(self._names))
+        code = self._codes.setdefault(parameter, len(self._names))
         if code == len(self._names):
-            self._names.append(key.parameter)
+            self._names.append(parameter)
             self._numbers.append(array("i"))
         numbers = self._numbers[code]
         if place >= len(numbers):

@@ -183,7 +183,7 @@ class Evaluator:
         self._works = {(one.county, one.id): one for one in works}
         self._decoder.replace_directory(PointDirectory(works))
         self._folds.register(works)
-        self._first.recent.register(works)
+        self._first.recent.register(self._works)
         _log.info("works register loaded", works=len(works), version=version)
 
     def _load_rules(self, connection: Connection) -> None:

@@ -3,7 +3,7 @@
 The adviser looks again with more history; nobody waits for it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -32,39 +32,52 @@ STATES = {
 
 
 class RecentResiduals:
-    """The last readings of every outlet's residual, about 400 bytes each; their times to the second, from which a shape is read as well.
+    """The last readings of every outlet's residual, about 300 bytes each; their times to the second, from which a shape is read as well.
 
     Lost with the process: a first word may then say less.
     """
 
     def __init__(self) -> None:
-        self._rows: dict[SeriesKey, int] = {}
+        self._works: Mapping[tuple[str, str], Works] = {}
+        self._catalog = SeriesCatalog()
+        # By number of the series: row of a residual, -1 of any other.
         self._row_of = np.empty(0, np.int32)
         # Seconds since 1970; 0 where nothing is remembered.
         self._times = np.empty((0, REMEMBERED), np.uint32)
         self._values = np.empty((0, REMEMBERED), np.float32)
         self._heads = np.empty(0, np.int64)
 
-    def register(self, works: Iterable[Works]) -> None:
-        """Remember the residuals of these works from now on; what both registers know is kept."""
-        keys = [key for one in works for key in _residuals(one)]
-        times = np.zeros((len(keys), REMEMBERED), np.uint32)
-        values = np.full((len(keys), REMEMBERED), np.nan, np.float32)
-        heads = np.zeros(len(keys), np.int64)
-        for row, key in enumerate(keys):
-            held = self._rows.get(key)
-            if held is not None:
-                times[row], values[row], heads[row] = self._times[held], self._values[held], self._heads[held]
-        self._rows = {key: row for row, key in enumerate(keys)}
-        self._times, self._values, self._heads = times, values, heads
-        self._row_of = np.empty(0, np.int32)
+    def register(self, works: Mapping[tuple[str, str], Works]) -> None:
+        """Remember the residuals of these works from now on, by (county, id); what both registers know is kept."""
+        self._works = works
+        was, self._row_of = self._row_of, np.empty(0, np.int32)
+        held = self._times, self._values, self._heads
+        self._times, self._values, self._heads = self._times[:0], self._values[:0], self._heads[:0]
+        self._follow(self._catalog)
+        stay = np.flatnonzero((was >= 0) & (self._row_of[: len(was)] >= 0))
+        now, before = self._row_of[stay], was[stay]
+        self._times[now], self._values[now], self._heads[now] = (one[before] for one in held)
+
+    def _follow(self, catalog: SeriesCatalog) -> None:
+        """Give rows to residuals that are new in the catalogue."""
+        self._catalog = catalog
+        known, count = len(self._row_of), len(self._heads)
+        rows = np.full(len(catalog) - known, -1, np.int32)
+        for n, key in enumerate(catalog.keys(known)):
+            works = self._works.get(key[:2])
+            if works is not None and key in _residuals(works):
+                rows[n], count = count, count + 1
+        more = count - len(self._heads)
+        self._row_of = np.concatenate([self._row_of, rows])
+        self._times = np.concatenate([self._times, np.zeros((more, REMEMBERED), np.uint32)])
+        self._values = np.concatenate([self._values, np.zeros((more, REMEMBERED), np.float32)])
+        self._heads = np.concatenate([self._heads, np.zeros(more, np.int64)])
 
     def take(self, catalog: SeriesCatalog, batch: ReadingBatch) -> None:
         """Note the readings of a batch; ``catalog`` names its series."""
-        if len(catalog) > len(self._row_of):
-            fresh = [self._rows.get(key, -1) for key in catalog.keys(len(self._row_of))]
-            self._row_of = np.concatenate([self._row_of, np.array(fresh, np.int32)])
-        if not len(batch) or not self._rows:
+        if len(catalog) > len(self._row_of) or catalog is not self._catalog:
+            self._follow(catalog)
+        if not len(batch) or not len(self._heads):
             return
         rows = self._row_of[batch.series]
         kept = np.flatnonzero((rows >= 0) & np.isfinite(batch.value))
@@ -86,8 +99,9 @@ class RecentResiduals:
         self, key: SeriesKey
     ) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], np.ndarray[tuple[int], np.dtype[np.float64]]]:
         """Times [ms] and values of a residual, oldest first; empty where none is remembered."""
-        row = self._rows.get(key)
-        if row is None:
+        number = self._catalog.index(key) if key in self._catalog else len(self._row_of)
+        row = int(self._row_of[number]) if number < len(self._row_of) else -1
+        if row < 0:
             return np.empty(0), np.empty(0)
         times, values = self._times[row], self._values[row]
         known = np.flatnonzero(times)

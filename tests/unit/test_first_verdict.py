@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from alerts.apply import apply_findings
 from qingquan.domain.findings import Finding, FindingKind
 from qingquan.domain.readings import ReadingBatch, SeriesCatalog, SeriesKey
+from qingquan.domain.works import Works
 from qingquan.services.first_verdict import REMEMBERED, FirstVerdicts, RecentResiduals
 from qingquan.services.folds import Fold
 from qingquan.store.sql.engine import reading, writing
@@ -22,6 +23,10 @@ from rules.verdict import Cause
 __all__ = ["sqlite_engine"]
 
 KEY = SeriesKey("520425", "A", "outlet", "free_chlorine")
+
+
+def by_key(*works: Works) -> dict[tuple[str, str], Works]:
+    return {(one.county, one.id): one for one in works}
 
 
 def batch(catalog: SeriesCatalog, rows: list[tuple[SeriesKey, int, float]]) -> ReadingBatch:
@@ -40,7 +45,7 @@ def test_the_last_readings_are_kept_however_they_are_split(rows: list[tuple[int,
     keys = [SeriesKey("520425", name, "outlet", "free_chlorine") for name in "AB"]
     keys.append(SeriesKey("520425", "A", "outlet", "flow"))
     catalog, recent = SeriesCatalog(), RecentResiduals()
-    recent.register(works)
+    recent.register(by_key(*works))
     given_rows = [(keys[which], START + n * 1000, float(value)) for n, (which, value) in enumerate(rows)]
     for first in range(0, len(given_rows), size):
         recent.take(catalog, batch(catalog, given_rows[first : first + size]))
@@ -53,11 +58,25 @@ def test_the_last_readings_are_kept_however_they_are_split(rows: list[tuple[int,
 
 def test_a_register_that_grows_forgets_nothing() -> None:
     recent, catalog = RecentResiduals(), SeriesCatalog()
-    recent.register([make_works("B", ("free_chlorine",)), make_works("A", ("free_chlorine",))])
+    recent.register(by_key(make_works("B", ("free_chlorine",)), make_works("A", ("free_chlorine",))))
     recent.take(catalog, batch(catalog, [(KEY, START, 0.5)]))
-    recent.register([make_works("A", ("free_chlorine",)), make_works("C", ("free_chlorine",))])
+    recent.register(by_key(make_works("A", ("free_chlorine",)), make_works("C", ("free_chlorine",))))
     recent.take(catalog, batch(catalog, [(KEY, START + MINUTE, 0.25)]))
     assert recent.of(KEY)[1].tolist() == [0.5, 0.25]
+
+
+def test_of_works_that_leave_the_register_or_change_their_residual_nothing_is_kept() -> None:
+    recent, catalog = RecentResiduals(), SeriesCatalog()
+    other = KEY._replace(works="B")
+    recent.register(by_key(make_works("A", ("free_chlorine",)), make_works("B", ("free_chlorine",))))
+    recent.take(catalog, batch(catalog, [(other, START, 0.3), (KEY, START, 0.5)]))
+    recent.register(by_key(make_works("A", ("free_chlorine",))))
+    assert len(recent.of(other)[1]) == 0
+    assert recent.of(KEY)[1].tolist() == [0.5]
+    recent.register(by_key(make_works("A", ("free_chlorine",)), make_works("B", ("free_chlorine",))))
+    recent.take(catalog, batch(catalog, [(other, START + MINUTE, 0.25)]))
+    assert recent.of(other)[1].tolist() == [0.25]
+    assert recent.of(KEY)[1].tolist() == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +93,7 @@ def test_the_first_message_says_what_it_probably_is(
     account = Account(plan_of(works))
     fold = Fold(0, account.plan, account.state)
     first, catalog = FirstVerdicts("zh"), SeriesCatalog()
-    first.recent.register([works])
+    first.recent.register(by_key(works))
     findings: list[Finding] = []
     for minute in range(80):
         lost = minute >= 30
