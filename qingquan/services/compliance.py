@@ -52,6 +52,9 @@ READER = "all"
 AT_ONCE = 100
 """Works-days reckoned in one transaction."""
 
+MARKED_AT_ONCE = 1000
+"""Works-days marked in one transaction."""
+
 PUBLISHED_AFTER_S = 300
 """A period is published so long after its end and the lateness window of its works [s]."""
 
@@ -99,20 +102,28 @@ class ComplianceWorker:
         now = self._clock.now_ms()
         marks: list[DirtyDay] = []
         ended: dict[str, str] = {}
-        with writing(self._engine) as connection:
+        with reading(self._engine) as connection:
             held = calendar_days(connection)
-            for name, group in self._groups().items():
-                last = _last_published(now, group[0])
-                days = _days_between(held.get(name), last)
-                marks += [DirtyDay(one.county, one.id, day) for day in days for one in group]
-                if days:
-                    ended[name] = last
-            if now / 1000 >= self._refresh_due:
-                self._refresh_due = now / 1000 + REFRESHED_EVERY_S
-                marks += [DirtyDay(one.county, one.id, _day_of(now, one.time_zone)) for one in self._works.values()]
-            mark_dirty(connection, marks)
-            for name, day in ended.items():
-                set_calendar_day(connection, name, day)
+        for name, group in self._groups().items():
+            last = _last_published(now, group[0])
+            days = _days_between(held.get(name), last)
+            marks += [DirtyDay(one.county, one.id, day) for day in days for one in group]
+            if days:
+                ended[name] = last
+        is_refresh = now / 1000 >= self._refresh_due
+        if is_refresh:
+            marks += [DirtyDay(one.county, one.id, _day_of(now, one.time_zone)) for one in self._works.values()]
+        # A province's marks in one go would hold up alarms for most of a second in a database with one writer.
+        for first in range(0, len(marks), MARKED_AT_ONCE):
+            with writing(self._engine) as connection:
+                mark_dirty(connection, marks[first : first + MARKED_AT_ONCE])
+        if ended:
+            # After the marks: whoever is killed in between makes them once more.
+            with writing(self._engine) as connection:
+                for name, day in ended.items():
+                    set_calendar_day(connection, name, day)
+        if is_refresh:
+            self._refresh_due = now / 1000 + REFRESHED_EVERY_S
         return len(marks)
 
     def work_off(self) -> int:

@@ -1,18 +1,19 @@
 """The compliance worker over a real database and the in-memory series store; the clock is a test's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from qingquan.config import Config
 from qingquan.domain.compliance import ComplianceVerdict, ComplianceVersion
 from qingquan.domain.findings import Finding, FindingKind, Severity
 from qingquan.domain.readings import ReadingBatch, SeriesCatalog, SeriesKey
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
+from qingquan.errors import StoreUnavailable
 from qingquan.services import compliance
 from qingquan.services.compliance import ComplianceWorker
 from qingquan.services.compliance_days import day_span, month_span
@@ -250,6 +251,32 @@ def test_days_missed_while_the_worker_was_down_are_made_up(system: System) -> No
     system.worker.step()
     assert [len(system.known("turbidity", f"2026-05-0{n}")) for n in (3, 4, 5, 6)] == [1, 1, 1, 1]
     assert all(system.known("turbidity", f"2026-05-0{n}")[0].is_published for n in (3, 4, 5, 6))
+
+
+def test_marks_are_made_in_parts_and_a_calendar_cut_short_is_followed_again(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing(system.engine) as connection:
+        save_works(connection, [make(f"W000{n}") for n in range(1, 6)])
+    monkeypatch.setattr(compliance, "MARKED_AT_ONCE", 2)
+    sizes: list[int] = []
+
+    def breaks_at_the_third(connection: Connection, days: Sequence[DirtyDay]) -> int:
+        sizes.append(len(days))
+        if len(sizes) == 3:
+            raise StoreUnavailable("gone")
+        return mark_dirty(connection, days)
+
+    monkeypatch.setattr(compliance, "mark_dirty", breaks_at_the_third)
+    system.worker.prepare()
+    with pytest.raises(StoreUnavailable):
+        system.worker.follow_calendar()
+    # Two transactions are kept: others had their turn in between.
+    assert system.waiting() == 4
+    assert system.worker.follow_calendar() == 10
+    assert system.waiting() == 10
+    assert max(sizes) == 2
+    assert system.worker.follow_calendar() == 0
 
 
 def test_marks_of_works_no_longer_in_the_register_go(system: System) -> None:
