@@ -14,6 +14,7 @@ __all__ = ["SERVICES", "environment_of", "service"]
 
 def _log_server(config: Config) -> int:
     """The embedded reading log; what its server refused is counted in the database."""
+    from qingquan.services import ready
     from qingquan.services.log_server import run
     from qingquan.store.sql.engine import open_database, reading, writing
     from qingquan.store.sql.progress import RECORDER_PARTITION, SNAPSHOT_PARTITION, add_counts, applied_sequence
@@ -33,10 +34,8 @@ def _log_server(config: Config) -> int:
         with reading(engine) as connection:
             return min(applied_sequence(connection, reader) for reader in (RECORDER_PARTITION, SNAPSHOT_PARTITION))
 
-    ready = config.data_path / "run" / "log-server.ready"
-    ready.parent.mkdir(parents=True, exist_ok=True)
-    ready.unlink(missing_ok=True)
-    return run(config, on_counts=count, on_ready=lambda _: ready.touch(), covered=covered)
+    ready.clear(config, "log-server")
+    return run(config, on_counts=count, on_ready=lambda _: ready.say(config, "log-server"), covered=covered)
 
 
 def _imported(module: str) -> Callable[[Config], int]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from types import FrameType
 from zoneinfo import ZoneInfo
 
@@ -15,10 +16,11 @@ from sqlalchemy import Connection, Engine
 from qingquan.clock import to_ms
 from qingquan.config import ENVIRONMENT_PREFIX, Config
 from qingquan.errors import BrokerLost, ConfigurationError, StoreUnavailable
+from qingquan.services import ready
 from qingquan.services.database_server import database_server
 from qingquan.services.duty_desk import RosterDesk
 from qingquan.services.gateway_double import demonstration_settings
-from qingquan.services.supervisor import Supervisor
+from qingquan.services.supervisor import Child, Supervisor
 from qingquan.services.topology import (
     Part,
     Topology,
@@ -37,7 +39,7 @@ from qingquan.wiring import environment_of
 from simulators.county import county, duty_people
 from simulators.place_names import COUNTY_CODE
 
-__all__ = ["DEMO_SPEED", "DEMO_WORKS", "run"]
+__all__ = ["DEMO_SPEED", "DEMO_WORKS", "has_said_ready", "run"]
 
 DEMO_WORKS = 120
 DEMO_SPEED = 60.0
@@ -141,20 +143,17 @@ class _Up:
         config = topology.config
         if topology.log_servers:
             self._say("log", {})
-            for part in topology.log_servers:
-                # What an earlier run left says nothing of this one.
-                (part.config.data_path / "run" / "log-server.ready").unlink(missing_ok=True)
-                self._start_part(part, is_base=True)
-            for part in topology.log_servers:
-                self._await(lambda part=part: _log_is_up(part.config), part.name, stop)  # type: ignore[misc]
+            servers = [(part, self._start_part(part, is_base=True)) for part in topology.log_servers]
+            for part, child in servers:
+                self._await(partial(_log_is_up, part, child), part.name, stop)
         if self._demo:
             self._start_part(Part("gateway-double", "gateway-double", config))
-        for part in topology.services:
-            self._start_part(part)
+        started = {part.name: (part, self._start_part(part)) for part in topology.services}
         self._say("services", {})
         if self._demo:
             self._start_simulator(config)
-        self._await(lambda: answers(config.web_host, config.web_port), "web", stop)
+        # Its word, not its port: another program may have taken that since it was found free.
+        self._await(partial(has_said_ready, *started["web"]), "web", stop)
         if not stop.is_set():
             self._say(
                 "ready",
@@ -165,9 +164,11 @@ class _Up:
                 },
             )
 
-    def _start_part(self, part: Part, *, is_base: bool = False) -> None:
+    def _start_part(self, part: Part, *, is_base: bool = False) -> Child:
+        # What an earlier run left says nothing of this one, not even where a process has its number again.
+        ready.clear(part.config, part.service)
         environment = _environment(part.config)
-        self._supervisor.start(part.name, "run", part.service, environment=environment, is_base=is_base)
+        return self._supervisor.start(part.name, "run", part.service, environment=environment, is_base=is_base)
 
     def _start_simulator(self, config: Config) -> None:
         truth = config.data_path / "truth.csv"
@@ -255,13 +256,18 @@ def _with_ports(config: Config, demo: bool) -> Config:
     return demonstration_settings(config, free_port_from("127.0.0.1", port + 1))
 
 
-def _log_is_up(config: Config) -> bool:
-    """Whether an embedded server has its streams and passed its self-test: it says so in a file beside its ports."""
+def has_said_ready(part: Part, child: Child) -> bool:
+    """Whether the very process that runs now has said that it serves."""
+    return child.process is not None and ready.is_ready(part.config, part.service, child.process.pid)
+
+
+def _log_is_up(part: Part, child: Child) -> bool:
+    """Whether an embedded server has its streams and passed its self-test."""
     try:
-        resolved = resolve_log_config(config)
+        resolved = resolve_log_config(part.config)
     except (BrokerLost, ConfigurationError):
         return False
-    return answers(resolved.mqtt_host, resolved.mqtt_port) and (config.data_path / "run" / "log-server.ready").exists()
+    return answers(resolved.mqtt_host, resolved.mqtt_port) and has_said_ready(part, child)
 
 
 def _stopped_by_signal() -> threading.Event:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import json
 import signal
@@ -27,6 +28,7 @@ from ingest.lab.template import template_workbook
 from qingquan.config import Config
 from qingquan.domain.readings import Topic
 from qingquan.errors import BrokerLost, ConfigurationError, QingquanError, StoreUnavailable
+from qingquan.services import ready
 from qingquan.services.alive import beat
 from qingquan.services.answer_desk import PhoneDesk
 from qingquan.services.answers import answer_doors
@@ -61,13 +63,14 @@ _log = structlog.get_logger("web")
 
 
 def run(config: Config) -> int:
-    """Serve until SIGTERM or SIGINT; exit status 0.
+    """Serve until SIGTERM or SIGINT; exit status 0. That it serves it says in ``run/web.ready``.
 
     Raises
     ------
     ConfigurationError
         If the address is taken or the database's schema is not this version's.
     """
+    ready.clear(config, "web")
     engine = open_database(config.sql_url)
     with contextlib.suppress(StoreUnavailable):
         check_schema(engine)
@@ -105,11 +108,23 @@ def run(config: Config) -> int:
     _log.info("web_started", url=f"http://{config.web_host}:{config.web_port}")
     try:
         with compiled_apart():
-            uvicorn.Server(served).run(sockets=[listening])
+            _Server(served, lambda: ready.say(config, "web")).run(sockets=[listening])
     finally:
         series.close()
         engine.dispose()
     return 0
+
+
+class _Server(uvicorn.Server):
+    """Says when it serves: its socket takes connections long before somebody answers them."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
 
 
 class LogLink:
@@ -224,5 +239,13 @@ def _listening(config: Config) -> socket.socket:
     try:
         return socket.create_server((config.web_host, config.web_port), backlog=2048)
     except OSError as error:
-        where = f"{config.web_host}:{config.web_port}"
-        raise ConfigurationError([f"web_port: the console cannot listen on {where}: {error.strerror}"]) from error
+        raise ConfigurationError([_not_listening(config, error)]) from error
+
+
+def _not_listening(config: Config, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"web_port = {config.web_port}: in use by another program: end it, or set web_port (`qingquan up`: --port)"
+        )
+    where = f"web_host = {config.web_host!r}, web_port = {config.web_port}"
+    return f"{where}: the console cannot listen there: {error.strerror}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qingquan.store.reading_log.credentials import free_port
+from qingquan.testing.ports import free_port
 from qingquan.testing.system import processes_of
 from qingquan.testing.up import Up, running
 

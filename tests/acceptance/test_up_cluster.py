@@ -16,11 +16,11 @@ import pytest
 
 from qingquan.config import Config, load_config
 from qingquan.store.reading_log import ReadingLog
-from qingquan.store.reading_log.credentials import free_port
 from qingquan.store.sql.engine import open_database, writing
 from qingquan.store.sql.register import save_works
 from qingquan.testing.devices import Device
 from qingquan.testing.engine import MINUTE, make_works
+from qingquan.testing.ports import free_port
 from qingquan.testing.system import processes_of
 from qingquan.testing.up import Up, running
 

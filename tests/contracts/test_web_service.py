@@ -75,9 +75,11 @@ def served(tmp_path: Path) -> "Iterator[tuple[str, subprocess.Popen[str]]]":
 
 
 def test_without_log_and_recorder_it_serves_the_register_and_says_what_is_missing(
-    served: "tuple[str, subprocess.Popen[str]]",
+    served: "tuple[str, subprocess.Popen[str]]", tmp_path: Path
 ) -> None:
-    url, _ = served
+    url, process = served
+    # Who serves has said so before anybody is answered.
+    assert (tmp_path / "run" / "web.ready").read_text() == f"{process.pid}\n"
     status, health = fetched(url, "/api/v1/health")
     parts = {part["name"]: part["is_up"] for part in json.loads(health)["parts"]}
     assert (status, parts) == (503, {"database": True, "series_store": False, "ruleset": True, "reading_log": False})
@@ -106,11 +108,16 @@ def test_it_stops_cleanly_when_told_to(served: "tuple[str, subprocess.Popen[str]
     assert (process.returncode, "Traceback" in output) == (0, False), output
 
 
-def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+def test_a_taken_port_is_one_line_and_nobody_is_ready(tmp_path: Path) -> None:
     upgrade(f"sqlite:///{tmp_path / 'qingquan.db'}")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "web.ready").write_text("1\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        process = started(tmp_path, taken.getsockname()[1])
+        port = taken.getsockname()[1]
+        process = started(tmp_path, port)
         output = process.communicate(timeout=60)[0]
     assert process.returncode == 2
-    assert "cannot listen" in output
-    assert "Traceback" not in output
+    assert output.splitlines() == [
+        f"web_port = {port}: in use by another program: end it, or set web_port (`qingquan up`: --port)"
+    ]
+    assert not (tmp_path / "run" / "web.ready").exists(), "left by an earlier run"
