@@ -2,6 +2,10 @@
 PYTHON ?= python3
 RUN = .venv/bin/python
 
+# Images for containers often forbid Python to keep what it has compiled. Here hundreds of processes load the same modules: each service of a
+# demo or a test would compile all of them again, for three seconds of processor time.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: help setup setup-dev demo test proof check bench docs lock
 
 help:
