@@ -6,9 +6,11 @@ can. URLs and headers carry credentials, so neither appears in a result, and the
 
 import ipaddress
 import logging
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,6 +57,12 @@ class Exchange:
         return decoded if isinstance(decoded, dict) else None
 
 
+@cache
+def _authorities(trusts_environment: bool) -> ssl.SSLContext:
+    """Whose certificates count. Reading them takes some 40 ms of processor time, as much for each of a dozen channels."""
+    return httpx2.create_ssl_context(trust_env=trusts_environment)
+
+
 class HttpPort:
     """Requests to one provider. Answers within ``timeout_s`` in all, however slowly the body drips."""
 
@@ -64,12 +72,14 @@ class HttpPort:
         self._timeout_s = timeout_s
         for name in ("httpx2", "httpcore2", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        trusts_environment = not is_loopback(base_url)
         # No connection is kept: a request on one that the other side has just closed would end in an ambiguous error.
         self._client = httpx2.Client(
             timeout=httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
             limits=httpx2.Limits(max_keepalive_connections=0),
             follow_redirects=False,
-            trust_env=not is_loopback(base_url),
+            trust_env=trusts_environment,
+            verify=_authorities(trusts_environment),
         )
 
     def post(self, target: str, *, headers: Mapping[str, str], body: bytes = b"") -> Exchange:
