@@ -50,8 +50,8 @@ def postgres_server() -> PostgresServer:
     return made
 
 
-def fresh_database() -> str:
-    """URL of a new, empty database.
+def fresh_database(like: str = "template1") -> str:
+    """URL of a new database, empty unless it is ``like`` another one, to which nobody is connected.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def fresh_database() -> str:
     engine = create_engine(make_url(base).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {like}"))
     finally:
         engine.dispose()
     return make_url(base).set(database=name).render_as_string(hide_password=False)

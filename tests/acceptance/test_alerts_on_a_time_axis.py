@@ -16,10 +16,11 @@ from qingquan.clock import from_ms
 from qingquan.domain.findings import Finding, FindingKind, Severity
 from qingquan.domain.incidents import Incident, IncidentState, MessageState, TransitionReason
 from qingquan.domain.works import Equipment
-from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.engine import open_database, reading, writing
 from qingquan.store.sql.incidents import acknowledge, events_of, list_incidents
 from qingquan.store.sql.outbox import list_messages
 from qingquan.testing.alerts import MINUTE, START, example_finding, example_works, register_of
+from qingquan.testing.databases import current_sqlite
 from qingquan.testing.gateways import RunningDouble, running_double
 
 CARETAKER, MANAGER = "13800000001", "13900000002"
@@ -108,7 +109,7 @@ class Axis:
 @pytest.fixture
 def axis(tmp_path: Path) -> Iterator[Axis]:
     clock = [START]
-    upgrade(url := f"sqlite:///{tmp_path / 'alerts.db'}")
+    url = current_sqlite(tmp_path / "alerts.db")
     engine = open_database(url)
     with running_double(wall_ms=lambda: clock[0]) as gateway:
         yield Axis(engine, gateway, clock)

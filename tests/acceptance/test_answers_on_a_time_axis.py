@@ -12,9 +12,10 @@ from qingquan.domain.answers import AnswerKind, AnswerOutcome
 from qingquan.domain.findings import FindingKind
 from qingquan.domain.incidents import Incident, IncidentState, TransitionReason
 from qingquan.store.sql.answers import answers_of, list_answers
-from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.engine import open_database, reading, writing
 from qingquan.store.sql.register import save_works
 from qingquan.testing.alerts import MINUTE, START, example_finding, example_works, register_of
+from qingquan.testing.databases import current_sqlite
 from qingquan.testing.duty import OFFICER, STATION, Watch
 
 CARETAKER, MANAGER = "13800000001", "13900000002"
@@ -56,7 +57,7 @@ class Phones(Watch):
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    upgrade(url := f"sqlite:///{tmp_path / 'answers.db'}")
+    url = current_sqlite(tmp_path / "answers.db")
     opened = open_database(url)
     with writing(opened) as connection:
         save_works(connection, [example_works()])

@@ -17,10 +17,11 @@ from qingquan.domain.maintenance import Maintenance
 from qingquan.domain.works import Equipment
 from qingquan.errors import TransitionRefused
 from qingquan.store.sql import duty
-from qingquan.store.sql.engine import open_database, upgrade, writing
+from qingquan.store.sql.engine import open_database, writing
 from qingquan.store.sql.maintenance import insert_maintenance
 from qingquan.store.sql.register import save_works
 from qingquan.testing.alerts import MINUTE, START, example_finding, example_works
+from qingquan.testing.databases import current_sqlite
 from qingquan.testing.duty import LEADER, OFFICER, PREFECTURE, STATION, Watch, county_people
 
 CARETAKER, MANAGER, GROUP = "13800000001", "13900000002", "group:520425"
@@ -29,7 +30,7 @@ K = FindingKind
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    upgrade(url := f"sqlite:///{tmp_path / 'duty.db'}")
+    url = current_sqlite(tmp_path / "duty.db")
     opened = open_database(url)
     yield opened
     opened.dispose()

@@ -29,7 +29,7 @@ from qingquan.domain.works import Disinfectant, PointKind, SamplingPoint
 from qingquan.errors import StoreUnavailable, WrongUse
 from qingquan.services.lab_upload import import_file, make_uploader, report_lines
 from qingquan.store.series.memory import MemorySeriesStore
-from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.engine import open_database, reading, writing
 from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.incidents import events_of, list_incidents
 from qingquan.store.sql.lab import list_samples
@@ -37,9 +37,9 @@ from qingquan.store.sql.outbox import list_messages
 from qingquan.store.sql.progress import counts
 from qingquan.store.sql.register import save_works
 from qingquan.testing.alerts import example_works
-from qingquan.testing.databases import database_url, engine
+from qingquan.testing.databases import current_sqlite, engine
 
-__all__ = ["database_url", "engine"]
+__all__ = ["engine"]
 
 CHINA = ZoneInfo("Asia/Shanghai")
 TODAY = datetime.now(UTC).astimezone(CHINA)
@@ -82,10 +82,10 @@ def sheet(*rows: list[Any]) -> bytes:
 
 
 @pytest.fixture
-def desk(engine: Engine, database_url: str) -> "Desk":
+def desk(engine: Engine) -> "Desk":
     with writing(engine) as connection:
         save_works(connection, [WORKS, OTHER])
-    return Desk(engine, Config(database_url=database_url))
+    return Desk(engine, Config(database_url=engine.url.render_as_string(hide_password=False)))
 
 
 class Desk:
@@ -249,8 +249,7 @@ def test_uploads_in_any_order_leave_the_same_findings(desk: Desk, tmp_path: Path
     ]  # fmt: skip
     for content in sheets:
         desk.uploader("a.xlsx", content, "检测员")
-    config = Config(database_url=f"sqlite:///{tmp_path / 'other.db'}")
-    upgrade(config.sql_url)
+    config = Config(database_url=current_sqlite(tmp_path / "other.db"))
     with opened(config) as other:
         with writing(other) as connection:
             save_works(connection, [WORKS, OTHER])
@@ -333,8 +332,7 @@ WHOLE = sheet(row("S1", "砷", "0.02"))
     ],
 )
 def test_a_file_that_is_no_sheet_is_a_refusal_and_never_an_error(tmp_path: Path, content: bytes, reason: str) -> None:
-    config = Config(database_url=f"sqlite:///{tmp_path / 'lab.db'}")
-    upgrade(config.sql_url)
+    config = Config(database_url=current_sqlite(tmp_path / "lab.db"))
     with opened(config) as engine:
         report = make_uploader(engine, config)("结果.xlsx", content, "检测员")
         assert report.samples == ()
@@ -344,8 +342,7 @@ def test_a_file_that_is_no_sheet_is_a_refusal_and_never_an_error(tmp_path: Path,
 
 
 def test_a_damaged_workbook_never_raises(tmp_path: Path) -> None:
-    config = Config(database_url=f"sqlite:///{tmp_path / 'lab.db'}")
-    upgrade(config.sql_url)
+    config = Config(database_url=current_sqlite(tmp_path / "lab.db"))
     with opened(config) as engine:
         upload = make_uploader(engine, config)
         for place in range(0, len(WHOLE), max(1, len(WHOLE) // 40)):
@@ -384,8 +381,7 @@ def test_what_fails_in_the_middle_leaves_nothing(desk: Desk, monkeypatch: pytest
 def test_the_command_prints_what_became_of_the_file_and_its_status_says_whether_all_was_taken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = Config(database_url=f"sqlite:///{tmp_path / 'lab.db'}")
-    upgrade(config.sql_url)
+    config = Config(database_url=current_sqlite(tmp_path / "lab.db"))
     with opened(config) as engine, writing(engine) as connection:
         save_works(connection, [WORKS])
     good, bad = tmp_path / "good.xlsx", tmp_path / "bad.xlsx"
@@ -401,8 +397,7 @@ def test_the_command_prints_what_became_of_the_file_and_its_status_says_whether_
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_report_is_in_the_language_of_the_reader(tmp_path: Path, language: str) -> None:
-    config = Config(database_url=f"sqlite:///{tmp_path / 'lab.db'}", language=language)
-    upgrade(config.sql_url)
+    config = Config(database_url=current_sqlite(tmp_path / "lab.db"), language=language)
     with opened(config) as engine:
         with writing(engine) as connection:
             save_works(connection, [WORKS])

@@ -25,10 +25,11 @@ from qingquan.config import Config
 from qingquan.domain.answers import AnswerKind
 from qingquan.domain.incidents import MessageState
 from qingquan.services.answer_desk import PhoneDesk
-from qingquan.store.sql.engine import open_database, upgrade, writing
+from qingquan.store.sql.engine import open_database, writing
 from qingquan.store.sql.outbox import list_messages, record_result
 from qingquan.store.sql.register import save_works
 from qingquan.testing.alerts import example_finding, example_works, register_of
+from qingquan.testing.databases import current_sqlite
 from qingquan.testing.ports import free_port
 
 # A picture of 2,400 by 2,400 points that no format makes small.
@@ -48,7 +49,7 @@ pytestmark = [
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[tuple[str, PhoneDesk]]:
     """The address of a caretaker's link, and the desk behind it."""
-    upgrade(url := f"sqlite:///{tmp_path}/q.db")
+    url = current_sqlite(tmp_path / "q.db")
     engine = open_database(url)
     config = Config(data_dir=str(tmp_path / "data"), database_url=url)
     now, works = Clock().now_ms(), example_works()

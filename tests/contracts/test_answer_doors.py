@@ -35,11 +35,12 @@ from qingquan.domain.works import Contact, Role
 from qingquan.services.answer_desk import PhoneDesk
 from qingquan.services.answers import answer_doors
 from qingquan.store.sql.answers import answers_of
-from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.engine import open_database, reading, writing
 from qingquan.store.sql.incidents import acknowledge, close, get_incident, list_incidents, update_incident
 from qingquan.store.sql.outbox import list_messages, record_result
 from qingquan.store.sql.register import save_works
 from qingquan.testing.alerts import example_finding, example_works, register_of
+from qingquan.testing.databases import current_sqlite
 from qingquan.testing.gateways import running_double, served_app
 
 PHONE, USER = "13800000001", "zhangsan"
@@ -122,8 +123,7 @@ def channel(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def scene(tmp_path: Path, channel: str) -> Iterator[Scene]:
-    url = f"sqlite:///{tmp_path}/q.db"
-    upgrade(url)
+    url = current_sqlite(tmp_path / "q.db")
     engine = open_database(url)
     config = Config(
         data_dir=str(tmp_path / "data"), database_url=url, public_url=PUBLIC, receipts_token="unguessable-path",

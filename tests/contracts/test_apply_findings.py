@@ -15,10 +15,10 @@ from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.outbox import list_messages
 from qingquan.testing.alerts import MINUTE, START, example_finding, example_works, register_of
-from qingquan.testing.databases import database_url, engine
+from qingquan.testing.databases import engine
 from qingquan.testing.gateways import running_double
 
-__all__ = ["database_url", "engine"]
+__all__ = ["engine"]
 
 NOW = START + 35 * MINUTE
 WORKS = register_of(example_works())

@@ -16,7 +16,7 @@ from qingquan.domain.readings import QuarantineReason, SeriesKey
 from qingquan.errors import NotFound, StoreUnavailable, TransitionRefused
 from qingquan.store.ports import SeriesRows
 from qingquan.store.series.memory import MemorySeriesStore
-from qingquan.store.sql.engine import open_database, upgrade, writing
+from qingquan.store.sql.engine import open_database, writing
 from qingquan.store.sql.findings import upsert_findings
 from qingquan.store.sql.incidents import add_event, insert_incident
 from qingquan.store.sql.lab import save_samples
@@ -25,6 +25,7 @@ from qingquan.store.sql.progress import add_counts
 from qingquan.store.sql.quarantine import insert_quarantined
 from qingquan.store.sql.register import save_works
 from qingquan.store.sql.state import save_works_states
+from qingquan.testing.databases import current_sqlite
 
 NOW = 1_777_600_000_000
 SERIES = SeriesKey(COUNTY, "W0001", "outlet", "turbidity")
@@ -40,8 +41,7 @@ def data(request: pytest.FixtureRequest, county: County, tmp_path: Path) -> Iter
     if request.param == "twin":
         yield ExampleData(county)
         return
-    url = f"sqlite:///{tmp_path / 'console.db'}"
-    upgrade(url)
+    url = current_sqlite(tmp_path / "console.db")
     engine = open_database(url)
     with writing(engine) as connection:
         save_works(connection, county.works.values())
@@ -165,8 +165,7 @@ def test_a_resolved_incident_cannot_be_acknowledged_in_the_store(county: County,
 
     from qingquan.store.sql.incidents import update_incident
 
-    url = f"sqlite:///{tmp_path / 'resolved.db'}"
-    upgrade(url)
+    url = current_sqlite(tmp_path / "resolved.db")
     engine = open_database(url)
     incident = next(iter(county.incidents.values()))
     with writing(engine) as connection:
@@ -183,8 +182,7 @@ def test_a_silent_series_store_and_log_count_none_and_show_in_health(tmp_path: P
         def counts(self):  # type: ignore[no-untyped-def]
             raise StoreUnavailable("no recorder")
 
-    url = f"sqlite:///{tmp_path / 'silent.db'}"
-    upgrade(url)
+    url = current_sqlite(tmp_path / "silent.db")
     engine = open_database(url)
     store = StoreData(engine, Silent(), lambda: None)
     counts = store.counts()

@@ -16,9 +16,9 @@ from qingquan.store.sql.engine import reading, writing
 from qingquan.store.sql.incidents import get_incident, list_incidents
 from qingquan.store.sql.outbox import list_messages
 from qingquan.testing.alerts import MINUTE, START, example_finding, example_works, register_of
-from qingquan.testing.databases import database_url, engine
+from qingquan.testing.databases import engine
 
-__all__ = ["database_url", "engine"]
+__all__ = ["engine"]
 
 NOW = START + 35 * MINUTE
 HOUR = 60 * MINUTE

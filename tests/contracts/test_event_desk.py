@@ -31,11 +31,11 @@ from qingquan.store.sql.events import detector_figures, note_told
 from qingquan.store.sql.findings import list_findings, upsert_findings
 from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.register import save_works
-from qingquan.testing.databases import database_url, engine
+from qingquan.testing.databases import engine
 from qingquan.testing.engine import make_works
 from rules.events.live import EventChange
 
-__all__ = ["database_url", "engine"]
+__all__ = ["engine"]
 
 NOW = 1_780_000_020_000
 MINUTE, HOUR = 60_000, 3_600_000

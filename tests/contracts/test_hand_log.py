@@ -21,9 +21,9 @@ from qingquan.store.sql.disinfection import unlogged_measurements
 from qingquan.store.sql.engine import reading, writing
 from qingquan.store.sql.register import save_works
 from qingquan.testing.alerts import example_works
-from qingquan.testing.databases import database_url, engine
+from qingquan.testing.databases import engine
 
-__all__ = ["database_url", "engine"]
+__all__ = ["engine"]
 
 NOW = 1_780_000_000_000  # 2026-05-28 20:26:40 UTC, 04:26 at the works the day after
 OUTLET = SamplingPoint("outlet", PointKind.OUTLET, "出厂水", ("free_chlorine",))

@@ -12,7 +12,7 @@ from qingquan.errors import BrokerLost, NotFound, TransitionRefused
 from qingquan.services.maintenance import MaintenanceDesk
 from qingquan.store.sql.engine import writing
 from qingquan.store.sql.register import save_works
-from qingquan.testing.databases import database_url, engine  # noqa: F401 (fixtures)
+from qingquan.testing.databases import engine  # noqa: F401 (fixtures)
 from qingquan.testing.engine import make_works
 
 START = 1_780_000_000_000

@@ -20,7 +20,7 @@ from qingquan.store.sql.incidents import acknowledge, events_of, list_incidents
 from qingquan.store.sql.outbox import list_messages
 from qingquan.store.sql.schema import incident, outbox
 from qingquan.testing.alerts import MINUTE, START, example_finding, example_works, register_of
-from qingquan.testing.databases import database_url, engine  # noqa: F401 (fixtures)
+from qingquan.testing.databases import engine  # noqa: F401 (fixtures)
 
 SETTINGS = AlertSettings()
 S = MessageState

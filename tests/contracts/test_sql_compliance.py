@@ -18,9 +18,9 @@ from qingquan.store.sql.compliance import (
     versions_of,
 )
 from qingquan.store.sql.engine import reading, writing
-from qingquan.testing.databases import database_url, engine
+from qingquan.testing.databases import engine
 
-__all__ = ["database_url", "engine"]
+__all__ = ["engine"]
 
 COUNTY = "520425"
 DAY_MS = 86_400_000

@@ -13,9 +13,9 @@ from qingquan.domain.lab import LabOperator, LabResult, LabSample, LabVerdict
 from qingquan.domain.readings import Quarantined, QuarantineReason
 from qingquan.store.sql import lab, quarantine
 from qingquan.store.sql.engine import writing
-from qingquan.testing.databases import database_url, engine
+from qingquan.testing.databases import engine
 
-__all__ = ["database_url", "engine"]
+__all__ = ["engine"]
 
 T0 = 1_777_600_000_000
 DAY = 86_400_000

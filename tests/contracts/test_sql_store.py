@@ -20,9 +20,9 @@ from qingquan.domain.works import Contact, Disinfectant, Equipment, PointKind, R
 from qingquan.errors import NotFound, TransitionRefused
 from qingquan.store.sql import findings, incidents, outbox, progress, register, schema, state
 from qingquan.store.sql.engine import reading, writing
-from qingquan.testing.databases import database_url, engine
+from qingquan.testing.databases import engine
 
-__all__ = ["database_url", "engine"]
+__all__ = ["engine"]
 
 T0 = 1_777_600_000_000
 MINUTE = 60_000

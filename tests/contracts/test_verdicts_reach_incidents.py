@@ -13,10 +13,10 @@ from qingquan.store.sql.engine import reading, writing
 from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.outbox import list_messages
-from qingquan.testing.databases import database_url, engine
+from qingquan.testing.databases import engine
 from qingquan.testing.engine import MINUTE, START, Account, Row, make_works, plan_of
 
-__all__ = ["database_url", "engine"]
+__all__ = ["engine"]
 
 WORKS = make_works(
     "A",

@@ -13,9 +13,9 @@ from qingquan.services.works_import import export_works, import_works
 from qingquan.standards.loader import load_standards
 from qingquan.store.sql.engine import open_database, reading, writing
 from qingquan.store.sql.register import load_works, register_version, save_works
-from qingquan.testing.databases import database_url, engine
+from qingquan.testing.databases import engine
 
-__all__ = ["database_url", "engine"]
+__all__ = ["engine"]
 
 PARAMETERS = load_standards().parameters
 

@@ -18,9 +18,10 @@ from qingquan.config import Config
 from qingquan.domain.findings import FindingKind, Severity
 from qingquan.domain.incidents import Message, MessageState
 from qingquan.store.sql.delivery import set_aside
-from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.engine import open_database, reading, writing
 from qingquan.store.sql.outbox import list_messages
 from qingquan.testing.alerts import example_finding, example_works, register_of
+from qingquan.testing.databases import current_sqlite
 from qingquan.testing.gateways import RunningDouble, running_double
 
 WAIT_S = 90.0
@@ -41,7 +42,7 @@ def gateway() -> Iterator[RunningDouble]:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    upgrade(url := f"sqlite:///{tmp_path / 'alerts.db'}")
+    url = current_sqlite(tmp_path / "alerts.db")
     opened = open_database(url)
     yield opened
     opened.dispose()

@@ -30,6 +30,7 @@ from qingquan.store.sql.delivery import set_aside
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.outbox import list_messages
 from qingquan.testing.alerts import example_finding, example_works, register_of
+from qingquan.testing.databases import current_sqlite
 from qingquan.testing.gateways import running_double
 from qingquan.testing.ports import free_port
 from qingquan.testing.postgres import PostgresMissing, PostgresServer
@@ -182,7 +183,7 @@ def test_a_restart_of_the_database_server_loses_and_repeats_nothing(tmp_path: Pa
 
 
 def test_half_an_hour_without_a_gateway_delays_messages_and_repeats_none(tmp_path: Path, hand: Hand) -> None:
-    upgrade(url := f"sqlite:///{tmp_path / 'alerts.db'}")
+    url = current_sqlite(tmp_path / "alerts.db")
     engine = open_database(url)
     port = free_port()
     config = demonstration_settings(Config(data_dir=str(tmp_path)), port)
@@ -211,7 +212,7 @@ def test_half_an_hour_without_a_gateway_delays_messages_and_repeats_none(tmp_pat
 def test_a_clock_that_jumps_under_a_running_alerter_neither_stops_nor_repeats(
     tmp_path: Path, hand: Hand, step_s: int
 ) -> None:
-    upgrade(url := f"sqlite:///{tmp_path / 'alerts.db'}")
+    url = current_sqlite(tmp_path / "alerts.db")
     engine = open_database(url)
     with running_double() as gateway:
         for number in range(4):

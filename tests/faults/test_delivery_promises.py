@@ -20,7 +20,7 @@ from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.outbox import enqueue, list_messages
 from qingquan.store.sql.schema import incident, outbox
 from qingquan.testing.alerts import START, example_finding, example_works, register_of
-from qingquan.testing.databases import database_url, engine  # noqa: F401 (fixtures)
+from qingquan.testing.databases import engine  # noqa: F401 (fixtures)
 from qingquan.testing.gateways import RunningDouble, outbox_message, running_double
 
 S = MessageState

@@ -16,12 +16,13 @@ from alerts.policy import Subject, default_policy
 from qingquan.clock import Clock
 from qingquan.domain.findings import Severity
 from qingquan.store.sql import duty
-from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.engine import open_database, reading, writing
 from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.register import save_works
 from qingquan.store.sql.routing_schema import incident_rung
 from qingquan.store.sql.schema import outbox
 from qingquan.testing.alerts import example_finding, example_works, register_of
+from qingquan.testing.databases import current_sqlite
 from qingquan.testing.duty import county_people
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,7 @@ def rungs(engine: Engine) -> dict[int, list[tuple[str, int]]]:
 
 
 def test_kills_in_the_middle_of_climbing_lose_no_rung_and_double_none(tmp_path: Path) -> None:
-    upgrade(url := f"sqlite:///{tmp_path / 'ladders.db'}")
+    url = current_sqlite(tmp_path / "ladders.db")
     engine = open_database(url)
     works = [example_works(f"W{n:03d}") for n in range(WORKS)]
     wall = time.time_ns() // 1_000_000

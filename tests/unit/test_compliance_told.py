@@ -23,8 +23,9 @@ from qingquan.clock import Clock
 from qingquan.domain.compliance import Compliance, ComplianceVerdict
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
 from qingquan.store.sql.compliance import count_dirty, save_compliance
-from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.engine import open_database, reading, writing
 from qingquan.store.sql.register import save_works
+from qingquan.testing.databases import current_sqlite
 
 DAY_MS = 86_400_000
 FIGURES = Compliance(
@@ -36,8 +37,7 @@ FIGURES = Compliance(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    url = f"sqlite:///{tmp_path / 'qingquan.db'}"
-    upgrade(url)
+    url = current_sqlite(tmp_path / "qingquan.db")
     engine = open_database(url)
     works = Works(
         "520425", "W0001", "甲水厂", "某镇", Disinfectant.FREE_CHLORINE, Equipment.EQUIPPED, 100.0, 900,

@@ -19,6 +19,7 @@ from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.register import save_works
 from qingquan.store.sql.state import save_works_states
+from qingquan.testing.databases import current_sqlite
 from rules.reasons import sentence
 
 PARAMETERS = load_standards().parameters
@@ -59,8 +60,7 @@ def test_an_unknown_state_holds_for_hours_and_not_for_good() -> None:
 
 
 def test_holds_are_read_by_works(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'q.db'}"
-    upgrade(url)
+    url = current_sqlite(tmp_path / "q.db")
     engine = open_database(url)
     plan = watched([works(n, "ph", "turbidity") for n in (1, 2, 3)], PARAMETERS)
     with writing(engine) as connection:

@@ -18,12 +18,12 @@ from qingquan.services.lasting import reconciled
 from qingquan.services.silence import Silence
 from qingquan.services.standing import Standing
 from qingquan.standards.loader import load_standards
-from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.engine import open_database, reading, writing
 from qingquan.store.sql.findings import upsert_findings
 from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.outbox import list_messages
 from qingquan.store.sql.register import save_works
-from qingquan.testing.databases import sqlite_engine
+from qingquan.testing.databases import current_sqlite, sqlite_engine
 from qingquan.testing.engine import Account, Row, make_works, plan_of
 from rules.hand_log import due_at
 
@@ -159,8 +159,7 @@ def test_a_restart_remembers_it_and_says_it_once(tmp_path: Path) -> None:
     log = Log()
     log.log("2026-05-01T08:00", 0.40)
     (finding,) = log.told("2026-05-04T12:00")
-    url = f"sqlite:///{tmp_path}/q.db"
-    upgrade(url)
+    url = current_sqlite(tmp_path / "q.db")
     engine = open_database(url)
     with writing(engine) as connection:
         upsert_findings(connection, [finding], 0)

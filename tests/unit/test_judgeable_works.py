@@ -18,6 +18,7 @@ from qingquan.standards.loader import load_standards
 from qingquan.standards.profiles import load_profiles
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.register import load_works, save_works
+from qingquan.testing.databases import current_sqlite
 from qingquan.testing.engine import default_ruleset, make_works
 from rules.plan import compile_plan
 
@@ -88,8 +89,7 @@ def test_an_import_refuses_a_works_with_too_many_series_and_takes_the_others(tmp
     # The sheet's zone is China's; only the number of series is wrong here.
     named = load_standards().parameters
     file.write_bytes(register_workbook([GOOD, large], named))
-    url = f"sqlite:///{tmp_path / 'q.db'}"
-    upgrade(url)
+    url = current_sqlite(tmp_path / "q.db")
     engine = open_database(url)
     report = import_works(file, engine)
     assert [refusal.reason.value for refusal in report.refusals] == ["too_many_series"]

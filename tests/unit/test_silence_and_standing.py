@@ -18,8 +18,9 @@ from qingquan.services.folds import Fold
 from qingquan.services.silence import Silence
 from qingquan.services.standing import Standing
 from qingquan.standards.loader import load_standards
-from qingquan.store.sql.engine import open_database, reading, upgrade, writing
+from qingquan.store.sql.engine import open_database, reading, writing
 from qingquan.store.sql.findings import upsert_findings
+from qingquan.testing.databases import current_sqlite
 from qingquan.testing.engine import MINUTE, START, Account, Row, make_works, plan_of
 from rules.plan import Plan
 from rules.state import new_state
@@ -172,7 +173,7 @@ def test_a_series_nobody_expects_is_never_missed() -> None:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterable[Engine]:
-    upgrade(url := f"sqlite:///{tmp_path / 'silence.db'}")
+    url = current_sqlite(tmp_path / "silence.db")
     engine = open_database(url)
     yield engine
     engine.dispose()

@@ -18,16 +18,16 @@ from dashboards.web.ports import ConsoleActions
 from qingquan.clock import Clock
 from qingquan.domain.works import Disinfectant
 from qingquan.services.disinfection_desk import Desk
-from qingquan.store.sql.engine import open_database, upgrade, writing
+from qingquan.store.sql.engine import open_database, writing
 from qingquan.store.sql.register import save_works
+from qingquan.testing.databases import current_sqlite
 
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[tuple[TestClient, str]]:
     data = ExampleData(make_county(time.time_ns() // 1_000_000, 12))
     works = next(one for one in data.county.works.values() if one.disinfectant is Disinfectant.FREE_CHLORINE)
-    url = f"sqlite:///{tmp_path}/q.db"
-    upgrade(url)
+    url = current_sqlite(tmp_path / "q.db")
     engine = open_database(url)
     with writing(engine) as connection:
         save_works(connection, data.county.works.values())
