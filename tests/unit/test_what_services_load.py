@@ -13,6 +13,8 @@ import pytest
         ("evaluator", {"alembic", "scipy.optimize"}),
         ("recorder", {"alembic", "numba", "scipy.optimize"}),
         ("web", {"alembic", "numba", "scipy.optimize"}),
+        # The health test of every container, every half minute.
+        ("alive", {"sqlalchemy", "structlog", "natsrpy", "numpy", "asyncio"}),
     ],
 )
 def test_a_service_does_not_load_what_it_does_not_need(service: str, unneeded: set[str]) -> None:
