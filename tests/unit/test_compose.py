@@ -162,6 +162,14 @@ def test_the_image_does_not_run_as_root_and_puts_our_packages_first() -> None:
     assert text.index("USER 10001") < text.index("ENTRYPOINT")
 
 
+def test_what_the_image_runs_is_compiled_in_it_because_nothing_can_be_compiled_later() -> None:
+    lines = dockerfile_lines()
+    (compiles,) = [index for index, line in enumerate(lines) if "compileall" in line]
+    assert compiles > max(index for index, line in enumerate(lines) if line.startswith("COPY "))
+    assert {"/usr/local/lib/python3.12", "/opt/venv/lib", "/app"} <= set(lines[compiles].split())
+    assert all(service["read_only"] for service in OURS.values())
+
+
 def test_modules_that_containers_start_exist_and_start(tmp_path: Path) -> None:
     """As in the image: from another folder, our tree on PYTHONPATH, nothing of ours installed."""
     words = [
