@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from qingquan.config import Config
+from qingquan.services.alive import stand_by
 from qingquan.services.detector import Detector, follow_log
 from qingquan.services.leasing import LeaseKeeper
 from qingquan.services.one_log import require_one_log
@@ -58,7 +59,7 @@ async def serve(config: Config) -> None:
                 await _detect(config, engine, state, holder, lease, ends)
 
             _log.info("detector_stands_by", holder=holder)
-            await share_partitions(keeper, DETECTOR, work, stop, lambda: facts)
+            await share_partitions(keeper, DETECTOR, work, stop, lambda: facts, lambda: stand_by(config, DETECTOR))
         finally:
             await state.close()
     finally:

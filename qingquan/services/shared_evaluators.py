@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from qingquan.config import Config
 from qingquan.errors import StoreUnavailable
+from qingquan.services.alive import stand_by
 from qingquan.services.compiled_loop import compile_loop
 from qingquan.services.evaluator import Evaluator
 from qingquan.services.leasing import LeaseKeeper
@@ -64,7 +65,7 @@ async def serve(config: Config) -> None:
                 await Evaluator(config, engine, scope).run(ends)
 
             _log.info("evaluator shares the log", holder=holder, partitions=config.log_partitions)
-            await share_partitions(keeper, EVALUATOR, work, stop, facts)
+            await share_partitions(keeper, EVALUATOR, work, stop, facts, lambda: stand_by(config, EVALUATOR))
         finally:
             await state.close()
     finally:

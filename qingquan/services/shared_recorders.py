@@ -14,6 +14,7 @@ from contextlib import closing
 from sqlalchemy import Connection, Engine
 
 from qingquan.config import Config
+from qingquan.services.alive import stand_by
 from qingquan.services.held_register import HeldRegister
 from qingquan.services.leasing import LeaseKeeper
 from qingquan.services.one_log import require_one_log
@@ -92,7 +93,7 @@ async def serve(config: Config, stop: asyncio.Event, reserve: int | None) -> Non
                     await log.check_layout()
                     await follow(recorder, log, ends, keep, turns)
 
-        await share_partitions(keeper, RECORDER, work, stop, lambda: facts)
+        await share_partitions(keeper, RECORDER, work, stop, lambda: facts, lambda: stand_by(config, RECORDER))
     finally:
         engine.dispose()
 

@@ -33,10 +33,16 @@ class _Running:
 
 
 async def share_partitions(
-    keeper: LeaseKeeper, service: str, work: Work, stop: asyncio.Event, facts: Callable[[], Mapping[str, str]]
+    keeper: LeaseKeeper,
+    service: str,
+    work: Work,
+    stop: asyncio.Event,
+    facts: Callable[[], Mapping[str, str]],
+    when_idle: Callable[[], None],
 ) -> None:
     """Work on whatever partitions we hold until told to stop; then end all work in order and give everything back.
 
+    ``when_idle`` is called again and again while we hold none, when no work says that this process is alive.
     What ``work`` raises ends everything, except that ownership was lost or a store did not answer.
     """
     running: dict[int, _Running] = {}
@@ -58,6 +64,8 @@ async def share_partitions(
                     ends = asyncio.Event()
                     running[number] = _Running(asyncio.ensure_future(work(number, lease, ends)), ends)
                     _log.info("partition taken over", service=service, partition=number, lease=lease)
+            if not running:
+                when_idle()
             await _pause(running, stop)
         await _end(keeper, running, facts)
     finally:

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from qingquan.config import Config
 from qingquan.domain.readings import Topic
+from qingquan.services.alive import is_alive
 from qingquan.services.recorder import READER
 from qingquan.store.reading_log import ReadingLog
 from qingquan.store.series.influx_door import InfluxDoor
@@ -125,6 +126,7 @@ def test_a_detector_on_another_machine_takes_over_with_the_state_of_the_first(co
         until(lambda: owned(config, "detector", first) == 1, "the first works")
         with Worker(second_home, "detector", tmp_path / "two.log") as second:
             until(lambda: second.said("detector_stands_by"), "the second stands by")
+            until(lambda: is_alive(second_home, "detector"), "and says so to the health test of its container")
             half = publish(config, 0, MINUTES // 2)
             until(lambda: progress(config, DETECTOR_PARTITION) >= half, "the first has come half way")
             assert second.said("detector_started") == []

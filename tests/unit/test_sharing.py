@@ -1,13 +1,14 @@
 """A start waits for the log. Work on a lost partition ends, also where a cancellation gets lost on its way: else the whole process stands still."""
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 from nats.aio.client import Client
 
 from qingquan.errors import BrokerLost, StoreUnavailable
 from qingquan.services.leasing import LeaseKeeper
-from qingquan.services.sharing import _drop, _reap, _Running, when_answered
+from qingquan.services.sharing import _drop, _reap, _Running, share_partitions, when_answered
 from qingquan.store.reading_log.connection import _Client
 
 
@@ -144,3 +145,57 @@ def test_work_that_something_else_cancelled_is_given_back_and_ends_nothing() -> 
         return keeper.released
 
     assert asyncio.run(run()) == [2]
+
+
+class Shares(Keeper):
+    """Holds what it is told to hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holds: dict[int, int] = {}
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def alive(self, facts: Mapping[str, str]) -> None:
+        pass
+
+    def held(self) -> dict[int, int]:
+        return self.holds
+
+    def offered(self) -> set[int]:
+        return set()
+
+
+def test_who_holds_nothing_says_that_it_stands_by_and_who_works_leaves_that_to_its_work() -> None:
+    """Where a container's health test looks: a detector that stands by was taken for one that hangs."""
+
+    async def run() -> tuple[int, int]:
+        keeper, stop, begun, idle = Shares(), asyncio.Event(), asyncio.Event(), 0
+
+        def when_idle() -> None:
+            nonlocal idle
+            idle += 1
+
+        async def work(_: int, __: int, ends: asyncio.Event) -> None:
+            begun.set()
+            await ends.wait()
+
+        sharing = asyncio.ensure_future(share_partitions(keeper, "detector", work, stop, dict, when_idle))
+        while idle < 3:
+            await asyncio.sleep(0.01)
+        keeper.holds = {0: 1}
+        await asyncio.wait_for(begun.wait(), 10)
+        before = idle
+        await asyncio.sleep(0.3)
+        during = idle - before
+        stop.set()
+        await asyncio.wait_for(sharing, 10)
+        return before, during
+
+    before, during = asyncio.run(run())
+    assert before >= 3
+    assert during == 0
