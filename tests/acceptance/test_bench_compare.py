@@ -31,6 +31,11 @@ def test_ours_and_a_plain_script_bring_the_same_load_into_the_database(tmp_path:
         assert row["lost"] == row["marks_lost"] == 0
         assert 0 < row["p50_ms"] <= row["p99_ms"]
         assert row["rss_mb"] > 10
+        # What broker and database used is part of it.
+        spent = row["processor_us_by_process"]
+        assert {"mosquitto", "influxd"} < spent.keys()
+        assert spent["influxd"] > 0
+    assert {"bridge", "log-server", "recorder", "evaluator"} < result["rows"][0]["processor_us_by_process"].keys()
     assert result["rows"][0]["ratio"] == 1.0
     # What is not there is one line, not a row of zeros.
     assert len(result["skipped"]) == 1

@@ -102,6 +102,11 @@ class MeasuredSystem:
             evaluated.get("evaluated.readings", 0), recorded.readings, evaluated.get("evaluated.canaries", 0),
         )  # fmt: skip
 
+    def evaluated(self) -> int:
+        """Messages judged so far: one question to the database, where `taken` also asks log and store."""
+        with reading(self.engine) as connection:
+            return counts(connection).get("evaluated.messages", 0)
+
     @property
     def store(self) -> SeriesReader:
         """The series store."""
@@ -147,6 +152,10 @@ class MeasuredSystem:
     def processes(self) -> list[int]:
         """All of its processes."""
         return [one for name in self._children for one in self._processes(name)]
+
+    def processes_by_service(self) -> dict[str, Sequence[int]]:
+        """The same, by the service that started them."""
+        return {name: self._processes(name) for name in self._children}
 
     def processor_s(self) -> dict[str, float]:
         """Processor time used so far by NATS server, evaluator and recorder [s]."""

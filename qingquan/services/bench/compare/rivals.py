@@ -6,7 +6,7 @@ of its rows, a check of limits on every message. What cannot be the same is said
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,9 +38,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A rival at work: its processes, and how many messages it has also judged (``None``: judged before they are stored)."""
+    """A rival at work: its processes by name, and how many messages it has also judged (``None``: judged before they are
+    stored)."""
 
-    processes: Callable[[], Sequence[int]]
+    processes: Callable[[], Mapping[str, Sequence[int]]]
     judged: Callable[[], int] | None = None
 
 
@@ -105,7 +106,7 @@ def _process(command: Callable[[Place], list[str]]) -> Callable[[Place], Abstrac
         with (place.folder / "output").open("ab") as output:
             process = subprocess.Popen(command(place), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
-            yield Running(lambda: [process.pid, *descendants(process.pid)])
+            yield Running(lambda: {"rival": [process.pid, *descendants(process.pid)]})
         finally:
             process.terminate()
             try:
@@ -124,4 +125,4 @@ def _ours(place: Place) -> Iterator[Running]:
         bridge_host="127.0.0.1", bridge_port=place.mqtt_port, bridge_topic="wq/#",
     )  # fmt: skip
     with measured_system(place.folder, place.register, config, services=(*READERS, "bridge")) as system:
-        yield Running(system.processes, lambda: system.taken().evaluated)
+        yield Running(system.processes_by_service, system.evaluated)

@@ -1,14 +1,17 @@
 """`qingquan bench compare`: throughput to the database, delay until a reading can be read there, processor and memory.
 
 Every rival gets as many messages as keep it busy for some seconds at the pace it showed in a trial; the load is one and the same
-stream, of which a slow one sees less. The clock runs from the first PUBLISH until all of them are found in the database.
+stream, of which a slow one sees less. The clock runs from the first PUBLISH until all of them are found in the database. Looking
+must not be part of what is measured: the database is asked for the last messages of a repeat alone, and for all of them once
+those are there. Processor time is that of the rival, of the broker and of the database.
 """
 
 import json
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from qingquan.services.bench.alarms import topic
 from qingquan.services.bench.compare.rivals import OURS, Place, Rival, Running, rivals
 from qingquan.services.bench.compare.sink import MarkWatch, Sink
 from qingquan.services.bench.load import PARAMETERS, STEP_MS, Load
-from qingquan.services.bench.machine import cpu_s, describe, rss_mb
+from qingquan.services.bench.machine import command, cpu_s, descendants, describe, rss_mb
 from qingquan.services.bench.sender import Order, Sender, Timed, sending
 from qingquan.services.bench.system import TooSlow
 from qingquan.testing.brokers import Mosquitto
@@ -31,6 +34,8 @@ __all__ = ["Effort", "run_compare", "table_text"]
 DATABASE = "qingquan"
 START_WAIT_S = 300.0
 POLL_S = 0.05
+_LAST = 16
+"""Messages that tell that a repeat has ended: two of every connection of the load generator."""
 LEAST_MESSAGES, MOST_MESSAGES = 100, 60_000
 SETTLE_S = 2.0
 
@@ -81,6 +86,7 @@ def _measured(rival: Rival, folder: Path, config: Config, effort: Effort, say: C
     # Trials, at most twice the longest repeat together, and the repeats; each begins a new round.
     rounds = (effort.repeats + 2) * MOST_MESSAGES // effort.works + effort.repeats + 10
     start_ms = config.clock.now_ms() - (rounds + 2) * STEP_MS
+    others = set(descendants(os.getpid()))
     # The last works takes no part in the load: its readings are those whose delay is taken.
     register = Load(effort.works + 1, start_ms).register
     broker = Mosquitto(folder / "broker")
@@ -92,12 +98,17 @@ def _measured(rival: Rival, folder: Path, config: Config, effort: Effort, say: C
             place = Place(folder / "rival", broker.port, url, DATABASE, config, register)
             device = replace(config, mqtt_host="127.0.0.1", mqtt_port=broker.port, mqtt_user="", mqtt_password="")
             with rival.start(place) as running, sending(device) as sender:
-                trial = _Trial(running, sender, sink, effort, start_ms)
+                servers = {
+                    command(one): [one]
+                    for one in descendants(os.getpid())
+                    if command(one) in ("influxd", "mosquitto") and one not in others
+                }
+                trial = _Trial(running, servers, sender, sink, effort, start_ms)
                 trial.await_start()
                 figures = trial.throughput(say)
                 say(f"{rival.name}: {figures['messages_per_s']} messages/s")
                 figures |= trial.delays(topic(register[-1]), register[-1].id)
-                memory = sum(rss_mb(one) or 0.0 for one in running.processes())
+                memory = sum(rss_mb(one) or 0.0 for some in running.processes().values() for one in some)
             sink.close()
     finally:
         broker.stop()
@@ -107,9 +118,13 @@ def _measured(rival: Rival, folder: Path, config: Config, effort: Effort, say: C
 class _Trial:
     """The orders to one rival; rounds of the load are used up one after the other."""
 
-    def __init__(self, running: Running, sender: Sender, sink: Sink, effort: Effort, start_ms: int) -> None:
-        self._running, self._sender, self._sink, self._effort = running, sender, sink, effort
+    def __init__(
+        self, running: Running, servers: Mapping[str, Sequence[int]], sender: Sender, sink: Sink, effort: Effort, start_ms: int
+    ) -> None:  # fmt: skip
+        self._running, self._servers = running, servers
+        self._sender, self._sink, self._effort = sender, sink, effort
         self._start_ms = start_ms
+        self._arriving = [one.split("/")[2] for one in Load(effort.works, start_ms).topics()]
         self._next = 0
 
     def await_start(self) -> None:
@@ -136,6 +151,10 @@ class _Trial:
             "messages": count * self._effort.repeats,
             "lost": sum(one["lost"] for one in repeats),
             "processor_us_per_message": round(statistics.median(one["processor_us"] for one in repeats), 1),
+            "processor_us_by_process": {
+                name: round(statistics.median(one["processor_us_by_process"][name] for one in repeats), 1)
+                for name in repeats[0]["processor_us_by_process"]
+            },
         }
 
     def _as_many_as_fill(self, seconds: float) -> int:
@@ -180,19 +199,30 @@ class _Trial:
         used = self._used()
         sent_at, published = self._send(first, rounds, count)
         deadline = time.monotonic() + 60 + 10 * effort.seconds
-        stored = 0
-        while time.monotonic() < deadline:
-            stored = self._stored(first, rounds)
+        stored, pause_s = 0, POLL_S
+        while stored < count and time.monotonic() < deadline:
+            found_at = time.time()
             is_judged = self._running.judged is None or self._running.judged() - judged >= count
-            if stored >= count and is_judged:
-                break
-            time.sleep(POLL_S)
-        took_s = time.time() - sent_at
+            if is_judged and self._has_last(first, rounds, count):
+                stored = self._stored(first, rounds)
+                pause_s = max(POLL_S, 3 * (time.time() - found_at))
+            if stored < count:
+                time.sleep(pause_s)
+        stored = stored or self._stored(first, rounds)
+        spent = {name: (now - used[name]) * 1e6 / max(stored, 1) for name, now in self._used().items()}
         return {
-            "messages_per_s": max(round(stored / took_s), 1),
+            "messages_per_s": max(round(stored / (found_at - sent_at)), 1),
             "lost": abs(published - stored),
-            "processor_us": (self._used() - used) * 1e6 / max(stored, 1),
+            "processor_us": sum(spent.values()),
+            "processor_us_by_process": spent,
         }
+
+    def _has_last(self, first: int, rounds: int, count: int) -> bool:
+        """Whether the last messages are in the database."""
+        ended = count - (rounds - 1) * self._effort.works
+        last = self._arriving[max(ended - _LAST, 0) : ended]
+        at = self._start_ms + (first + rounds - 1) * STEP_MS
+        return self._sink.count(at, at + STEP_MS, last) == len(last)
 
     def _send(self, first: int, rounds: int, count: int) -> tuple[float, int]:
         order = Order(self._effort.works, self._start_ms, STEP_MS, first, rounds, most=count)
@@ -204,8 +234,10 @@ class _Trial:
     def _stored(self, first: int, rounds: int) -> int:
         return self._sink.count(self._start_ms + first * STEP_MS, self._start_ms + (first + rounds) * STEP_MS)
 
-    def _used(self) -> float:
-        return sum(cpu_s(one) for one in self._running.processes())
+    def _used(self) -> dict[str, float]:
+        """Processor time so far by process [s]."""
+        groups = {**self._running.processes(), **self._servers}
+        return {name: sum(cpu_s(one) for one in group) for name, group in groups.items()}
 
 
 def _mark(marked: str, began: float, after_s: float, number: int) -> tuple[Timed, int]:

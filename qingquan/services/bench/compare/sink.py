@@ -4,6 +4,7 @@ import http.client
 import json
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -25,9 +26,14 @@ class Sink:
         """Make the database."""
         self._asked("POST", f'CREATE DATABASE "{self.database}"')
 
-    def count(self, start: int, end: int) -> int:
-        """Readings of free chlorine, one a message, with start <= time < end [ms]."""
+    def count(self, start: int, end: int, works: Sequence[str] = ()) -> int:
+        """Readings of free chlorine, one a message, with start <= time < end [ms]; of these works alone, if any are named.
+
+        Over thousands of works it costs the server a tenth of a second of processor time and more.
+        """
         span = f"time >= {start}ms AND time < {end}ms"
+        if works:
+            span += " AND (" + " OR ".join(f"works = '{one}'" for one in works) + ")"
         rows = self._asked("GET", f"SELECT count(free_chlorine) FROM reading WHERE {span}")  # noqa: S608 - our own numbers
         return int(rows[0][1]) if rows else 0
 
