@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 
 from dashboards.grafana.build import dashboards
@@ -17,7 +18,7 @@ from dashboards.grafana.text import LANGUAGES
 from qingquan.domain.flags import Flag
 from qingquan.domain.readings import SeriesKey
 from qingquan.store.series.influx import InfluxSeriesStore
-from qingquan.store.series.influx_lines import StoredRow, reading_lines
+from qingquan.store.series.influx_lines import LineNames, StoredColumns, reading_lines
 from qingquan.testing.influx import (
     INFLUX2_ORG,
     INFLUX2_TOKEN,
@@ -64,7 +65,7 @@ def lines() -> list[str]:
     disinfects with chlorine dioxide; W-5 is turbid; W.6 tests that names are escaped in regular expressions.
     """
     everything = {p.code: (p.range_min + p.range_max) / 2 for p in online_parameters()}
-    rows: list[StoredRow] = []
+    rows: list[tuple[SeriesKey, int, float, Flag]] = []
     for works, point, fields, until in (
         ("W-1", "outlet", {**everything, "free_chlorine": 0.5, "turbidity": 0.4}, NOW),
         ("W-1", "network_end", everything, NOW),
@@ -76,12 +77,17 @@ def lines() -> list[str]:
     ):
         for code, value in fields.items():
             key = SeriesKey(COUNTY, works, point, code)
-            rows += [StoredRow(key, at, at, value, Flag.NOT_EVALUATED, 1) for at in range(START, until, MINUTE)]
+            rows += [(key, at, value, Flag.NOT_EVALUATED) for at in range(START, until, MINUTE)]
     for n, parameter in enumerate(online_parameters()):
         key = SeriesKey(COUNTY, "W-1", "outlet", parameter.code)
-        rows.append(StoredRow(key, NOW - n * 1000, NOW, 0.5, Flag.FAIL if n % 2 else Flag.SUSPECT, 1))
-        rows.append(StoredRow(key, NOW - n * 1000 - 500, NOW, float("nan"), Flag.MISSING, 1))
-    return reading_lines(rows)
+        rows.append((key, NOW - n * 1000, 0.5, Flag.FAIL if n % 2 else Flag.SUSPECT))
+        rows.append((key, NOW - n * 1000 - 500, float("nan"), Flag.MISSING))
+    keys = list(dict.fromkeys(key for key, *_ in rows))
+    ordered = sorted((keys.index(key), at, value, flag) for key, at, value, flag in rows)
+    series, at, value, flag = (np.array(column) for column in zip(*ordered, strict=True))
+    return reading_lines(
+        LineNames().follow(keys), StoredColumns(series, at, at, value, flag.astype(np.uint8), np.ones_like(at))
+    )
 
 
 def post(url: str, form: Mapping[str, str]) -> Any:

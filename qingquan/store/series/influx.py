@@ -34,6 +34,8 @@ from qingquan.store.series.influx_door import InfluxDoor
 from qingquan.store.series.influx_held import HeldRows, conflicts_held, rows_held
 from qingquan.store.series.influx_known import Newest, newest_of
 from qingquan.store.series.influx_lines import (
+    LineNames,
+    StoredColumns,
     StoredRow,
     arrival_lines,
     conflict_lines,
@@ -43,6 +45,7 @@ from qingquan.store.series.influx_lines import (
     reading_lines,
 )
 from qingquan.store.series.influx_rollups import InfluxRollups
+from qingquan.store.series.open_buckets import OpenBuckets
 from qingquan.store.series.rollup_rows import RollupRows, chosen_aggregates, rows_of_readings, summed
 from qingquan.store.series.rollups import DAY, LEVELS, Piece, pieces
 
@@ -89,6 +92,8 @@ class _Written:
     marks: dict[str, _Mark]
     parameters: set[str]
     covered_at: dict[int, int] = field(default_factory=dict)
+    opened: OpenBuckets = field(default_factory=OpenBuckets)
+    names: LineNames = field(default_factory=LineNames)
 
 
 class InfluxSeriesStore:
@@ -330,16 +335,19 @@ class InfluxSeriesStore:
             return [StoredRow(key, at, *rest) for (key, at), rest in zip(_identities(chosen), fields, strict=True)]
 
         settled = settle(series, rows.observed_at, rows.value, index.newest_at, held, is_known_conflict)
-        stored = picked(settled.stored)
-        self._write(reading_lines(stored))
-        self._write(arrival_lines(stored))
-        self._write(conflict_lines(others.numbered(picked(settled.conflicts))))
         chosen = settled.stored
         at = rows.observed_at[chosen]
+        stored = StoredColumns(
+            series[chosen], at, rows.received_at[chosen], rows.value[chosen], rows.flag[chosen], sequence[chosen]
+        )
+        names = written.names.follow(key_of)
+        self._write(reading_lines(names, stored))
+        self._write(arrival_lines(names, stored))
+        self._write(conflict_lines(others.numbered(picked(settled.conflicts))))
         known = index.newest_at[: len(index)].copy()
         covered_at = known.copy()
         covered_at[list(written.covered_at)] = list(written.covered_at.values())
-        self._rollups.keep(key_of, series[chosen], at, (covered_at, known), self._frozen_before)
+        self._rollups.keep(key_of, names, stored, (covered_at, known), self._frozen_before, written.opened)
         index.advance(series[chosen], at, rows.received_at[chosen], rows.value[chosen], rows.flag[chosen])
         found = int((covered_at[np.unique(series[chosen])] == NEVER).sum())
         _forget_finished(written, series[chosen], at)

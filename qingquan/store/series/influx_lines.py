@@ -15,15 +15,21 @@ is recognised by its sequence, which lies after the progress, and simply written
 see `influx_rollups`.
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from qingquan.domain.flags import Flag
 from qingquan.domain.readings import SeriesKey
 from qingquan.store.series.rollup_rows import RollupRows
 
 __all__ = [
+    "LineNames",
+    "StoredColumns",
     "StoredRow",
     "arrival_lines",
     "conflict_lines",
@@ -33,6 +39,8 @@ __all__ = [
     "reading_lines",
     "rollup_lines",
 ]
+
+Ints = npt.NDArray[np.int64]
 
 
 class StoredRow(NamedTuple):
@@ -47,27 +55,71 @@ class StoredRow(NamedTuple):
     nth: int = 0
 
 
-def reading_lines(rows: Iterable[StoredRow]) -> list[str]:
+class StoredColumns(NamedTuple):
+    """The same as columns, in order of series (by number), then time."""
+
+    series: Ints
+    observed_at: Ints
+    received_at: Ints
+    value: npt.NDArray[np.float64]
+    flag: npt.NDArray[np.uint8]
+    sequence: Ints
+
+    def where(self, chosen: npt.NDArray[np.generic]) -> "StoredColumns":
+        """The rows chosen by mask or number."""
+        return StoredColumns(*(column[chosen] for column in self))
+
+
+class LineNames:
+    """How the series of a writer are named in lines, by number: escaped once, not with every reading."""
+
+    def __init__(self) -> None:
+        self.tags: list[str] = []
+        self.parameters: list[str] = []
+        self.point: Ints = np.zeros(0, np.int64)
+        self._points: dict[str, int] = {}
+
+    def follow(self, keys: Sequence[SeriesKey]) -> "LineNames":
+        """Take the series that ``keys`` has got since; the names."""
+        new = [_tags(keys[number]) for number in range(len(self.tags), len(keys))]
+        if new:
+            points = [self._points.setdefault(tags, len(self._points)) for tags in new]
+            self.parameters += [
+                sys.intern(_escaped(keys[number].parameter)) for number in range(len(self.tags), len(keys))
+            ]
+            self.tags += [sys.intern(tags) for tags in new]
+            self.point = np.concatenate([self.point, np.array(points, np.int64)])
+        return self
+
+
+def reading_lines(names: LineNames, rows: StoredColumns) -> list[str]:
     """Values and flags, one line per measurement, point and time. A float always has a point or an exponent: the first
     writer decides the type of a field for ever."""
-    values = _Lines("reading")
-    flags = _Lines("flag")
-    for row in rows:
-        parameter = _escaped(row.key.parameter)
-        if not isnan(row.value):
-            values.add(row, f"{parameter}={row.value!r}")
-        if row.flag != Flag.PASS:
-            flags.add(row, f"{parameter}={row.flag}i")
-    return [*values.text(), *flags.text()]
+    valued = rows.where(~np.isnan(rows.value))
+    values = [
+        f"{names.parameters[number]}={value!r}"
+        for number, value in zip(valued.series.tolist(), valued.value.tolist(), strict=True)
+    ]
+    flagged = rows.where(rows.flag != Flag.PASS)
+    flags = [
+        f"{names.parameters[number]}={flag}i"
+        for number, flag in zip(flagged.series.tolist(), flagged.flag.tolist(), strict=True)
+    ]
+    return [
+        *_lines("reading", names, valued.series, valued.observed_at, values),
+        *_lines("flag", names, flagged.series, flagged.observed_at, flags),
+    ]
 
 
-def arrival_lines(rows: Iterable[StoredRow]) -> list[str]:
+def arrival_lines(names: LineNames, rows: StoredColumns) -> list[str]:
     """When and by which message the rows came."""
-    lines = _Lines("arrival")
-    for row in rows:
-        parameter = _escaped(row.key.parameter)
-        lines.add(row, f"{parameter}_sequence={row.sequence}i,{parameter}_received_at={row.received_at}i")
-    return lines.text()
+    fields = [
+        f"{names.parameters[number]}_sequence={sequence}i,{names.parameters[number]}_received_at={received_at}i"
+        for number, sequence, received_at in zip(
+            rows.series.tolist(), rows.sequence.tolist(), rows.received_at.tolist(), strict=True
+        )
+    ]
+    return _lines("arrival", names, rows.series, rows.observed_at, fields)
 
 
 def conflict_lines(rows: Iterable[StoredRow]) -> list[str]:
@@ -83,18 +135,18 @@ def conflict_lines(rows: Iterable[StoredRow]) -> list[str]:
     return lines
 
 
-def rollup_lines(keys: Sequence[SeriesKey], rows: RollupRows) -> list[str]:
+def rollup_lines(names: LineNames, rows: RollupRows) -> list[str]:
     """Rows of rollups, one line per point and bucket."""
-    lines = _Lines("rollup")
-    for number, at, *cells, last_at in zip(*(column.tolist() for column in rows.columns()), strict=True):
-        count, good, *values = cells
-        name = _escaped(keys[number].parameter)
-        shown = ",".join(
-            f"{name}_{field}={value!r}" for field, value in zip(("sum", "min", "max", "last"), values, strict=True)
+    fields = [
+        f"{name}_count={int(count)}i,{name}_good={int(good)}i,{name}_sum={total!r},{name}_min={least!r},"
+        f"{name}_max={most!r},{name}_last={last!r},{name}_last_at={last_at}i"
+        for name, count, good, total, least, most, last, last_at in zip(
+            (names.parameters[number] for number in rows.series.tolist()),
+            *(column.tolist() for column in rows.columns()[2:]),
+            strict=True,
         )
-        text = f"{name}_count={int(count)}i,{name}_good={int(good)}i,{shown},{name}_last_at={last_at}i"
-        lines.add(StoredRow(keys[number], at, 0, 0.0, 0, 0), text)
-    return lines.text()
+    ]
+    return _lines("rollup", names, rows.series, rows.bucket, fields)
 
 
 def progress_line(reader: str, fields: Mapping[str, int], at_ms: int) -> str:
@@ -118,22 +170,21 @@ def is_at(county: str, works: str | None = None, point: str | None = None) -> st
     return " AND ".join(f'"{tag}" = {_text(value)}' for tag, value in parts.items() if value is not None)
 
 
-class _Lines:
-    """Fields gathered into one line per point and time, in order of first appearance."""
-
-    def __init__(self, measurement: str) -> None:
-        self._measurement = measurement
-        self._fields: dict[tuple[str, int], list[str]] = {}
-        self._prefixes: dict[SeriesKey, str] = {}
-
-    def add(self, row: StoredRow, field: str) -> None:
-        prefix = self._prefixes.get(row.key)
-        if prefix is None:
-            prefix = self._prefixes[row.key] = f"{self._measurement},{_tags(row.key)}"
-        self._fields.setdefault((prefix, row.observed_at), []).append(field)
-
-    def text(self) -> list[str]:
-        return [f"{prefix} {','.join(fields)} {at}" for (prefix, at), fields in self._fields.items()]
+def _lines(measurement: str, names: LineNames, series: Ints, at: Ints, fields: Sequence[str]) -> list[str]:
+    """Fields gathered into one line per point and time."""
+    if not fields:
+        return []
+    point = names.point[series]
+    order = np.lexsort((at, point))
+    point, at = point[order], at[order]
+    first = np.flatnonzero(np.concatenate([[True], (np.diff(point) != 0) | (np.diff(at) != 0)]))
+    ends = np.concatenate([first[1:], [len(order)]])
+    arranged = [fields[number] for number in order.tolist()]
+    tags = [names.tags[number] for number in series[order[first]].tolist()]
+    return [
+        f"{measurement},{place} {','.join(arranged[start:end])} {time}"
+        for place, start, end, time in zip(tags, first.tolist(), ends.tolist(), at[first].tolist(), strict=True)
+    ]
 
 
 def _tags(key: SeriesKey) -> str:

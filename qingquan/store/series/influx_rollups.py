@@ -1,8 +1,9 @@
 """Rollups in InfluxDB: each level in a bucket of its own, ``<bucket>_5min``, ``_1h``, ``_1d``, kept by the recorder.
 
-Server-side tasks would leave out what comes late, so the recorder computes a bucket of time anew whenever a reading closes or
-changes it, from what the server then holds. Written again it is the same point, so an append cut short may be repeated.
-They are written before the progress mark: a mark never covers readings whose rollups are missing.
+Server-side tasks would leave out what comes late, so the recorder computes a bucket of time whenever a reading closes or changes it:
+from what it remembers of the open bucket (`open_buckets`), or, where readings came late or from a recorder before, from what the
+server then holds. Written again it is the same point, so an append cut short may be repeated. They are written before the progress
+mark: a mark never covers readings whose rollups are missing.
 
 Measurement ``rollup``; tags county, works, point; fields per parameter ``_count``, ``_good``, ``_sum``, ``_min``, ``_max``,
 ``_last``, ``_last_at`` (ms); time is the start of the bucket.
@@ -19,7 +20,8 @@ from qingquan.domain.flags import Flag
 from qingquan.domain.readings import SeriesKey
 from qingquan.store.series.identity import NEVER, stretches
 from qingquan.store.series.influx_door import InfluxDoor
-from qingquan.store.series.influx_lines import identifier, is_at, rollup_lines
+from qingquan.store.series.influx_lines import LineNames, StoredColumns, identifier, is_at, rollup_lines
+from qingquan.store.series.open_buckets import Met, OpenBuckets
 from qingquan.store.series.rollup_rows import RollupRows, rows_of_readings, summed
 from qingquan.store.series.rollups import LEVELS, Closed, Level, touched
 
@@ -53,19 +55,44 @@ class InfluxRollups:
             self._door.ensure_bucket(bucket, kept)
 
     def keep(
-        self, keys: Sequence[SeriesKey], series: Ints, observed_at: Ints, newest_at: Sequence[Ints], frozen: int
-    ) -> None:
-        """Bring all levels up to date after new readings, in order of series, then time, were written.
+        self, keys: Sequence[SeriesKey], names: LineNames, readings: StoredColumns, newest_at: Sequence[Ints], frozen: int,
+        opened: OpenBuckets,
+    ) -> None:  # fmt: skip
+        """Bring all levels up to date after new readings were written.
 
-        ``newest_at``: the newest time held of each series before them, as far as it was covered and as it stands.
+        ``newest_at``: the newest time held of each series before them, as far as it was covered and as it stands. ``opened`` has
+        taken all that this writer has brought here before.
         """
+        series, at = readings.series, readings.observed_at
+        met = Met.by(series, at, newest_at[-1])
+        is_late = at <= newest_at[-1][series]
+        late = series[is_late], at[is_late]
+        new = rows_of_readings(series, at, readings.value, readings.flag)
+        new = new.where(new.bucket > newest_at[-1][new.series])
         for number, level in enumerate(LEVELS):
-            changed = [touched(level, series, observed_at, newest, frozen) for newest in newest_at]
-            pairs = {pair for one in changed for pair in zip(one.series.tolist(), one.bucket.tolist(), strict=True)}
-            for spans in _spans(keys, pairs, level.step):
-                rows = summed(self._finer(number, spans), level.step)
-                wanted = [pair in pairs for pair in zip(rows.series.tolist(), rows.bucket.tolist(), strict=True)]
-                self._door.write(rollup_lines(keys, rows.where(np.array(wanted, bool))), self._bucket_of[level])
+            closed, whole_from = opened.take(number, met, new, late)
+            self._write(level, names, closed.where(closed.bucket >= frozen))
+            asked = _pairs(level, series, at, newest_at, frozen)
+            asked = asked[asked[:, 1] < met.of(whole_from, asked[:, 0])]
+            parts = [closed]
+            for rows in self._asked(number, keys, asked):
+                self._write(level, names, rows)
+                parts.append(rows.where(rows.bucket >= met.of(met.opened(met.before, level.step), rows.series)))
+            new = RollupRows.joined(parts)
+            is_late = asked[:, 1] < met.of(met.opened(met.before, level.step), asked[:, 0])
+            late = asked[is_late, 0], asked[is_late, 1]
+
+    def _asked(self, number: int, keys: Sequence[SeriesKey], pairs: Ints) -> Iterator[RollupRows]:
+        """Buckets ``pairs`` of a level as the server's own finer rows have them."""
+        step = LEVELS[number].step
+        wanted = set(map(tuple, pairs.tolist()))
+        for spans in _spans(keys, pairs.tolist(), step):
+            rows = summed(self._finer(number, spans), step)
+            found = [pair in wanted for pair in zip(rows.series.tolist(), rows.bucket.tolist(), strict=True)]
+            yield rows.where(np.array(found, bool))
+
+    def _write(self, level: Level, names: LineNames, rows: RollupRows) -> None:
+        self._door.write(rollup_lines(names, rows), self._bucket_of[level])
 
     def closed(self, key: SeriesKey, levels: Iterable[Level]) -> Closed:
         """Until when each level has the series' buckets; `NEVER` where it has none."""
@@ -130,12 +157,18 @@ class InfluxRollups:
         return RollupRows(whole[:, 0], whole[:, 1], count, good, total, least, most, last, whole[:, 2])
 
 
+def _pairs(level: Level, series: Ints, observed_at: Ints, newest_at: Sequence[Ints], frozen: int) -> Ints:
+    """Series and start of every closed bucket that is touched, seen from any of the newest times."""
+    changed = [touched(level, series, observed_at, newest, frozen) for newest in newest_at]
+    return np.unique(np.concatenate([np.stack([one.series, one.bucket], axis=1) for one in changed]), axis=0)
+
+
 def any_of(points: Iterable[SeriesKey]) -> str:
     """Condition on the place: one of these points."""
     return "(" + " OR ".join(f"({is_at(one.county, one.works, one.point)})" for one in points) + ")"
 
 
-def _spans(keys: Sequence[SeriesKey], pairs: Iterable[tuple[int, int]], step: int) -> Iterator[list[_Span]]:
+def _spans(keys: Sequence[SeriesKey], pairs: Iterable[Sequence[int]], step: int) -> Iterator[list[_Span]]:
     """Where the buckets ``pairs`` lie; points with the same stretch of time are asked for together. A few spans at once, so
     that an answer stays small."""
     at_of: dict[SeriesKey, list[int]] = defaultdict(list)

@@ -46,16 +46,18 @@ class RollupRows:
         return RollupRows(*(column[chosen] for column in self.columns()))
 
 
-def rows_of_readings(series: Ints, observed_at: Ints, value: Floats, flag: Floats) -> RollupRows:
+def rows_of_readings(series: Ints, observed_at: Ints, value: Floats, flag: npt.NDArray[np.generic]) -> RollupRows:
     """Every usable reading as a row of its own."""
     usable = is_usable(value, flag)
-    at, held = observed_at[usable], value[usable]
+    # A store that hands numbers out as JSON knows no negative zero.
+    at, held = observed_at[usable], value[usable] + 0.0
     good = (flag[usable] == Flag.PASS).astype(np.float64)
     return RollupRows(series[usable], at, np.ones(len(at)), good, held, held, held, held, at)
 
 
 def summed(rows: RollupRows, step: int) -> RollupRows:
-    """Rows by series and step, in order; what they are made of is added up in order of time, whatever order it came in."""
+    """Rows by series and step, in order; what they are made of is added up one by one in order of time, whatever order it came
+    in: so a sum may be gone on with and has the same last bit."""
     if not len(rows.series):
         return rows
     rows = rows.where(np.lexsort((rows.bucket, rows.series)))
@@ -68,7 +70,7 @@ def summed(rows: RollupRows, step: int) -> RollupRows:
         bucket[first],
         np.add.reduceat(rows.count, first),
         np.add.reduceat(rows.good, first),
-        np.add.reduceat(rows.sum, first),
+        np.bincount(np.cumsum(is_first) - 1, rows.sum).astype(np.float64, copy=False),
         np.minimum.reduceat(rows.min, first),
         np.maximum.reduceat(rows.max, first),
         rows.last[last],
