@@ -299,3 +299,103 @@ def test_a_server_that_is_away_is_said_to_be_and_found_again(tmp_path: Path, inf
         assert store.append(rows_of(ROWS[1:], range(2, 7)), "all", 6, 5) == AppendResult(2, 1, 2)
         assert store.counts().messages == 6
     store.close()
+
+
+PH = SeriesKey("520425", "W0001", "outlet", "ph")
+
+
+def arrivals(influx_url: str, bucket: str) -> list[dict[str, object]]:
+    """What the server holds of arrivals, column by column, empty ones left out."""
+    with closing(InfluxDoor(influx_url, "", "", bucket, "v1")) as door:
+        [answer] = door.query(["SELECT * FROM arrival"])
+    return [
+        {name: cell for name, cell in zip(series["columns"], row, strict=True) if cell is not None}
+        for series in answer
+        for row in series["values"]
+    ]
+
+
+def test_the_arrival_of_a_message_is_two_fields_however_many_parameters_it_has(
+    opened: Callable[[], InfluxSeriesStore], influx_url: str, bucket: str
+) -> None:
+    rows = [Row(key, T0 + n * 60_000, 0.5 + n, 1) for n in range(2) for key in (TURBIDITY, CHLORINE, PH)]
+    opened().append(rows_of(rows, [1, 1, 1, 2, 2, 2]), "all", 2, 2)
+    place = {"county": "520425", "works": "W0001", "point": "outlet", "of": "free_chlorine+ph+turbidity"}
+    assert [{name: one[name] for name in place} for one in arrivals(influx_url, bucket)] == [place, place]
+    assert [one["sequence"] for one in arrivals(influx_url, bucket)] == [1, 2]
+    assert all(
+        len(one) == len(place) + len(("time", "sequence", "received_at")) for one in arrivals(influx_url, bucket)
+    )
+
+
+def test_a_device_that_leaves_out_now_this_and_now_that_is_counted_once_and_makes_no_series_of_every_combination(
+    opened: Callable[[], InfluxSeriesStore], influx_url: str, bucket: str
+) -> None:
+    """Its messages of one minute come one by one; then all of it comes again, before a recorder that has just begun."""
+    keys = (CHLORINE, TURBIDITY, PH)
+    sets = [one for size in (2, 3, 1) for one in itertools.combinations(keys, size)]
+    rows = [(Row(key, T0 + n * 60_000, 1.0 + n, 1), 1 + n) for n, chosen in enumerate(sets) for key in chosen]
+    rest = [
+        (Row(key, T0 + n * 60_000, 2.0 + n, 1), 11 + n)
+        for n, some in enumerate(sets)
+        for key in keys
+        if key not in some
+    ]
+    twin, store = MemorySeriesStore(), opened()
+    for part in (rows, rest):
+        for one in (twin, store):
+            one.append(rows_of([row for row, _ in part], [number for _, number in part]), "all", part[-1][1], len(sets))
+    both = [*rows, *rest]
+    assert store.append(rows_of([row for row, _ in both], [20] * len(both)), "all", 20, 1).stored == 0
+    twin.append(rows_of([row for row, _ in both], [20] * len(both)), "all", 20, 1)
+    again = opened()
+    result = again.append(rows_of([row for row, _ in both], [21] * len(both)), "all", 21, 1)
+    assert result == twin.append(rows_of([row for row, _ in both], [21] * len(both)), "all", 21, 1)
+    assert result.duplicates == len(both)
+    assert again.counts() == twin.counts()
+    assert {one.key: one for one in again.latest("520425")} == {one.key: one for one in twin.latest("520425")}
+    assert len({one.get("of") for one in arrivals(influx_url, bucket)} - {None}) == 1
+
+
+def test_of_two_messages_for_one_time_each_reading_keeps_its_own_arrival(
+    opened: Callable[[], InfluxSeriesStore],
+) -> None:
+    store = opened()
+    first = rows_of([Row(CHLORINE, T0, 0.4, 1), Row(TURBIDITY, T0, 0.5, 1)], [1, 1])
+    second = rows_of([Row(CHLORINE, T0, 0.4, 1), Row(PH, T0, 7.0, 1)], [2, 2])
+    first.received_at[:] = T0 + 1000
+    second.received_at[:] = T0 + 2000
+    store.append(first, "all", 1, 1)
+    assert opened().append(second, "all", 2, 1) == AppendResult(1, 1, 0)
+    received = {one.key.parameter: one.received_at - T0 for one in opened().latest("520425")}
+    assert received == {"free_chlorine": 1000, "turbidity": 1000, "ph": 2000}
+
+
+def test_arrivals_of_earlier_versions_are_known(
+    opened: Callable[[], InfluxSeriesStore], influx_url: str, bucket: str
+) -> None:
+    """They were two fields a parameter; an hour of silence lies between, and one of the readings was never covered."""
+    place, later = "county=520425,works=W0001,point=outlet", T0 + 3_600_000
+    with closing(InfluxDoor(influx_url, "", "", bucket, "v1")) as door:
+        door.write(
+            [
+                f"reading,{place} free_chlorine=0.4,turbidity=0.5 {T0}",
+                f"arrival,{place} free_chlorine_sequence=5i,free_chlorine_received_at={T0 + 7}i,turbidity_sequence=6i,turbidity_received_at={T0 + 8}i {T0}",
+                f"progress,reader=all revision=1i,covered=5i,series=0i,found=1i,rollups_from=0i,messages=5i,readings=1i,duplicates=0i,conflicts=0i {T0}",
+            ]
+        )
+    store = opened()
+    assert {one.key: (one.value, one.received_at) for one in store.latest("520425")} == {
+        CHLORINE: (0.4, T0 + 7),
+        TURBIDITY: (0.5, T0 + 8),
+    }
+    rows = [
+        Row(TURBIDITY, T0, 0.5, 1),
+        Row(CHLORINE, T0, 0.4, 1),
+        Row(CHLORINE, later, 0.3, 1),
+        Row(TURBIDITY, later, 0.6, 1),
+    ]
+    assert store.append(rows_of(rows, [6, 7, 8, 8]), "all", 8, 3) == AppendResult(3, 1, 0)
+    counts = opened().counts()
+    assert (counts.series, counts.readings, counts.duplicates, counts.conflicts) == (2, 4, 1, 0)
+    assert {one.key: one.observed_at for one in opened().latest("520425")} == {CHLORINE: later, TURBIDITY: later}

@@ -23,6 +23,7 @@ from qingquan.store.series.identity import NEVER, Held, settle
 from qingquan.store.series.index import SeriesIndex
 from qingquan.store.series.influx_answers import (
     by_point,
+    came_together,
     columns_of,
     conflict_trend,
     conflicts_of,
@@ -191,9 +192,13 @@ class InfluxSeriesStore:
                 )
             ]
         )
+        [answer] = self._query([f"SELECT last(sequence), received_at FROM arrival WHERE {place}, of"])  # noqa: S608
+        together = came_together(answer)
         found: list[LatestReading] = []
         for number, name in enumerate(parameters):
             arrivals, values, flags = (by_point(answer, name) for answer in answers[3 * number : 3 * number + 3])
+            for key, row in together.get(name, {}).items():
+                arrivals[key] = max(arrivals.get(key, row), row)
             for key, (at, _, received_at) in arrivals.items():
                 value = values.get(key, (None, np.nan))
                 flag = flags.get(key, (None, Flag.PASS))
@@ -431,9 +436,9 @@ class InfluxSeriesStore:
         return marks
 
     def _parameters(self) -> list[str]:
-        [answer] = self._query(["SHOW FIELD KEYS FROM arrival"])
-        names = [row[0] for series in answer for row in series["values"]]
-        return [name.removesuffix("_sequence") for name in names if name.endswith("_sequence")]
+        """Of all readings held, in order; perhaps more, left of an append that was cut short."""
+        answers = self._query(["SHOW FIELD KEYS FROM reading", "SHOW FIELD KEYS FROM flag"])
+        return sorted({row[0] for answer in answers for series in answer for row in series["values"]})
 
     def _raw(self, key: SeriesKey, start: int, end: int) -> Trend:
         values, flags = self._query(raw_of(key, start, end))

@@ -1,5 +1,6 @@
 """Questions for one series in InfluxQL, and their answers as columns."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,20 @@ import numpy.typing as npt
 from qingquan.domain.flags import Flag
 from qingquan.domain.readings import SeriesKey
 from qingquan.store.ports import Trend
-from qingquan.store.series.influx_lines import identifier, is_at
+from qingquan.store.series.influx_lines import identifier, is_at, set_members
 
-__all__ = ["by_point", "columns_of", "conflict_trend", "conflicts_of", "during", "raw_of", "raw_trend"]
+__all__ = [
+    "arrivals_of",
+    "arrived_by",
+    "by_point",
+    "came_together",
+    "columns_of",
+    "conflict_trend",
+    "conflicts_of",
+    "during",
+    "raw_of",
+    "raw_trend",
+]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -60,12 +72,48 @@ def conflict_trend(key: SeriesKey, answer: list[dict[str, Any]]) -> Trend:
     return Trend(key, at[is_ours], {"value": value[is_ours], "flag": flag[is_ours]})
 
 
+def arrived_by(parameters: Sequence[str]) -> str:
+    """Columns of the measurement ``arrival`` that `arrivals_of` reads."""
+    return ", ".join(map(identifier, ("sequence", *(f"{name}_sequence" for name in parameters))))
+
+
+def arrivals_of(group: dict[str, Any], parameters: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """Parameter, time and sequence of every arrival in a series of an answer that is grouped by ``of`` (see `influx_lines`).
+
+    ``parameters``: those asked for by `arrived_by`; of several that came together the others are left out.
+    """
+    together = group.get("tags", {}).get("of", "")
+    if together:
+        members = [name for name in set_members(together) if name in parameters]
+        for at, sequence, *_ in group["values"]:
+            if sequence is not None:
+                for name in members:
+                    yield name, at, sequence
+        return
+    for at, _, *sequences in group["values"]:
+        for name, sequence in zip(parameters, sequences, strict=True):
+            if sequence is not None:
+                yield name, at, sequence
+
+
 def by_point(answer: list[dict[str, Any]], parameter: str) -> dict[SeriesKey, list[Any]]:
     """First row of each series of an answer grouped by point."""
     found: dict[SeriesKey, list[Any]] = {}
     for series in answer:
         tags = series["tags"]
         found[SeriesKey(tags["county"], tags["works"], tags["point"], parameter)] = series["values"][0]
+    return found
+
+
+def came_together(answer: list[dict[str, Any]]) -> dict[str, dict[SeriesKey, list[Any]]]:
+    """The same of an answer grouped by point and ``of``, by parameter of the set; the latest where sets share one."""
+    found: dict[str, dict[SeriesKey, list[Any]]] = {}
+    for series in answer:
+        tags, row = series["tags"], series["values"][0]
+        for name in set_members(tags["of"]) if tags["of"] else ():
+            key = SeriesKey(tags["county"], tags["works"], tags["point"], name)
+            rows = found.setdefault(name, {})
+            rows[key] = max(rows.get(key, row), row)
     return found
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from qingquan.domain.readings import SeriesKey
 from qingquan.store.series.identity import Held, stretches
+from qingquan.store.series.influx_answers import arrivals_of, arrived_by
 from qingquan.store.series.influx_lines import StoredRow, identifier, is_at
 
 __all__ = ["HeldRows", "Identity", "conflicts_held", "rows_held"]
@@ -70,18 +71,22 @@ class HeldRows:
 def rows_held(query: Query, asked: Sequence[Identity], into: HeldRows) -> None:
     """Look up readings. Held means that the arrival is there; a missing value has no field in ``reading``."""
     places = _places(asked)
-    answers = query(
-        f"SELECT {chosen} FROM {measurement} WHERE {place.condition}"  # noqa: S608 - quoted by us
+    arrivals = query(
+        f"SELECT {arrived_by(place.parameters)} FROM arrival WHERE {place.condition} GROUP BY of"  # noqa: S608 - quoted by us
         for place in places
-        for measurement, chosen in (
-            ("arrival", ", ".join(identifier(f"{name}_sequence") for name in place.parameters)),
-            ("reading", ", ".join(identifier(name) for name in place.parameters)),
-        )
     )
-    for place, arrivals, values in zip(places, answers[::2], answers[1::2], strict=True):
-        value_of = dict(_cells(place, values))
-        for identity, sequence in _cells(place, arrivals):
-            into.rows[identity] = [_HeldValue(value_of.get(identity, nan), sequence)]
+    values = query(
+        f"SELECT {', '.join(map(identifier, place.parameters))} FROM reading WHERE {place.condition}"  # noqa: S608
+        for place in places
+    )
+    wanted = set(asked)
+    for place, arrived, held in zip(places, arrivals, values, strict=True):
+        value_of = dict(_cells(place, held))
+        for group in arrived:
+            for name, at, sequence in arrivals_of(group, place.parameters):
+                identity = place.key(name), at
+                if identity in wanted:
+                    into.rows[identity] = [_HeldValue(value_of.get(identity, nan), sequence)]
 
 
 def conflicts_held(query: Query, asked: Sequence[Identity], into: HeldRows) -> None:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from qingquan.domain.readings import SeriesKey
 from qingquan.store.series.identity import NEVER
-from qingquan.store.series.influx_lines import identifier, is_at
+from qingquan.store.series.influx_answers import arrivals_of, arrived_by
+from qingquan.store.series.influx_lines import identifier, is_at, set_members
 from qingquan.store.series.influx_rollups import POINTS_AT_ONCE, any_of
 
 __all__ = ["Newest", "newest_of"]
@@ -51,32 +52,49 @@ def _since(query: Query, asked: Sequence[SeriesKey], start: int, covered: int) -
     parts = [points[first : first + POINTS_AT_ONCE] for first in range(0, len(points), POINTS_AT_ONCE)]
     names = [list(dict.fromkeys(name for point in part for name in parameters[point])) for part in parts]
     answers = query(
-        f"SELECT {', '.join(identifier(f'{name}_sequence') for name in chosen)} FROM arrival"  # noqa: S608 - quoted by us
-        f" WHERE time >= {start}ms AND {any_of(part)} GROUP BY county, works, point"
+        f"SELECT {arrived_by(chosen)} FROM arrival WHERE time >= {start}ms AND {any_of(part)}"  # noqa: S608 - quoted by us
+        " GROUP BY county, works, point, of"
         for part, chosen in zip(parts, names, strict=True)
     )
     found: dict[SeriesKey, Newest] = {}
     for chosen, answer in zip(names, answers, strict=True):
         for group in answer:
             tags = group["tags"]
-            for place, name in enumerate(chosen, 1):
-                rows = [(row[0], row[place]) for row in group["values"] if row[place] is not None]
-                if rows:
-                    whole = [at for at, sequence in rows if sequence <= covered]
-                    key = SeriesKey(tags["county"], tags["works"], tags["point"], name)
-                    found[key] = Newest(max(at for at, _ in rows), max(whole, default=NEVER))
+            for name, at, sequence in arrivals_of(group, chosen):
+                key = SeriesKey(tags["county"], tags["works"], tags["point"], name)
+                before = found.get(key, Newest())
+                whole = max(before.covered, at) if sequence <= covered else before.covered
+                found[key] = Newest(max(before.held, at), whole)
     return {key: found[key] for key in asked if key in found}
 
 
 def _last(query: Query, asked: Sequence[SeriesKey], condition: str) -> dict[SeriesKey, tuple[int, int]]:
     """Time and sequence of the last reading of each series that meets the condition; none for a series without one."""
+    wanted = set(asked)
+    points = list(dict.fromkeys(key._replace(parameter="") for key in asked))
     answers = query(
-        f"SELECT last({identifier(f'{key.parameter}_sequence')}) FROM arrival"  # noqa: S608 - quoted by us
-        f" WHERE {is_at(key.county, key.works, key.point)} AND {condition.format(sequence=f'{key.parameter}_sequence')}"
-        for key in asked
+        [
+            *(_last_of(key, f"{key.parameter}_sequence", condition) for key in asked),
+            *(f"{_last_of(point, 'sequence', condition)} GROUP BY of" for point in points),
+        ]
     )
-    return {
+    found = {
         key: (answer[0]["values"][0][0], answer[0]["values"][0][1])
-        for key, answer in zip(asked, answers, strict=True)
+        for key, answer in zip(asked, answers[: len(asked)], strict=True)
         if answer
     }
+    for point, answer in zip(points, answers[len(asked) :], strict=True):
+        for group in answer:
+            at, sequence = group["values"][0]
+            for name in set_members(group["tags"]["of"]):
+                key = point._replace(parameter=name)
+                if key in wanted:
+                    found[key] = max(found.get(key, (at, sequence)), (at, sequence))
+    return found
+
+
+def _last_of(place: SeriesKey, field: str, condition: str) -> str:
+    return (
+        f"SELECT last({identifier(field)}) FROM arrival"  # noqa: S608 - quoted by us
+        f" WHERE {is_at(place.county, place.works, place.point)} AND {condition.format(sequence=field)}"
+    )

@@ -5,7 +5,8 @@ measurement  tags                   fields
 ===========  =====================  =============================================================================
 reading      county, works, point   one float per parameter; nothing for a missing value
 flag         county, works, point   one integer per parameter, for every flag but 1 (pass)
-arrival      county, works, point   ``<parameter>_sequence``, ``<parameter>_received_at``: the message that brought it
+arrival      county, works, point,  ``sequence``, ``received_at``: the message that brought all parameters of ``of`` (joined
+             ``of``                 by ``+``); without ``of``: ``<parameter>_sequence``, ``<parameter>_received_at``
 conflict     the same, and ``nth``  ``<parameter>`` and ``_flag``, ``_sequence``, ``_received_at`` of the other value
 progress     reader                 ``revision``, ``covered``, the totals, and since when there are rollups
 ===========  =====================  =============================================================================
@@ -13,6 +14,10 @@ progress     reader                 ``revision``, ``covered``, the totals, and s
 A reading is held once its arrival is: rows are written first, arrivals second, progress last. What a crash left between
 is recognised by its sequence, which lies after the progress, and simply written again. Rollups lie in buckets of their own,
 see `influx_rollups`.
+
+An arrival with ``of`` takes two fields instead of two a parameter. It can overwrite no other: its parameters are held by it, so no
+message brings them again as new. Only one set of each point is written so while a writer runs, else a device that leaves out now
+this and now that would make a series of every combination; earlier versions knew the other form alone.
 """
 
 import sys
@@ -38,9 +43,12 @@ __all__ = [
     "progress_line",
     "reading_lines",
     "rollup_lines",
+    "set_members",
 ]
 
 Ints = npt.NDArray[np.int64]
+
+SET_JOIN = "+"
 
 
 class StoredRow(NamedTuple):
@@ -78,18 +86,29 @@ class LineNames:
         self.parameters: list[str] = []
         self.point: Ints = np.zeros(0, np.int64)
         self._points: dict[str, int] = {}
+        self._together: dict[int, tuple[tuple[int, ...], str]] = {}
 
     def follow(self, keys: Sequence[SeriesKey]) -> "LineNames":
         """Take the series that ``keys`` has got since; the names."""
-        new = [_tags(keys[number]) for number in range(len(self.tags), len(keys))]
+        new = [keys[number] for number in range(len(self.tags), len(keys))]
         if new:
-            points = [self._points.setdefault(tags, len(self._points)) for tags in new]
-            self.parameters += [
-                sys.intern(_escaped(keys[number].parameter)) for number in range(len(self.tags), len(keys))
-            ]
-            self.tags += [sys.intern(tags) for tags in new]
+            tags = [sys.intern(_tags(key)) for key in new]
+            points = [self._points.setdefault(one, len(self._points)) for one in tags]
+            self.tags += tags
+            self.parameters += [sys.intern(_escaped(key.parameter)) for key in new]
             self.point = np.concatenate([self.point, np.array(points, np.int64)])
         return self
+
+    def together(self, series: tuple[int, ...], point: int) -> str:
+        """Name of this set of a point's series, if it is the one that has a name; else empty. The first of several gets it."""
+        if len(series) < 2:
+            return ""
+        held = self._together.get(point)
+        if held is None:
+            names = sorted(self.parameters[number] for number in series)
+            name = "" if any(SET_JOIN in one for one in names) else sys.intern(SET_JOIN.join(names))
+            held = self._together[point] = (series, name)
+        return held[1] if held[0] == series else ""
 
 
 def reading_lines(names: LineNames, rows: StoredColumns) -> list[str]:
@@ -113,6 +132,32 @@ def reading_lines(names: LineNames, rows: StoredColumns) -> list[str]:
 
 def arrival_lines(names: LineNames, rows: StoredColumns) -> list[str]:
     """When and by which message the rows came."""
+    if not len(rows.series):
+        return []
+    point = names.point[rows.series]
+    keys = (rows.received_at, rows.sequence, rows.observed_at, point)
+    order = np.lexsort(keys)
+    rows, point = rows.where(order), point[order]
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = np.any([np.diff(one[order]) != 0 for one in keys], axis=0)
+    first = np.flatnonzero(is_first)
+    alone = np.zeros(len(order), bool)
+    lines: list[str] = []
+    numbers = rows.series.tolist()
+    columns = (point, rows.observed_at, rows.sequence, rows.received_at)
+    for start, end, place, at, sequence, received_at in zip(
+        first.tolist(), [*first[1:].tolist(), len(order)], *(column[first].tolist() for column in columns), strict=True
+    ):
+        name = names.together(tuple(numbers[start:end]), place)
+        if name:
+            tags = names.tags[numbers[start]]
+            lines.append(f"arrival,{tags},of={name} sequence={sequence}i,received_at={received_at}i {at}")
+        else:
+            alone[start:end] = True
+    return [*lines, *_arrivals_alone(names, rows.where(alone))]
+
+
+def _arrivals_alone(names: LineNames, rows: StoredColumns) -> list[str]:
     fields = [
         f"{names.parameters[number]}_sequence={sequence}i,{names.parameters[number]}_received_at={received_at}i"
         for number, sequence, received_at in zip(
@@ -153,6 +198,11 @@ def progress_line(reader: str, fields: Mapping[str, int], at_ms: int) -> str:
     """How far a reader has come. One line, so that the mark and the totals change together."""
     shown = ",".join(f"{name}={value}i" for name, value in fields.items())
     return f"progress,reader={_escaped(reader)} {shown} {at_ms}"
+
+
+def set_members(name: str) -> list[str]:
+    """Parameters of a set by its name."""
+    return name.split(SET_JOIN)
 
 
 def identifier(name: str) -> str:
