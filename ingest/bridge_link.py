@@ -23,6 +23,7 @@ __all__ = ["BridgeSettings", "Incoming", "Link"]
 
 CONNACK_WAIT_S = 15.0
 MISC_EVERY_S = 0.5
+READ_AT_ONCE = 64
 NEVER_EXPIRES = 0xFFFFFFFF
 
 _log = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ class Link:
         self._answered: asyncio.Future[None] = self._loop.create_future()
         self._granted: asyncio.Future[None] = self._loop.create_future()
         self._reading = False
+        self._taken = 0
         self._heard_at = self._loop.time()
         self._caring: asyncio.Task[None] | None = None
         self._client = _client(settings)
@@ -203,6 +205,7 @@ class Link:
         self._end(f"connection lost: {code}")
 
     def _received(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        self._taken += 1
         # An exception must not get out of here: paho would give the connection up, or its loop would die.
         try:
             try:
@@ -219,9 +222,15 @@ class Link:
             _log.exception("bridge_message_failed")
 
     def _read(self) -> None:
+        """What lies ready, a packet a call: a turn of the event loop for each costs more than the packet itself. Bounded, so that
+        what is on its way to the log goes on in between."""
         self._heard_at = self._loop.time()
         try:
-            self._client.loop_read()
+            for _ in range(READ_AT_ONCE):
+                before = self._taken
+                self._client.loop_read()
+                if self._taken == before or not self._reading:
+                    break
         except Exception as error:
             # A packet that paho cannot take apart. Nothing after it can be trusted.
             _log.exception("bridge_packet_failed")
