@@ -10,8 +10,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
+
+from qingquan.services.compiling import is_compiled
 
 __all__ = ["compile_tests", "compiled_apart"]
 
@@ -55,7 +55,7 @@ def compile_tests() -> None:
 @contextmanager
 def compiled_apart() -> Iterator[None]:
     """Have them compiled meanwhile, unless they are; what is not done at the end is left."""
-    if _are_compiled():
+    if is_compiled("rules.quality.qartod"):
         yield
         return
     process = subprocess.Popen(
@@ -71,16 +71,6 @@ def compiled_apart() -> Iterator[None]:
     finally:
         process.terminate()
         waiting.join()
-
-
-def _are_compiled() -> bool:
-    """Whether numba has kept any of them: in its folder, or beside their source."""
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    found = find_spec("rules.quality")
-    folders = (
-        [Path(named)] if named else [Path(one) for one in (found.submodule_search_locations if found else None) or ()]
-    )
-    return any(next(folder.rglob("qartod.*.nbi"), None) is not None for folder in folders)
 
 
 if __name__ == "__main__":

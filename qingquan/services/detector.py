@@ -28,6 +28,7 @@ from qingquan.domain.readings import LogMessage, QuarantineReason, ReadingBatch,
 from qingquan.domain.works import Works
 from qingquan.errors import OwnershipLost, StoreUnavailable
 from qingquan.services.alive import beat
+from qingquan.services.compiled_events import compile_events_apart
 from qingquan.services.detector_snapshot import DetectorSnapshots
 from qingquan.services.detector_watch import Advice, WorksKey, advice_of, watched
 from qingquan.services.event_shapes import known_name
@@ -331,6 +332,7 @@ async def _serve(config: Config) -> None:
         while not stop.is_set():
             try:
                 await asyncio.to_thread(check_schema, engine)
+                await asyncio.to_thread(compile_events_apart)
                 await require_one_log(config, engine, "detector")
                 async with await ReadingLog.connect(config, name="detector", wait_s=FOR_EVER_S) as log:
                     await follow_log(config, Detector(config, engine, series), log, stop)

@@ -29,7 +29,7 @@ from qingquan.domain.state import WorksState
 from qingquan.domain.works import Works
 from qingquan.errors import ConfigurationError, StoreUnavailable
 from qingquan.services.alive import beat
-from qingquan.services.compiled_loop import compile_loop
+from qingquan.services.compiled_loop import compile_loop_apart
 from qingquan.services.first_verdict import FirstVerdicts
 from qingquan.services.folds import Folds, Tables
 from qingquan.services.lasting import JUDGED_KINDS, reconciled
@@ -437,7 +437,7 @@ async def _serve(config: Config) -> None:
     engine = open_database(config.sql_url)
     check_schema(engine)
     try:
-        await asyncio.to_thread(compile_loop)
+        await asyncio.to_thread(compile_loop_apart)
         await require_one_log(config, engine, EVALUATOR)
         with writing(engine) as connection:
             epoch = claim_whole_log(connection, EVALUATOR, holder_name())

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from qingquan.config import Config
 from qingquan.services.alive import stand_by
+from qingquan.services.compiled_events import compile_events_apart
 from qingquan.services.detector import Detector, follow_log
 from qingquan.services.leasing import LeaseKeeper
 from qingquan.services.one_log import require_one_log
@@ -43,6 +44,7 @@ async def serve(config: Config) -> None:
 
         async def join() -> tuple[LeaseKeeper, KeptState]:
             check_schema(engine)
+            await asyncio.to_thread(compile_events_apart)
             await require_one_log(config, engine, DETECTOR)
             # The whole log is one piece of work: events are few, and one process has room for a province.
             keeper = LeaseKeeper(config, DETECTOR, 1, holder, facts)

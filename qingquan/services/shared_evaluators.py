@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from qingquan.config import Config
 from qingquan.errors import StoreUnavailable
 from qingquan.services.alive import stand_by
-from qingquan.services.compiled_loop import compile_loop
+from qingquan.services.compiled_loop import compile_loop_apart
 from qingquan.services.evaluator import Evaluator
 from qingquan.services.leasing import LeaseKeeper
 from qingquan.services.one_log import require_one_log
@@ -47,7 +47,7 @@ async def serve(config: Config) -> None:
         async def join() -> tuple[_Facts, LeaseKeeper, KeptState]:
             check_schema(engine)
             # Before any partition is taken: nobody waits for one that another could judge.
-            await asyncio.to_thread(compile_loop)
+            await asyncio.to_thread(compile_loop_apart)
             await require_one_log(config, engine, EVALUATOR)
             facts = _Facts(config, engine)
             keeper = LeaseKeeper(config, EVALUATOR, config.log_partitions, holder, facts())

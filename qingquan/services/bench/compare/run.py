@@ -84,8 +84,8 @@ def run_compare(
 
 def _measured(rival: Rival, folder: Path, config: Config, effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
     """One rival with a broker and a database server of its own, both new."""
-    # Trials, at most twice the longest repeat together, and the repeats; each begins a new round.
-    rounds = (effort.repeats + 2) * MOST_MESSAGES // effort.works + effort.repeats + 10
+    # Trials, at most three times the longest repeat together, and the repeats; each begins a new round.
+    rounds = (effort.repeats + 3) * MOST_MESSAGES // effort.works + effort.repeats + 10
     start_ms = config.clock.now_ms() - (rounds + 2) * STEP_MS
     others = set(descendants(os.getpid()))
     # The last works takes no part in the load: its readings are those whose delay is taken.
@@ -161,8 +161,10 @@ class _Trial:
         }
 
     def _as_many_as_fill(self, seconds: float) -> int:
-        """Messages for so long, from trials that grow until one is long enough to tell."""
+        """Messages for so long, from trials that grow until one is long enough to tell. The first one is not looked at: all works
+        are new in it, to the rival as to the database."""
         count = self._effort.trial
+        self._timed(count)
         while True:
             pace = float(self._timed(count)["messages_per_s"])
             if count / pace >= seconds / 3 or count >= MOST_MESSAGES:
