@@ -27,7 +27,7 @@ from qingquan.store.reading_log import (
     self_test,
 )
 from qingquan.store.reading_log.connection import JetStreamApi, connect
-from qingquan.store.reading_log.credentials import free_port
+from qingquan.store.reading_log.credentials import LogCredentials, free_port
 from qingquan.store.reading_log.probes import command_line
 from qingquan.store.reading_log.streams import downlink_stream, readings_stream
 from qingquan.testing.servers import log_settings, started_server
@@ -55,6 +55,31 @@ async def api_call(config: Config, subject: str, body: dict[str, Any] | None = N
 @pytest.fixture
 def settings(tmp_path: Path) -> Config:
     return log_settings(tmp_path)
+
+
+def test_a_port_that_another_program_takes_in_between_is_not_the_end(
+    settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose, strangers = EmbeddedServer._choose_ports, []
+
+    def overtaken(server: EmbeddedServer) -> LogCredentials:
+        kept = choose(server)
+        if len(strangers) < 2:
+            strangers.append(socket.create_server(("127.0.0.1", (kept.mqtt_port, kept.log_port)[len(strangers)])))
+        return kept
+
+    monkeypatch.setattr(EmbeddedServer, "_choose_ports", overtaken)
+    server = EmbeddedServer(settings)
+    try:
+        server.start()
+        config = resolve_log_config(settings)
+        assert not {config.mqtt_port, config.log_port} & {one.getsockname()[1] for one in strangers}
+        assert asyncio.run(self_test(config)) < 5
+    finally:
+        server.stop()
+        for one in strangers:
+            one.close()
+    assert len(strangers) == 2
 
 
 def test_the_streams_stand_before_the_first_device_can_connect(settings: Config) -> None:

@@ -36,12 +36,17 @@ from qingquan.store.reading_log.streams import READINGS, ensure_streams
 __all__ = ["EmbeddedServer"]
 
 READY_WAIT_S = 120.0
+PORT_TRIES = 3
 STOP_WAIT_S = 15.0
 # Below this a server cannot make its streams, or would stand still within minutes.
 LEAST_FREE_BYTES = 64 * 2**20
 RELOAD_WAIT_S = 20.0
 
 _log = structlog.get_logger(__name__)
+
+
+class _PortTaken(ConfigurationError):
+    """The server could not have a port that was free a moment before."""
 
 
 class EmbeddedServer:
@@ -95,9 +100,8 @@ class EmbeddedServer:
         self._take_lock()
         try:
             self._end_leftover()
-            kept = self._choose_ports()
             is_first = not self._has_readings()
-            self._launch(binary, kept, open_to_devices=not is_first, ready_wait_s=ready_wait_s)
+            kept = self._launch_on_free_ports(binary, open_to_devices=not is_first, ready_wait_s=ready_wait_s)
             if is_first:
                 _run_apart(ensure_streams(resolve_log_config(self._config), wait_s=ready_wait_s))
                 self._open_to_devices(kept)
@@ -200,6 +204,20 @@ class EmbeddedServer:
         self._chosen = load_credentials(config, renew_ports=tuple(busy)) if busy else kept
         return self._chosen
 
+    def _launch_on_free_ports(self, binary: Path, *, open_to_devices: bool, ready_wait_s: float) -> LogCredentials:
+        """Launch; on other ports, if another program took one between our look and the server's. Ports that others know stay."""
+        known, tries = self._chosen, 0
+        while True:
+            kept = self._choose_ports()
+            try:
+                self._launch(binary, kept, open_to_devices=open_to_devices, ready_wait_s=ready_wait_s)
+                return kept
+            except _PortTaken:
+                tries += 1
+                if tries == PORT_TRIES:
+                    raise
+                self._chosen = known
+
     def _has_readings(self) -> bool:
         return (self._folder / "js" / "jetstream" / ACCOUNT / "streams" / READINGS).is_dir()
 
@@ -246,7 +264,9 @@ class EmbeddedServer:
     def _wait_ready(self, kept: LogCredentials, *, deadline: float) -> None:
         while time.monotonic() < deadline:
             if not self.is_alive:
-                raise ConfigurationError([f"the embedded NATS server ended at once: {self._last_words()}"])
+                said = self._last_words()
+                fault = _PortTaken if "address already in use" in said else ConfigurationError
+                raise fault([f"the embedded NATS server ended at once: {said}"])
             if server_name_at(kept.log_port) == kept.server_name and answers(
                 connectable(self._config.mqtt_host), kept.mqtt_port
             ):
