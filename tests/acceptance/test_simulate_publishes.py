@@ -86,9 +86,14 @@ def test_a_fast_clock_paces_the_messages(log):
 
 
 def test_a_stop_ends_the_run_in_order(log, tmp_path):
-    stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
-    before = _logged(log)
+    stop, before = threading.Event(), _logged(log)
+
+    def stops_in_the_middle() -> None:
+        while _logged(log) == before:
+            time.sleep(0.05)
+        stop.set()
+
+    threading.Thread(target=stops_in_the_middle, daemon=True).start()
     truth = tmp_path / "truth.csv"
     done = run(log, 20, "demo", 1200.0, 1, truth, stop=stop, report=lambda _: None)
     assert done.acknowledged == done.published == _logged(log) - before > 0
