@@ -55,6 +55,9 @@ AT_ONCE = 100
 MARKED_AT_ONCE = 1000
 """Works-days marked in one transaction."""
 
+MARK_PAUSE_S = 0.05
+"""Between two such: who waits for SQLite looks again after some hundredths of a second, and would not get in between otherwise."""
+
 PUBLISHED_AFTER_S = 300
 """A period is published so long after its end and the lateness window of its works [s]."""
 
@@ -115,6 +118,8 @@ class ComplianceWorker:
             marks += [DirtyDay(one.county, one.id, _day_of(now, one.time_zone)) for one in self._works.values()]
         # A province's marks in one go would hold up alarms for most of a second in a database with one writer.
         for first in range(0, len(marks), MARKED_AT_ONCE):
+            if first:
+                time.sleep(MARK_PAUSE_S)
             with writing(self._engine) as connection:
                 mark_dirty(connection, marks[first : first + MARKED_AT_ONCE])
         if ended:

@@ -76,8 +76,8 @@ def test_threads_share_few_heaps() -> None:
         )
         for how in ("usual", "little")
     }
-    # The main heap is not among them.
-    assert found["little"] <= 1 < found["usual"]
+    # The main heap is not among them; another mapping may lie by chance where heaps do.
+    assert 2 * found["little"] < found["usual"]
 
 
 def test_it_is_asked_for_now_and_then_only() -> None:
