@@ -3,6 +3,9 @@
 python -m qingquan.services.compiled_events
 """
 
+import contextlib
+import os
+
 import numpy as np
 
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
@@ -43,4 +46,7 @@ def compile_events_apart() -> None:
 
 
 if __name__ == "__main__":
+    # Whoever judges comes first: on a first start the loop of the rules is compiled at the same time.
+    with contextlib.suppress(AttributeError, OSError):
+        os.nice(19)
     work_apart(compile_events)
