@@ -1,7 +1,10 @@
 """What the embedded store keeps in memory of what it has written: little, however much it writes."""
 
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -52,6 +55,7 @@ def test_blocks_that_were_written_are_given_back(tmp_path: Path, monkeypatch: py
 def test_nothing_is_given_back_while_somebody_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # For a moment there is no memory to be had: a query would fail for it.
     monkeypatch.setattr(store_module, "_TRIM_EVERY", 50_000)
+    monkeypatch.setattr(store_module, "_READERS_END_S", 0.01)
     monkeypatch.setattr(store_module, "_KEPT_BYTES", 2_000_000)
     with closing(DuckdbSeriesStore(tmp_path / "series.duckdb")) as store:
         with store._access() as connection:
@@ -61,3 +65,41 @@ def test_nothing_is_given_back_while_somebody_reads(tmp_path: Path, monkeypatch:
             assert kept_bytes(store) > 4_000_000
         written(store, BATCHES)
         assert kept_bytes(store) < 4_000_000
+
+
+@contextmanager
+def readers_without_end(store: DuckdbSeriesStore, number: int) -> Iterator[list[int]]:
+    """Threads that read again and again, so that somebody reads at any time; how often each of them did."""
+    is_over, times = Event(), [0] * number
+
+    def read(n: int) -> None:
+        while not is_over.is_set():
+            with store._access() as connection:
+                cursor = store._cursor(connection)
+            with store._beside(cursor):
+                time.sleep(0.03)
+            times[n] += 1
+
+    threads = [Thread(target=read, args=(n,)) for n in range(number)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield times
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_blocks_are_given_back_although_somebody_reads_at_any_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_TRIM_EVERY", 50_000)
+    monkeypatch.setattr(store_module, "_KEPT_BYTES", 2_000_000)
+    monkeypatch.setattr(store_module, "_READERS_END_S", 30.0)
+    with closing(DuckdbSeriesStore(tmp_path / "series.duckdb")) as store:
+        with readers_without_end(store, 6) as times:
+            written(store)
+            assert kept_bytes(store) < 4_000_000
+        assert min(times) > 0, "nobody waited for ever"
+        assert store.counts().readings == ROWS

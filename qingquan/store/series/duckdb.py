@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import RLock
+from threading import Condition, RLock
 from typing import Any
 
 import duckdb
@@ -58,8 +58,10 @@ _VALUE = "coalesce(value, 'nan'::DOUBLE)"
 _TOTALS = ("readings", "duplicates", "conflicts", "messages")
 _TURN_S = 0.02
 # Blocks written are kept in memory as if somebody would soon ask for them, up to the limit. After so many rows all but so many bytes of
-# them are given back: a recorder of a province would grow for hours otherwise.
-_TRIM_EVERY, _KEPT_BYTES = 1_000_000, 16_000_000
+# them are given back: a recorder of a province would grow for hours otherwise. Somebody reads at any time there, so those who come wait
+# for it, and it waits so long for those who are at it; an export may take longer, and it is tried again after so many rows.
+_TRIM_EVERY, _TRIM_AGAIN, _KEPT_BYTES = 200_000, 50_000, 16_000_000
+_READERS_END_S = 0.2
 _TRANSIENT = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.ConnectionException)
 
 
@@ -96,6 +98,8 @@ class DuckdbSeriesStore:
         self._totals = dict.fromkeys(_TOTALS, 0)
         self._untrimmed = 0
         self._readers = 0
+        self._readers_wait = False
+        self._readers_change = Condition(self._lock)
         with self._access():
             pass
 
@@ -120,10 +124,22 @@ class DuckdbSeriesStore:
             self._covered[reader] = max(covered, self._covered.get(reader, 0))
             self._totals = totals
             self._untrimmed += len(rows)
-            if self._untrimmed >= _TRIM_EVERY and not self._readers:
-                self._untrimmed = 0
-                self._trim(connection)
+            if self._untrimmed >= _TRIM_EVERY and not self._readers_wait:
+                with self._without_readers() as is_alone:
+                    self._untrimmed = 0 if is_alone else _TRIM_EVERY - _TRIM_AGAIN
+                    if is_alone:
+                        self._trim(connection)
             return result
+
+    @contextmanager
+    def _without_readers(self) -> Iterator[bool]:
+        """Under the lock: whether those who read have come to an end; those who come wait meanwhile."""
+        self._readers_wait = True
+        try:
+            yield self._readers_change.wait_for(lambda: not self._readers, _READERS_END_S)
+        finally:
+            self._readers_wait = False
+            self._readers_change.notify_all()
 
     def _trim(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Give blocks back that are in the file. Nobody else may be at work: for a moment there is no memory to be had."""
@@ -322,6 +338,7 @@ class DuckdbSeriesStore:
 
     def _cursor(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
         """Under the lock: one to be used `_beside` it."""
+        self._readers_change.wait_for(lambda: not self._readers_wait)
         cursor = connection.cursor()
         self._readers += 1
         return cursor
@@ -335,6 +352,7 @@ class DuckdbSeriesStore:
         finally:
             with self._lock:
                 self._readers -= 1
+                self._readers_change.notify_all()
 
     @contextmanager
     def _access(self) -> Iterator[duckdb.DuckDBPyConnection]:
