@@ -50,13 +50,16 @@ READER = "all"
 """The recorder's name in the series store."""
 
 AT_ONCE = 100
-"""Works-days reckoned in one transaction."""
+"""Works-days reckoned at once."""
 
-MARKED_AT_ONCE = 1000
+WRITTEN_AT_ONCE = 20
+"""Works-days whose figures are written in one transaction, so that an alarm does not wait for more of them."""
+
+MARKED_AT_ONCE = 500
 """Works-days marked in one transaction."""
 
-MARK_PAUSE_S = 0.05
-"""Between two such: who waits for SQLite looks again after some hundredths of a second, and would not get in between otherwise."""
+WRITE_PAUSE_S = 0.01
+"""Between two transactions: who waits for SQLite looks again within this time, and would not get in between otherwise."""
 
 PUBLISHED_AFTER_S = 300
 """A period is published so long after its end and the lateness window of its works [s]."""
@@ -119,7 +122,7 @@ class ComplianceWorker:
         # A province's marks in one go would hold up alarms for most of a second in a database with one writer.
         for first in range(0, len(marks), MARKED_AT_ONCE):
             if first:
-                time.sleep(MARK_PAUSE_S)
+                time.sleep(WRITE_PAUSE_S)
             with writing(self._engine) as connection:
                 mark_dirty(connection, marks[first : first + MARKED_AT_ONCE])
         if ended:
@@ -166,6 +169,23 @@ class ComplianceWorker:
         works = [self._works[key] for mark in marks if (key := (mark.county, mark.works)) in self._works]
         figures = self._figures(day, county, works, now) if works else []
         months = self._months(county, works, day[:7], figures, now) if figures else []
+        for first in range(0, len(marks), WRITTEN_AT_ONCE):
+            if first:
+                time.sleep(WRITE_PAUSE_S)
+            part = marks[first : first + WRITTEN_AT_ONCE]
+            names = {mark.works for mark in part}
+            self._write(
+                part,
+                [one for one in figures if one.works in names],
+                [one for one in months if one.works in names],
+                now,
+            )
+        return len(marks)
+
+    def _write(
+        self, marks: Sequence[DirtyDay], figures: Sequence[Compliance], months: Sequence[Compliance], now: int
+    ) -> None:
+        county = marks[0].county
         with writing(self._engine) as connection:
             judged = applied_sequence(connection, SNAPSHOT_PARTITION)
             if figures:
@@ -174,7 +194,6 @@ class ComplianceWorker:
             # Findings of these readings may still be missing: what the evaluator has not covered is reckoned once more.
             clear_dirty(connection, [mark for mark in marks if mark.sequence <= judged])
         self._ahead |= {mark for mark in marks if mark.sequence > judged}
-        return len(marks)
 
     def _figures(self, day: str, county: str, works: Sequence[Works], now: int) -> list[Compliance]:
         span = day_span(day, works[0].time_zone)
@@ -230,7 +249,7 @@ class ComplianceWorker:
             version = register_version(connection)
             if version == self._register_version:
                 return
-            self._works = {(one.county, one.id): one for one in scan_works(connection, has_contacts=False)}
+            self._works = {(one.county, one.id): one for one in scan_works(connection, for_judging=True)}
         self._register_version = version
 
 

@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -251,3 +252,28 @@ def test_a_server_that_crashes_is_unavailable_and_used_again_when_it_is_back() -
         opened.dispose()
     finally:
         server.remove()
+
+
+def test_who_waits_to_write_gets_in_between_two_transactions_of_another(sqlite_engine: Engine) -> None:
+    # SQLite's own waiting looks ten times a second in the end, and would miss most of the gaps.
+    gaps, is_over = 12, threading.Event()
+
+    def hold_again_and_again() -> None:
+        for _ in range(gaps):
+            with writing(sqlite_engine) as connection:
+                progress.add_counts(connection, {"holder": 1})
+                time.sleep(0.25)
+            time.sleep(0.02)
+        is_over.set()
+
+    holder = threading.Thread(target=hold_again_and_again)
+    holder.start()
+    turns = 0
+    while not is_over.is_set():
+        with writing(sqlite_engine) as connection:
+            progress.add_counts(connection, {"other": 1})
+        turns += not is_over.is_set()
+        # Until the holder has begun anew.
+        time.sleep(0.05)
+    holder.join()
+    assert turns > gaps / 2

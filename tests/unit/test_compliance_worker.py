@@ -19,7 +19,15 @@ from qingquan.services.compliance import ComplianceWorker
 from qingquan.services.compliance_days import day_span, month_span
 from qingquan.services.compliance_marks import LateDays
 from qingquan.store.series.memory import MemorySeriesStore
-from qingquan.store.sql.compliance import DirtyDay, count_dirty, dirty_days, list_compliance, mark_dirty, versions_of
+from qingquan.store.sql.compliance import (
+    DirtyDay,
+    clear_dirty,
+    count_dirty,
+    dirty_days,
+    list_compliance,
+    mark_dirty,
+    versions_of,
+)
 from qingquan.store.sql.engine import reading, writing
 from qingquan.store.sql.findings import upsert_findings
 from qingquan.store.sql.progress import SNAPSHOT_PARTITION, set_applied_sequence
@@ -277,6 +285,38 @@ def test_marks_are_made_in_parts_and_a_calendar_cut_short_is_followed_again(
     assert system.waiting() == 10
     assert max(sizes) == 2
     assert system.worker.follow_calendar() == 0
+
+
+def test_figures_are_written_in_parts_and_only_what_was_not_written_is_reckoned_again(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"W000{n}" for n in range(1, 6)]
+    with writing(system.engine) as connection:
+        save_works(connection, [make(name) for name in names])
+        mark_dirty(connection, [DirtyDay(COUNTY, name, DAY) for name in names])
+    monkeypatch.setattr(compliance, "WRITTEN_AT_ONCE", 2)
+    parts: list[list[str]] = []
+
+    def breaks_at_the_second(connection: Connection, days: Sequence[DirtyDay]) -> None:
+        parts.append([one.works for one in days])
+        if len(parts) == 2:
+            raise StoreUnavailable("gone")
+        clear_dirty(connection, days)
+
+    monkeypatch.setattr(compliance, "clear_dirty", breaks_at_the_second)
+    system.worker.prepare()
+    with pytest.raises(StoreUnavailable):
+        system.worker.work_off()
+    # The second part's figures went with its marks: whoever is killed in between reckons it once more.
+    known = {
+        name for name in names if system.known("turbidity", works=name) and system.known("turbidity", "2026-05", name)
+    }
+    assert known == {"W0001", "W0002"}
+    assert system.waiting() == 3
+    assert system.worker.work_off() == 3
+    assert parts == [["W0001", "W0002"], ["W0003", "W0004"], ["W0003", "W0004"], ["W0005"]]
+    assert all(len(system.known("turbidity", works=name)) == 1 for name in names)
+    assert system.waiting() == 0
 
 
 def test_marks_of_works_no_longer_in_the_register_go(system: System) -> None:

@@ -5,6 +5,7 @@ so that it cannot fail half-way because another process wrote in between. ``read
 and cannot write. Both raise `StoreUnavailable` when the database does not answer.
 """
 
+import random
 import sqlite3
 import time
 from collections.abc import Collection, Iterator
@@ -23,6 +24,10 @@ __all__ = ["check_schema", "head_revision", "open_database", "reading", "upgrade
 
 BUSY_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT_S = 5
+
+# Who waits to write looks so often whether it is their turn. SQLite's own waiting slows down to ten looks a second, and
+# with several that write an alarm then waited for a second although nobody held the lock for longer than a tenth.
+TURN_S = (0.001, 0.004)
 
 # PostgreSQL serialises upgrades by this advisory lock; any constant serves as long as nobody else uses it.
 UPGRADE_LOCK = 5_204_251
@@ -184,7 +189,30 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     mode = connection.get_execution_options().get("qingquan_mode")
     connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if mode == 'reading' else 'OFF'}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if mode == "writing" else "BEGIN")
+    if mode == "writing":
+        _begin_to_write(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_to_write(connection: Connection) -> None:
+    """Begin a transaction that writes, as soon as nobody else has one."""
+    file: Any = connection.connection.dbapi_connection
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    file.execute("PRAGMA busy_timeout = 0")
+    try:
+        while time.monotonic() < deadline:
+            try:
+                file.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if (error.sqlite_errorcode & 0xFF) != sqlite3.SQLITE_BUSY:
+                    break
+            time.sleep(random.uniform(*TURN_S))  # noqa: S311 (jitter)
+        # Once more, so that SQLAlchemy knows the error.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        file.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
 
 def _mode(connection: Connection, mode: str) -> Connection:
