@@ -6,6 +6,7 @@ plain reader or the checks behind it refuse takes the lenient way, which looks a
 it aside with a reason. A message is judged by itself alone, so any split of the log into batches gives the same readings.
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -97,7 +98,7 @@ class PointDirectory:
         if site is None or point not in site.points:
             return None
         # The register's own words where many share them, so that a province does not keep each of them once a works.
-        return PointEntry(site.county, works, site.points[site.points.index(point)], site.clock)
+        return PointEntry(site.county, sys.intern(works), site.points[site.points.index(point)], site.clock)
 
     def has_works(self, county: str, works: str) -> bool:
         """Whether the works is registered, with whatever points."""

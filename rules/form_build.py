@@ -159,10 +159,10 @@ class _Build:
         # One reading: its gap, its own timers, and those of the units and compounds it feeds.
         room = 1 + max(timers, default=0) + len(units) * UnitTimer.FINDINGS + 2 * len(self.compounds.compounds)
         window = works.lateness_s * 1000
-        # Two windows and a little: both checkpoints stand a window apart.
-        rounds = max(2.1 * window / (works.cadence_s * 1000) + 3, 10)
+        # Two windows and a little, for both checkpoints stand a window apart; a province's readings of them are its largest memory.
+        rounds = max(2.05 * window / (works.cadence_s * 1000) + 2, 10)
         # Whole cache lines of four readings.
-        capacity = (round(rounds * len(rows)) + 16) // 4 * 4
+        capacity = (round(rounds * len(rows)) + 4) // 4 * 4
         names = Form(
             tuple((key.point, key.parameter) for key in self.series), tuple(self.timer_names),
             tuple(unit[0] for unit in units), tuple(self.compounds.leaf_names), capacity, window,

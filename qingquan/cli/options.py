@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TextIO, cast
 
-import structlog
 import typer
 
 from qingquan.config import Config, load_config
@@ -34,6 +33,9 @@ class _StandardError:
 
 def settings(path: Path | None = None, **overrides: Any) -> Config:
     """Settings from file, environment and command line; logging goes to standard error from then on."""
+    # Only here: it takes half of the time in which `--help` is there.
+    import structlog
+
     config = load_config(path, **overrides)
     use_own_profiles(config.profiles_dir)
     structlog.configure(

@@ -12,6 +12,8 @@ from qingquan.errors import WrongUse
 
 __all__: list[str] = []
 
+# The others need no library of the console.
+WITH_CONSOLE = ("web",)
 SERVICE_NAMES = "log-server, database-server, evaluator, recorder, detector, alerter, adviser, compliance, watchdog, edges, web, bridge, gateway-double"
 
 
@@ -47,12 +49,14 @@ def run_service(
     config_file: ConfigFile = None,
 ) -> None:
     """运行一个服务 · Run one service, configured by file and environment."""
-    from qingquan.services.spare_memory import keep_little
+    from qingquan.services.spare_memory import keep_little, leave_out
     from qingquan.wiring import SERVICES, service
 
     if name not in SERVICES:
         raise WrongUse(f"run {name}: allowed: {', '.join(SERVICES)}")
     keep_little()
+    if name not in WITH_CONSOLE:
+        leave_out()
     require_own_names()
     config = settings(config_file)
     if name == "alerter":

@@ -129,7 +129,7 @@ class Adviser:
         with reading(self._engine) as connection:
             version = register_version(connection)
             if version != self._version:
-                self._works = {(one.county, one.id): one for one in scan_works(connection, has_contacts=False)}
+                self._works = {(one.county, one.id): one for one in scan_works(connection, for_judging=True)}
                 self._turns.register(self._works)
                 self._version = version
 

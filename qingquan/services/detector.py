@@ -292,7 +292,7 @@ def _read_register(
     works_of: list[tuple[str, str]] = []
 
     def passing() -> Iterator[Works]:
-        for one in scan_works(connection, has_contacts=False):
+        for one in scan_works(connection, for_judging=True):
             directory.include(one)
             works_of.append((one.county, one.id))
             windows.append(one.lateness_s * 1000)

@@ -176,7 +176,7 @@ class Evaluator:
         if version == self._version:
             return
         # Whom to tell is looked up when somebody is told.
-        works, set_aside = judgeable(self._scope.works(scan_works(connection, has_contacts=False)))
+        works, set_aside = judgeable(self._scope.works(scan_works(connection, for_judging=True)))
         self._version = version
         self._set_aside(set_aside)
         self._is_reconciled = False

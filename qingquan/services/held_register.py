@@ -23,5 +23,5 @@ class HeldRegister:
         """The works of this ``version``, which ``connection`` has just read."""
         with self._lock:
             if self._version != version:
-                self._works, self._version = tuple(scan_works(connection, has_contacts=False)), version
+                self._works, self._version = tuple(scan_works(connection, for_judging=True)), version
             return self._works

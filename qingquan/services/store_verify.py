@@ -101,7 +101,7 @@ class _Verifier:
 
     async def run(self, folder: Path) -> Verified:
         with reading(self._engine) as connection:
-            self._decoder.replace_directory(PointDirectory(scan_works(connection, has_contacts=False)))
+            self._decoder.replace_directory(PointDirectory(scan_works(connection, for_judging=True)))
             quarantined = counts_by_reason(connection)
         counts, covered = await asyncio.to_thread(self._at_one_mark)
         async with await ReadingLog.connect(self._config, name="verify") as log:

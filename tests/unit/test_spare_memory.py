@@ -94,3 +94,20 @@ def test_every_service_that_says_it_is_alive_gives_memory_back(tmp_path: Path, m
     monkeypatch.setattr(SpareMemory, "give_back", lambda spare: asked.append(spare))
     alive.beat(Config(data_dir=str(tmp_path)), "alerter")
     assert len(asked) == 1
+
+
+_LEFT_OUT = """
+import importlib, sys
+from qingquan.services.spare_memory import UNUSED, leave_out
+import qingquan.cli
+assert not {"structlog", *UNUSED} & sys.modules.keys(), "commands are there before libraries are"
+leave_out()
+for name in ("evaluator", "detector", "recorder", "alerter", "adviser", "compliance", "watchdog", "log_server", "edges", "bridge"):
+    importlib.import_module(f"qingquan.services.{name}")
+assert not any(sys.modules[name] for name in UNUSED)
+"""
+
+
+def test_services_run_without_libraries_of_the_console() -> None:
+    done = subprocess.run([sys.executable, "-c", _LEFT_OUT], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,5 +1,6 @@
 """The works register: works with their sampling points and contacts."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -25,10 +26,10 @@ def load_works(connection: Connection, county: str | None = None) -> list[Works]
     return list(scan_works(connection, county))
 
 
-def scan_works(connection: Connection, county: str | None = None, *, has_contacts: bool = True) -> Iterator[Works]:
+def scan_works(connection: Connection, county: str | None = None, *, for_judging: bool = False) -> Iterator[Works]:
     """The same one after the other: a province's rows never lie in memory together.
 
-    Without contacts, which are more than half of a register's memory, for those who judge and tell nobody.
+    ``for_judging`` leaves out what only people read, most of a register's memory: contacts, name, note and coordinates.
     """
     table, point, contact = schema.works.c, schema.point.c, schema.contact.c
     of_county = [region(table.county, county)] if county else []
@@ -41,9 +42,9 @@ def scan_works(connection: Connection, county: str | None = None, *, has_contact
             return
         first, last = (rows[0].county, rows[0].id), (rows[-1].county, rows[-1].id)
         points = _points(connection, _between(point.county, point.works, first, last), once)
-        contacts = _contacts(connection, _between(contact.county, contact.works, first, last)) if has_contacts else {}
+        people = None if for_judging else _contacts(connection, _between(contact.county, contact.works, first, last))
         for row in rows:
-            yield _works(row, points, contacts, once)
+            yield _works(row, points, people, once)
         after = [tuple_(table.county, table.id) > last]
 
 
@@ -216,29 +217,32 @@ def _contacts(connection: Connection, where: list[Any]) -> dict[_Key, list[Conta
 
 
 def _works(
-    row: Row[Any], points: dict[_Key, list[SamplingPoint]], contacts: dict[_Key, list[Contact]], once: _Once
+    row: Row[Any], points: dict[_Key, list[SamplingPoint]], contacts: dict[_Key, list[Contact]] | None, once: _Once
 ) -> Works:
+    """``contacts`` is None where the works is for judging."""
     key = (row.county, row.id)
+    for_judging = contacts is None
     return Works(
         county=once(row.county),
-        id=row.id,
-        name=row.name,
+        # The one object of this name in the process: the way of its messages knows it as well.
+        id=sys.intern(row.id),
+        name="" if for_judging else row.name,
         township=once(row.township),
         disinfectant=Disinfectant(row.disinfectant),
         equipment=Equipment(row.equipment),
         capacity_m3_d=row.capacity_m3_d,
         population=row.population,
         points=once(tuple(points.get(key, ()))),
-        contacts=tuple(contacts.get(key, ())),
+        contacts=() if contacts is None else tuple(contacts.get(key, ())),
         source_limited=row.source_limited,
         cadence_s=row.cadence_s,
         upload_interval_s=row.upload_interval_s,
-        longitude=row.longitude,
-        latitude=row.latitude,
+        longitude=None if for_judging else row.longitude,
+        latitude=None if for_judging else row.latitude,
         time_zone=once(row.time_zone),
         commissioned_at=once(as_time(row.commissioned_at)),
         simulated=row.simulated,
-        note=once(row.note),
+        note="" if for_judging else once(row.note),
         tags=once.document(without_missing(row.tags)),
         evidence=once(row.evidence),
         treatment_limited=row.treatment_limited,
