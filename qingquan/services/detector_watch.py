@@ -1,6 +1,6 @@
 """What the detector takes from the database: which points to watch, where disinfection is not OK, what marks and people say."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,22 +36,25 @@ WorksKey = tuple[str, str]
 
 def watched(works: Iterable[Works], parameters: Mapping[str, Parameter]) -> LivePlan:
     """Points with at least `LEAST_SERIES` expected quality parameters, and the flows of their works."""
+    return LivePlan(_watched(works, parameters))
+
+
+def _watched(works: Iterable[Works], parameters: Mapping[str, Parameter]) -> Iterator[WatchedPoint]:
     floors = load_event_floors()
-    points: list[WatchedPoint] = []
     number = 0
     # Points of a province are of few kinds: what they follow is kept once for each.
     kinds: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[SeriesFloor, ...], tuple[str, ...]]] = {}
     for one in works:
-        before = len(points)
+        is_followed = False
         for point in one.points:
             kind = kinds.get(point.parameters)
             if kind is None:
                 kind = kinds[point.parameters] = _followed(point.parameters, parameters, floors)
             quality, noise, operations = kind
             if quality or operations:
-                points.append(WatchedPoint((one.county, one.id, point.id), number, quality, noise, operations))
-        number += len(points) > before
-    return LivePlan(points)
+                is_followed = True
+                yield WatchedPoint((one.county, one.id, point.id), number, quality, noise, operations)
+        number += is_followed
 
 
 def _followed(

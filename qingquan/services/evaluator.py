@@ -180,9 +180,14 @@ class Evaluator:
         self._version = version
         self._set_aside(set_aside)
         self._is_reconciled = False
-        self._works = {(one.county, one.id): one for one in works}
         self._decoder.replace_directory(PointDirectory(works))
         self._folds.register(works)
+        # By the plans' own names of them: a province's are not kept twice.
+        self._works = {
+            name: one
+            for fold in self._folds.folds
+            for name, one in zip(fold.plan.layout.works, fold.plan.works, strict=True)
+        }
         self._first.recent.register(self._works)
         _log.info("works register loaded", works=len(works), version=version)
 

@@ -1,7 +1,9 @@
 """Events live: which points are followed, and where their values lie in the state."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 
@@ -24,25 +26,58 @@ class WatchedPoint:
     operations: tuple[str, ...] = ()
 
 
+class _Points(Sequence[WatchedPoint]):
+    """Points side by side: a province has tens of thousands of them, and few that differ in more than place and works."""
+
+    def __init__(self, points: Iterable[WatchedPoint]) -> None:
+        seen: dict[tuple[object, ...], int] = {}
+        keys, works, kinds = [], array("q"), array("i")
+        for one in points:
+            keys.append(one.key)
+            works.append(one.works)
+            kinds.append(seen.setdefault((one.columns, one.floors, one.operations), len(seen)))
+        self._keys = keys
+        self._works = works
+        self._kind_of = kinds
+        self._kinds: list[Any] = list(seen)
+
+    @overload
+    def __getitem__(self, n: int) -> WatchedPoint: ...
+
+    @overload
+    def __getitem__(self, n: slice) -> list[WatchedPoint]: ...
+
+    def __getitem__(self, n: int | slice) -> WatchedPoint | list[WatchedPoint]:
+        if isinstance(n, slice):
+            return [self[one] for one in range(*n.indices(len(self)))]
+        return WatchedPoint(self._keys[n], self._works[n], *self._kinds[self._kind_of[n]])
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
 class LivePlan:
     """Points that are watched, their places in the state. Build anew when the register changes; see `LiveState.carried`.
 
     ``flows`` is how many flows and switches are kept of a works: those of the one that has most.
     """
 
-    def __init__(self, points: Sequence[WatchedPoint]) -> None:
-        self.points = tuple(points)
-        self.works = 1 + max((one.works for one in points), default=-1)
-        self.works_of = np.array([one.works for one in points], np.int64)
-        self.width = max((len(one.columns) for one in points), default=0)
-        self.shape_of = np.zeros(len(points), np.int64)
-        self.block_of = np.zeros(len(points), np.int64)
+    def __init__(self, points: Iterable[WatchedPoint]) -> None:
+        self.points: Sequence[WatchedPoint] = _Points(points)
+        count = len(self.points)
+        self.works_of = np.fromiter((one.works for one in self.points), np.int64, count)
+        self.works = 1 + int(self.works_of.max(initial=-1))
+        self.width = max((len(one.columns) for one in self.points), default=0)
+        self.shape_of = np.zeros(count, np.int64)
+        self.block_of = np.zeros(count, np.int64)
         self.plans: list[DetectorPlan] = []
         self.blocks: list[int] = []
         seen: dict[tuple[str, ...], int] = {}
         used = np.zeros(max(self.works, 1), np.int64)
-        self._first_slot = np.zeros(len(points), np.int8)
-        for n, one in enumerate(points):
+        self._first_slot = np.zeros(count, np.int8)
+        # County -> works -> number of its first point.
+        self._first_point: dict[str, dict[str, int]] = {}
+        for n, one in enumerate(self.points):
             shape = seen.setdefault(one.columns, len(seen))
             if shape == len(self.plans):
                 self.plans.append(DetectorPlan(one.columns, one.floors))
@@ -51,14 +86,11 @@ class LivePlan:
             self.blocks[shape] += 1
             self._first_slot[n] = used[one.works]
             used[one.works] = min(used[one.works] + len(one.operations), OPERATIONS_PER_WORKS)
-        self.flows = max(int(used.max()), 1)
-        # County -> works -> number of its first point.
-        self._first_point: dict[str, dict[str, int]] = {}
-        for n, one in enumerate(points):
             county, works, _ = one.key
             first = self._first_point.setdefault(county, {}).setdefault(works, n)
-            if any(other.works != one.works for other in points[first:n]):
+            if (self.works_of[first:n] != one.works).any():
                 raise ValueError(f"points of works {works} of county {county} do not lie side by side")
+        self.flows = max(int(used.max()), 1)
 
     def place(self, key: tuple[str, str, str], parameter: str) -> tuple[int, int]:
         """Point and column of a series; columns from `width` on are operational. (-1, -1) = not watched."""
