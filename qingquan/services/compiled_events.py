@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
-from qingquan.services.compiling import compile_apart, work_apart
+from qingquan.services.compiling import compile_apart, set_up_for_loops, work_apart
 from qingquan.services.detector_watch import watched
 from qingquan.standards.loader import load_standards
 from rules.events.live import LONGEST_HOLD_MS, LiveReadings, LiveState, fold_readings
@@ -43,6 +43,7 @@ def compile_events() -> None:
 def compile_events_apart() -> None:
     """The same, by a process of its own unless it is done."""
     compile_apart("qingquan.services.compiled_events", "rules.events.kernel")
+    set_up_for_loops()
 
 
 if __name__ == "__main__":

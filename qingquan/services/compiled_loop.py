@@ -14,7 +14,7 @@ import structlog
 from qingquan.config import Config
 from qingquan.domain.readings import ReadingBatch
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, SamplingPoint, Works
-from qingquan.services.compiling import compile_apart, work_apart
+from qingquan.services.compiling import compile_apart, set_up_for_loops, work_apart
 from qingquan.services.rulesets import load_ruleset
 from qingquan.standards.loader import load_standards
 from qingquan.standards.profiles import load_profiles
@@ -51,6 +51,7 @@ def compile_loop_apart() -> None:
     """Have a process of its own compile it unless that is done, and load what came of it."""
     began = time.monotonic()
     compile_apart("qingquan.services.compiled_loop", "rules.kernel")
+    set_up_for_loops()
     compile_loop()
     took_s = time.monotonic() - began
     if took_s > LONG_S:

@@ -7,9 +7,10 @@ although it uses no more. glibc gives it back when asked, and keeps less when to
 import ctypes
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["UNUSED", "SpareMemory", "keep_little", "leave_out"]
+__all__ = ["UNUSED", "SpareMemory", "keep_little", "leave_out", "left_out"]
 
 UNUSED = ("aiohttp", "rich")
 """Libraries of the console and the command line that others load wherever they find them, nats-py for a log behind a WebSocket and
@@ -36,6 +37,18 @@ def leave_out(libraries: Iterable[str] = UNUSED) -> None:
     """Let this process find none of these libraries; one that is already loaded stays. To be called before others are loaded."""
     for name in libraries:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+@contextmanager
+def left_out(libraries: Iterable[str]) -> Iterator[None]:
+    """The same for a while."""
+    absent = [name for name in libraries if name not in sys.modules]
+    leave_out(absent)
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 class SpareMemory:

@@ -11,6 +11,7 @@ from qingquan.domain.state import WorksState
 from qingquan.domain.works import Disinfectant, Equipment, PointKind, Works
 from qingquan.services.folds import Fold
 from rules.engine import UNIT_STATES
+from rules.forms import Layout
 from rules.layout import LOCAL_BITS, NEVER
 from rules.plan import Plan
 
@@ -25,8 +26,9 @@ class Standing:
     """Remembers what was last written, so that only changes are."""
 
     def __init__(self) -> None:
-        # A hash each: the states themselves would be the largest thing an evaluator keeps.
-        self._written: dict[tuple[str, str], int] = {}
+        # A hash each, by partition and number of the works, 0 where nothing was written: the states themselves would be the
+        # largest thing an evaluator keeps.
+        self._written: dict[int, tuple[Layout, npt.NDArray[np.int64]]] = {}
         self._quiet: dict[int, frozenset[SeriesKey]] = {}
         self._turn: dict[int, int] = {}
         self._aged: dict[int, tuple[Plan, npt.NDArray[np.int64], npt.NDArray[np.bool_]]] = {}
@@ -47,12 +49,26 @@ class Standing:
         for finding in silent.values():
             by_works.setdefault((finding.county, finding.works), []).append(finding)
         fresh = []
+        written = self._written_of(fold)
         for number, state in _states(fold, numbers, now, by_works):
-            name, told = fold.plan.layout.works[number], _hash(state)
-            if self._written.get(name) != told:
-                self._written[name] = told
+            told = _hash(state) or 1
+            if written[number] != told:
+                written[number] = told
                 fresh.append(state)
         return fresh
+
+    def _written_of(self, fold: Fold) -> npt.NDArray[np.int64]:
+        """What was written of each works of the plan; of another plan's, what this one has as well."""
+        layout = fold.plan.layout
+        before, written = self._written.get(fold.partition, (None, np.zeros(0, np.int64)))
+        if before is not layout:
+            was, written = written, np.zeros(len(layout.works), np.int64)
+            numbers = {} if before is None else before.works_number
+            for number, name in enumerate(layout.works):
+                if name in numbers:
+                    written[number] = was[numbers[name]]
+            self._written[fold.partition] = layout, written
+        return written
 
     def _first_of(self, fold: Fold, numbers: npt.NDArray[np.int64]) -> list[int]:
         """As many as fit into one call: works with findings first, then the others by turns; the rest stays touched."""

@@ -13,6 +13,18 @@ from qingquan.services import compiling
 from qingquan.services.compiling import compile_apart, is_compiled
 from qingquan.store.reading_log.probes import command_line
 
+_LIGHT = """
+import sys
+from qingquan.services.{module} import {work}
+from qingquan.services.compiling import NOT_IN_LOOPS, set_up_for_loops
+
+set_up_for_loops()
+{work}()
+assert not set(NOT_IN_LOOPS) & sys.modules.keys(), "loaded after all"
+import scipy.linalg
+assert scipy.linalg.norm([3.0, 4.0]) == 5.0, "whoever needs it has it"
+"""
+
 # What the process that starts it has loaded of the compiler, and how often its loops were compiled there.
 _PROGRAM = """
 import sys
@@ -126,3 +138,15 @@ def test_a_process_that_compiles_ends_with_the_one_that_started_it() -> None:
     while time.monotonic() < deadline and "work_apart" in command_line(pid):
         time.sleep(0.05)
     assert "work_apart" not in command_line(pid)
+
+
+@pytest.mark.parametrize(
+    ("module", "work"), [("compiled_loop", "compile_loop"), ("compiled_events", "compile_events")]
+)
+def test_loops_run_without_what_the_compiler_loads_for_others(module: str, work: str) -> None:
+    # Not in a folder of its own: compiled by another test, or by whoever ran the rules before.
+    done = subprocess.run(
+        [sys.executable, "-c", _LIGHT.format(module=module, work=work)],
+        cwd=TREE, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

@@ -309,6 +309,16 @@ def test_a_finding_that_opens_by_a_reading_out_of_order_is_counted_at_once() -> 
     assert found.disinfection is DisinfectionState.LOW
 
 
+def test_a_works_that_stays_in_the_register_is_not_written_again_for_a_change_of_another() -> None:
+    one, other = make_works("B"), make_works("C")
+    watch = Watch(one, other)
+    assert {state.works for state in watch.changed(0)} == {"B", "C"}
+    watch.register(make_works("A"), other, make_works("D"))
+    assert {state.works for state in watch.changed(0)} == {"A", "D"}
+    watch.register(one, other)
+    assert {state.works for state in watch.changed(0)} == {"B"}
+
+
 def test_a_works_of_unexpected_series_alone_goes_stale_as_well() -> None:
     plan: Plan = plan_of(make_works("A", ("flow",)))
     plan.expected[:] = False
