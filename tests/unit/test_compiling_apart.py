@@ -140,9 +140,7 @@ def test_a_process_that_compiles_ends_with_the_one_that_started_it() -> None:
     assert "work_apart" not in command_line(pid)
 
 
-@pytest.mark.parametrize(
-    ("module", "work"), [("compiled_loop", "compile_loop"), ("compiled_events", "compile_events")]
-)
+@pytest.mark.parametrize(("module", "work"), [("compiled_loop", "compile_loop"), ("compiled_events", "compile_events")])
 def test_loops_run_without_what_the_compiler_loads_for_others(module: str, work: str) -> None:
     # Not in a folder of its own: compiled by another test, or by whoever ran the rules before.
     done = subprocess.run(

@@ -1,6 +1,5 @@
 """What the embedded store keeps in memory of what it has written: little, however much it writes."""
 
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from qingquan.domain.readings import SeriesKey
+from qingquan.errors import StoreUnavailable
 from qingquan.store.ports import SeriesRows
 from qingquan.store.series import duckdb as store_module
 from qingquan.store.series.duckdb import DuckdbSeriesStore
@@ -35,49 +35,37 @@ def written(store: DuckdbSeriesStore, first: int = 0) -> None:
 def kept_bytes(store: DuckdbSeriesStore) -> int:
     with store._access() as connection:
         tags = connection.execute("SELECT tag, memory_usage_bytes FROM duckdb_memory()").fetchall()
-        limit = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-    assert limit == ("488.2 MiB",), "the limit is the usual one again"
-    return int(dict(tags)["BASE_TABLE"])
+    return int(sum(dict(tags).values()))
 
 
-def test_blocks_that_were_written_are_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(DuckdbSeriesStore(tmp_path / "all.duckdb")) as store:
-        written(store)
-        untrimmed = kept_bytes(store)
-    monkeypatch.setattr(store_module, "_TRIM_EVERY", 50_000)
-    monkeypatch.setattr(store_module, "_KEPT_BYTES", 2_000_000)
-    with closing(DuckdbSeriesStore(tmp_path / "little.duckdb")) as store:
-        written(store)
-        assert kept_bytes(store) < 4_000_000 < untrimmed
-        assert store.counts().readings == ROWS
+def limit_of(store: DuckdbSeriesStore) -> str:
+    with store._access() as connection:
+        found = connection.execute("SELECT current_setting('memory_limit')").fetchone()
+    assert found is not None
+    return str(found[0])
 
 
-def test_nothing_is_given_back_while_somebody_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # For a moment there is no memory to be had: a query would fail for it.
-    monkeypatch.setattr(store_module, "_TRIM_EVERY", 50_000)
-    monkeypatch.setattr(store_module, "_READERS_END_S", 0.01)
-    monkeypatch.setattr(store_module, "_KEPT_BYTES", 2_000_000)
+def test_what_was_written_and_read_does_not_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether somebody reads at any time or nobody does; before, both kept all of it."""
+    monkeypatch.setattr(store_module, "USUAL_MEMORY", "24MB")
     with closing(DuckdbSeriesStore(tmp_path / "series.duckdb")) as store:
-        with store._access() as connection:
-            cursor = store._cursor(connection)
-        with store._beside(cursor):
+        with readers_without_end(store, 3) as times:
             written(store)
-            assert kept_bytes(store) > 4_000_000
-        written(store, BATCHES)
-        assert kept_bytes(store) < 4_000_000
+            kept = [kept_bytes(store) for _ in range(20)]
+        assert min(times) > 0
+        assert max(kept) < 25_000_000
+        assert limit_of(store) == "22.8 MiB"
+        assert store.counts().readings == ROWS
 
 
 @contextmanager
 def readers_without_end(store: DuckdbSeriesStore, number: int) -> Iterator[list[int]]:
-    """Threads that read again and again, so that somebody reads at any time; how often each of them did."""
+    """Threads that read all of some series again and again; how often each of them did."""
     is_over, times = Event(), [0] * number
 
     def read(n: int) -> None:
         while not is_over.is_set():
-            with store._access() as connection:
-                cursor = store._cursor(connection)
-            with store._beside(cursor):
-                time.sleep(0.03)
+            store.readings(KEYS[n : n + 50], T0, T0 + BATCHES * MINUTES_OF_A_BATCH * MINUTE)
             times[n] += 1
 
     threads = [Thread(target=read, args=(n,)) for n in range(number)]
@@ -91,15 +79,54 @@ def readers_without_end(store: DuckdbSeriesStore, number: int) -> Iterator[list[
             thread.join()
 
 
-def test_blocks_are_given_back_although_somebody_reads_at_any_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_module, "_TRIM_EVERY", 50_000)
-    monkeypatch.setattr(store_module, "_KEPT_BYTES", 2_000_000)
-    monkeypatch.setattr(store_module, "_READERS_END_S", 30.0)
+def test_work_that_needs_more_memory_has_it_and_gives_it_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(DuckdbSeriesStore(tmp_path / "series.duckdb")) as store:
-        with readers_without_end(store, 6) as times:
-            written(store)
-            assert kept_bytes(store) < 4_000_000
-        assert min(times) > 0, "nobody waited for ever"
-        assert store.counts().readings == ROWS
+        written(store)
+        until = T0 + BATCHES * MINUTES_OF_A_BATCH * MINUTE
+        known = store.readings(KEYS, T0, until)
+    monkeypatch.setattr(store_module, "USUAL_MEMORY", "12MB")
+    limits: list[str] = []
+    limit = store_module._limit
+    monkeypatch.setattr(
+        store_module, "_limit", lambda connection, memory: (limits.append(memory), limit(connection, memory))
+    )
+    with closing(DuckdbSeriesStore(tmp_path / "series.duckdb")) as store:
+        found = store.readings(KEYS, T0, until)
+        assert [column.tolist() for column in (found.first, found.observed_at, found.value)] == [
+            column.tolist() for column in (known.first, known.observed_at, known.value)
+        ]
+        written(store, BATCHES)
+        assert store.counts().readings == 2 * ROWS
+        assert set(limits) == {"512MB", "12MB"}
+        with store._access() as connection:
+            connection.execute("CHECKPOINT")
+        written(store, 2 * BATCHES)
+        assert "11.4 MiB" in [limit_of(store), *settled_limits(store)], "the usual again"
+
+
+def settled_limits(store: DuckdbSeriesStore) -> list[str]:
+    """The limit after small appends, each after everything was brought into the file."""
+    limits = []
+    at = np.array([T0 - MINUTE], np.int64)
+    for n in range(3):
+        with store._access() as connection:
+            connection.execute("CHECKPOINT")
+        one = SeriesRows(KEYS, np.array([n], np.int32), at, at, np.ones(1), np.ones(1, np.uint8))
+        store.append(one, "all", 3 * BATCHES + 1 + n)
+        limits.append(limit_of(store))
+    return limits
+
+
+def test_what_does_not_do_with_all_the_memory_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
+    with closing(DuckdbSeriesStore(tmp_path / "series.duckdb")) as store:
+        written(store)
+        with store._access() as connection:
+            # Of a machine that has no more to give: neither at first nor when it is tried again.
+            store._memory_limit = "3MB"
+            connection.execute("CHECKPOINT")
+            connection.execute("SET memory_limit = '3MB'")
+        with pytest.raises(StoreUnavailable, match="series store: Out of Memory"):
+            written(store, BATCHES)
+        store._memory_limit = "512MB"
+        written(store, store.covered("all"))
+        assert store.counts().readings == ROWS + (store.covered("all") - BATCHES) * ROWS // BATCHES

@@ -7,10 +7,10 @@ looked up, by a join that zone maps confine to the row groups of their time.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Condition, RLock
-from typing import Any
+from threading import RLock
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -22,6 +22,7 @@ from qingquan.store.ports import AppendResult, LatestReading, Readings, Recorded
 from qingquan.store.series.buckets import check_aggregation
 from qingquan.store.series.duckdb_bulk import readings_of
 from qingquan.store.series.duckdb_copy import copy_database
+from qingquan.store.series.duckdb_given import given
 from qingquan.store.series.duckdb_order import EVERY_READING, MOST_ROWS, NEWEST, ORDER_SCHEMA, finish, move, planned
 from qingquan.store.series.duckdb_rollups import (
     SCHEMA,
@@ -39,6 +40,7 @@ from qingquan.store.series.rollups import closed_by, pieces
 __all__ = ["DuckdbSeriesStore"]
 
 Ints = npt.NDArray[np.int64]
+T = TypeVar("T")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS series(
@@ -57,18 +59,18 @@ CREATE TABLE IF NOT EXISTS total(name VARCHAR NOT NULL, value BIGINT NOT NULL);
 _VALUE = "coalesce(value, 'nan'::DOUBLE)"
 _TOTALS = ("readings", "duplicates", "conflicts", "messages")
 _TURN_S = 0.02
-# Blocks written are kept in memory as if somebody would soon ask for them, up to the limit. After so many rows all but so many bytes of
-# them are given back: a recorder of a province would grow for hours otherwise. Somebody reads at any time there, so those who come wait
-# for it, and it waits so long for those who are at it; an export may take longer, and it is tried again after so many rows.
-_TRIM_EVERY, _TRIM_AGAIN, _KEPT_BYTES = 200_000, 50_000, 16_000_000
-_READERS_END_S = 0.2
+# Blocks that were written or read are kept in memory as if somebody would soon ask for them, up to the limit, and a recorder of a province
+# would grow towards it for hours. So it does with little, and has more for as long as that does not suffice. Of many rows that is known
+# beforehand.
+USUAL_MEMORY = "48MB"
+MANY_ROWS = 100_000
 _TRANSIENT = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.ConnectionException)
 
 
 class DuckdbSeriesStore:
     """Series store in the file ``path``; its folder is made if need be. Safe to use from several threads.
 
-    ``memory_limit`` bounds DuckDB's buffers ("512MB"), ``threads`` its workers, ``most_moved`` the readings put in order at
+    ``memory_limit`` bounds DuckDB's buffers ("512MB") where it needs more than `USUAL_MEMORY`, ``threads`` its workers, ``most_moved`` the readings put in order at
     once.
 
     Raises
@@ -96,15 +98,17 @@ class DuckdbSeriesStore:
         self._covered: dict[str, int] = {}
         self._frozen_before = NEVER
         self._totals = dict.fromkeys(_TOTALS, 0)
-        self._untrimmed = 0
-        self._readers = 0
-        self._readers_wait = False
-        self._readers_change = Condition(self._lock)
+        self._roomy_for = 0
+        self._is_usual = False
         with self._access():
             pass
 
     def append(self, rows: SeriesRows, reader: str, covered: int, messages: int = 0) -> AppendResult:
         """See `SeriesStore.append`. Batches of 10,000 to 500,000 rows are best."""
+        is_large = len(rows) > MANY_ROWS
+        return self._enough(lambda: self._append(rows, reader, covered, messages), is_large=is_large)
+
+    def _append(self, rows: SeriesRows, reader: str, covered: int, messages: int) -> AppendResult:
         with self._access() as connection:
             if 0 < covered <= self._covered.get(reader, 0):
                 return AppendResult(0, 0, 0)
@@ -123,37 +127,38 @@ class DuckdbSeriesStore:
             self._note(rows, series, new_keys, settled)
             self._covered[reader] = max(covered, self._covered.get(reader, 0))
             self._totals = totals
-            self._untrimmed += len(rows)
-            if self._untrimmed >= _TRIM_EVERY and not self._readers_wait:
-                with self._without_readers() as is_alone:
-                    self._untrimmed = 0 if is_alone else _TRIM_EVERY - _TRIM_AGAIN
-                    if is_alone:
-                        self._trim(connection)
+            self._go_back_to_the_usual()
             return result
 
-    @contextmanager
-    def _without_readers(self) -> Iterator[bool]:
-        """Under the lock: whether those who read have come to an end; those who come wait meanwhile."""
-        self._readers_wait = True
+    def _enough(self, work: Callable[[], T], *, is_large: bool = False) -> T:
+        """What the work gives; with all the memory there may be where it is large, or does not do with the usual."""
+        if not is_large:
+            with suppress(duckdb.OutOfMemoryException):
+                return work()
         try:
-            yield self._readers_change.wait_for(lambda: not self._readers, _READERS_END_S)
-        finally:
-            self._readers_wait = False
-            self._readers_change.notify_all()
+            with self._roomy():
+                return work()
+        except duckdb.OutOfMemoryException as error:
+            raise StoreUnavailable(f"series store: {error}") from error
 
-    def _trim(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Give blocks back that are in the file. Nobody else may be at work: for a moment there is no memory to be had."""
-        used = dict(connection.execute("SELECT tag, memory_usage_bytes FROM duckdb_memory()").fetchall())
-        if used.get("BASE_TABLE", 0) <= _KEPT_BYTES:
-            return
-        lowest = sum(used.values()) - used["BASE_TABLE"] + _KEPT_BYTES
+    @contextmanager
+    def _roomy(self) -> Iterator[None]:
+        """With all the memory there may be."""
+        with self._access() as connection:
+            _limit(connection, self._memory_limit)
+            self._is_usual = False
+            self._roomy_for += 1
         try:
-            connection.execute(f"SET memory_limit = '{lowest}B'")
-        except duckdb.OutOfMemoryException:
-            # Something holds them after all: the next time.
-            pass
+            yield
         finally:
-            connection.execute(f"SET memory_limit = '{self._memory_limit}'")
+            with self._lock:
+                self._roomy_for -= 1
+                self._go_back_to_the_usual()
+
+    def _go_back_to_the_usual(self) -> None:
+        """Under the lock: where what is in use allows it; otherwise after one of the next appends."""
+        if not self._is_usual and not self._roomy_for and self._open is not None:
+            self._is_usual = _limit(self._open, USUAL_MEMORY)
 
     def covered(self, reader: str) -> int:
         """See `SeriesStore.covered`."""
@@ -191,6 +196,9 @@ class DuckdbSeriesStore:
 
     def maintain(self, now_ms: int, retention: Retention) -> None:
         """See `SeriesStore.maintain`. Step by step: appends come in between, and wait 1 to 3 s at most."""
+        self._enough(lambda: self._maintain(now_ms, retention), is_large=True)
+
+    def _maintain(self, now_ms: int, retention: Retention) -> None:
         with self._access() as connection:
             known = self._index.newest_at[: len(self._index)]
             if not len(known):
@@ -220,10 +228,13 @@ class DuckdbSeriesStore:
 
     def readings(self, keys: Sequence[SeriesKey], start: int, end: int) -> Readings:
         """See `SeriesStore.readings`."""
+        return self._enough(lambda: self._readings(keys, start, end))
+
+    def _readings(self, keys: Sequence[SeriesKey], start: int, end: int) -> Readings:
         with self._access() as connection:
             numbers = [self._index.id(key) for key in keys]
-            cursor = self._cursor(connection)
-        with self._beside(cursor):
+            cursor = connection.cursor()
+        with _beside(cursor):
             return readings_of(cursor, numbers, start, end)
 
     def counts(self) -> RecordedCounts:
@@ -233,9 +244,12 @@ class DuckdbSeriesStore:
 
     def copy_to(self, path: Path) -> None:
         """Write a copy as of now to the new file ``path``, while appends go on. Raises `StoreUnavailable` where it cannot."""
+        self._enough(lambda: self._copy_to(path), is_large=True)
+
+    def _copy_to(self, path: Path) -> None:
         with self._access() as connection:
-            cursor = self._cursor(connection)
-        with self._beside(cursor):
+            cursor = connection.cursor()
+        with _beside(cursor):
             copy_database(cursor, path)
 
     def close(self) -> None:
@@ -327,32 +341,20 @@ class DuckdbSeriesStore:
         self, key: SeriesKey, query: str, parameters: dict[str, int], names: Sequence[str]
     ) -> Mapping[str, npt.NDArray[Any]]:
         """Run a query on a cursor of its own, outside the lock: an append does not wait for a reader."""
-        with self._access() as connection:
-            number = self._index.id(key)
-            if number is None:
-                return _nothing(names)
-            cursor = self._cursor(connection)
-        with self._beside(cursor):
-            found: Mapping[str, npt.NDArray[Any]] = cursor.execute(query, {"series": number, **parameters}).fetchnumpy()
-            return found
 
-    def _cursor(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-        """Under the lock: one to be used `_beside` it."""
-        self._readers_change.wait_for(lambda: not self._readers_wait)
-        cursor = connection.cursor()
-        self._readers += 1
-        return cursor
+        def found() -> Mapping[str, npt.NDArray[Any]]:
+            with self._access() as connection:
+                number = self._index.id(key)
+                if number is None:
+                    return _nothing(names)
+                cursor = connection.cursor()
+            with _beside(cursor):
+                columns: Mapping[str, npt.NDArray[Any]] = cursor.execute(
+                    query, {"series": number, **parameters}
+                ).fetchnumpy()
+                return columns
 
-    @contextmanager
-    def _beside(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Outside the lock, while appends go on; the cursor is closed at the end."""
-        try:
-            with _translated(lambda: None), cursor:
-                yield
-        finally:
-            with self._lock:
-                self._readers -= 1
-                self._readers_change.notify_all()
+        return self._enough(found)
 
     @contextmanager
     def _access(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -365,7 +367,15 @@ class DuckdbSeriesStore:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._open = duckdb.connect(str(self._path), config=self._settings)
                 self._load(self._open)
-            yield self._open
+                self._is_usual = False
+                self._go_back_to_the_usual()
+            try:
+                yield self._open
+            except duckdb.OutOfMemoryException:
+                # Nothing is wrong with the file; what had begun is undone, and may be tried again.
+                with suppress(duckdb.Error):
+                    self._open.rollback()
+                raise
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(_SCHEMA)
@@ -383,13 +393,34 @@ class DuckdbSeriesStore:
     def _abandon(self) -> None:
         connection, self._open = self._open, None
         if connection is not None:
-            connection.close()
+            # A reader may still be at work; the last one out closes the file.
+            with suppress(duckdb.Error):
+                connection.close()
+
+
+@contextmanager
+def _beside(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Outside the lock, while appends go on; the cursor is closed at the end."""
+    with _translated(lambda: None), cursor:
+        yield
+
+
+def _limit(connection: duckdb.DuckDBPyConnection, memory: str) -> bool:
+    """Set how much memory there may be; whether that went, for where more is in use it stays as it was."""
+    try:
+        connection.execute(f"SET memory_limit = '{memory}'")
+    except duckdb.OutOfMemoryException:
+        return False
+    return True
 
 
 @contextmanager
 def _translated(on_error: Callable[[], None]) -> Iterator[None]:
     try:
         yield
+    except duckdb.OutOfMemoryException:
+        # The file is as it was: see `DuckdbSeriesStore._enough`.
+        raise
     except (*_TRANSIENT, OSError) as error:
         on_error()
         raise StoreUnavailable(f"series store: {error}") from error
@@ -413,26 +444,20 @@ def _columns(rows: SeriesRows, chosen: Ints) -> dict[str, npt.NDArray[Any]]:
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, npt.NDArray[Any]]) -> None:
-    connection.register("incoming", columns)
-    try:
+    with given(connection, "incoming", columns):
         connection.execute(f"INSERT INTO {table} SELECT {', '.join(columns)} FROM incoming")  # noqa: S608
-    finally:
-        connection.unregister("incoming")
 
 
 def _joined(
     connection: duckdb.DuckDBPyConnection, table: str, series: Ints, observed_at: Ints
 ) -> tuple[Ints, npt.NDArray[np.float64]]:
     """Positions of the identities that a table holds, each with a value held; several where it holds several."""
-    connection.register("asked", {"row": np.arange(len(series)), "series": series, "at": observed_at})
-    try:
+    with given(connection, "asked", {"row": np.arange(len(series)), "series": series, "at": observed_at}):
         found = connection.execute(
             f"SELECT a.row AS row, {_VALUE} AS value FROM asked a JOIN {table} t"  # noqa: S608 - constants only
             " ON t.series = a.series AND t.observed_at = a.at WHERE t.observed_at BETWEEN ? AND ?",
             [int(observed_at.min()), int(observed_at.max())],
         ).fetchnumpy()
-    finally:
-        connection.unregister("asked")
     return np.ma.getdata(found["row"]), np.ma.getdata(found["value"])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qingquan.store.ports import Retention
+from qingquan.store.series.duckdb_given import given
 from qingquan.store.series.duckdb_order import EVERY_READING
 from qingquan.store.series.identity import NEVER, stretches
 from qingquan.store.series.rollups import DAY, LEVELS, Level, Piece, Touched, touched
@@ -173,8 +174,7 @@ def _compute(connection: duckdb.DuckDBPyConnection, number: int, changed: Touche
     level = LEVELS[number]
     source, at, made, usable = _source(number)
     first, last = int(changed.bucket.min()), int(changed.bucket.max()) + level.step
-    connection.register("changed", _columns(changed))
-    try:
+    with given(connection, "changed", _columns(changed)):
         if changed.is_held.any():
             connection.execute(
                 f"DELETE FROM {level.table} r USING changed c"  # noqa: S608 - constants only
@@ -187,8 +187,6 @@ def _compute(connection: duckdb.DuckDBPyConnection, number: int, changed: Touche
             f" WHERE s.{at} >= ? AND s.{at} < ? AND {usable} GROUP BY 1, 2",
             [first, last],
         )
-    finally:
-        connection.unregister("changed")
 
 
 def _columns(changed: Touched) -> Mapping[str, npt.NDArray[Any]]:
