@@ -1,6 +1,7 @@
 """The system as a whole: start it, run one service, look at it, bring the database up to date."""
 
 import json
+import os
 from dataclasses import asdict
 from typing import Annotated
 
@@ -14,6 +15,10 @@ __all__: list[str] = []
 
 # The others need no library of the console.
 WITH_CONSOLE = ("web",)
+# Whose work nobody waits for: on a busy machine what raises alarms comes first. No more than that, for they hold SQLite's only place to
+# write like everybody else.
+IN_THE_BACKGROUND = ("adviser", "compliance", "detector")
+NICENESS = 5
 SERVICE_NAMES = "log-server, database-server, evaluator, recorder, detector, alerter, adviser, compliance, watchdog, edges, web, bridge, gateway-double"
 
 
@@ -57,6 +62,8 @@ def run_service(
     keep_little()
     if name not in WITH_CONSOLE:
         leave_out()
+    if name in IN_THE_BACKGROUND and hasattr(os, "nice"):
+        os.nice(NICENESS)
     require_own_names()
     config = settings(config_file)
     if name == "alerter":
