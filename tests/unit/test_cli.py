@@ -102,6 +102,18 @@ def test_an_unknown_service_is_told_the_allowed_ones() -> None:
     assert refused("run", "nonsense") == [f"run nonsense: allowed: {', '.join(SERVICES)}"]
 
 
+def test_what_nobody_waits_for_gives_way_to_what_raises_alarms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QINGQUAN_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr("qingquan.wiring.service", lambda name: lambda config: 0)
+    monkeypatch.setattr("qingquan.services.spare_memory.leave_out", lambda: None)
+    monkeypatch.setattr("qingquan.services.spare_memory.keep_little", lambda: True)
+    given: list[str] = []
+    for name in SERVICES:
+        monkeypatch.setattr("os.nice", lambda by, name=name: given.append(f"{name} {by}"))
+        assert CliRunner().invoke(app, ["run", name]).exit_code == 0
+    assert sorted(given) == ["adviser 5", "compliance 5", "detector 5"]
+
+
 def test_a_broken_settings_file_is_refused_with_all_its_faults(tmp_path: Path) -> None:
     path = tmp_path / "qingquan.toml"
     path.write_text('language = "fr"\nweb_port = "many"\nwebport = 1\n', encoding="utf-8")
