@@ -238,4 +238,5 @@ def _row(version: ComplianceVersion, *, is_newest: bool) -> dict[str, Any]:
 def _version(row: Row[Any]) -> ComplianceVersion:
     values = dict(zip(_FIELDS, (row[place] for place in _FIELD_PLACES), strict=True))
     values["verdict"] = ComplianceVerdict(values["verdict"])
-    return ComplianceVersion(*(row[place] for place in _VERSION_PLACES), Compliance(**values))
+    version, known_at, is_published = (row[place] for place in _VERSION_PLACES)
+    return ComplianceVersion(version, known_at, is_published, Compliance(**values))
