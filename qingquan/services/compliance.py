@@ -22,7 +22,7 @@ from qingquan.domain.compliance import Compliance
 from qingquan.domain.works import Works
 from qingquan.errors import StoreUnavailable
 from qingquan.services.alive import beat
-from qingquan.services.compliance_days import KINDS, Span, day_span, month_days, month_span, reckoned, reckoning
+from qingquan.services.compliance_days import KINDS, day_span, month_days, month_span, reckoned, reckoning
 from qingquan.services.rulesets import load_ruleset
 from qingquan.standards.loader import load_standards
 from qingquan.standards.profiles import load_profiles
@@ -75,8 +75,6 @@ REFRESHED_EVERY_S = 900
 
 PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
-
-SpanOf = Callable[[str, str], Span]
 
 _log = structlog.get_logger("compliance")
 

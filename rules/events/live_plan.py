@@ -36,7 +36,7 @@ class _Points(Sequence[WatchedPoint]):
             keys.append(one.key)
             works.append(one.works)
             kinds.append(seen.setdefault((one.columns, one.floors, one.operations), len(seen)))
-        self._keys = keys
+        self.keys: list[tuple[str, str, str]] = keys
         self._works = works
         self._kind_of = kinds
         self._kinds: list[Any] = list(seen)
@@ -50,10 +50,10 @@ class _Points(Sequence[WatchedPoint]):
     def __getitem__(self, n: int | slice) -> WatchedPoint | list[WatchedPoint]:
         if isinstance(n, slice):
             return [self[one] for one in range(*n.indices(len(self)))]
-        return WatchedPoint(self._keys[n], self._works[n], *self._kinds[self._kind_of[n]])
+        return WatchedPoint(self.keys[n], self._works[n], *self._kinds[self._kind_of[n]])
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.keys)
 
 
 class LivePlan:
@@ -63,8 +63,9 @@ class LivePlan:
     """
 
     def __init__(self, points: Iterable[WatchedPoint]) -> None:
-        self.points: Sequence[WatchedPoint] = _Points(points)
-        count = len(self.points)
+        self.points = _Points(points)
+        self._keys = self.points.keys
+        count = len(self._keys)
         self.works_of = np.fromiter((one.works for one in self.points), np.int64, count)
         self.works = 1 + int(self.works_of.max(initial=-1))
         self.width = max((len(one.columns) for one in self.points), default=0)
@@ -108,8 +109,8 @@ class LivePlan:
     def index(self, key: tuple[str, str, str]) -> int:
         """Number of a point, -1 if it is not watched."""
         n = self._first_point.get(key[0], _NONE).get(key[1], -1)
-        while 0 <= n < len(self.points) and self.points[n].key[:2] == key[:2]:
-            if self.points[n].key == key:
+        while 0 <= n < len(self._keys) and self._keys[n][:2] == key[:2]:
+            if self._keys[n] == key:
                 return n
             n += 1
         return -1
@@ -117,7 +118,7 @@ class LivePlan:
     def works_number(self, county: str, works: str) -> int:
         """Number of a works, -1 if none of its points is watched."""
         n = self._first_point.get(county, _NONE).get(works, -1)
-        return -1 if n < 0 else self.points[n].works
+        return -1 if n < 0 else int(self.works_of[n])
 
 
 _NONE: dict[str, int] = {}

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -51,11 +53,12 @@ def test_what_was_written_and_read_does_not_stay_in_memory(tmp_path: Path, monke
     with closing(DuckdbSeriesStore(tmp_path / "series.duckdb")) as store:
         with readers_without_end(store, 3) as times:
             written(store)
-            kept = [kept_bytes(store) for _ in range(20)]
         assert min(times) > 0
-        assert max(kept) < 25_000_000
+        # While three read at once more may be lent to them; what they leave behind is what counts.
+        settled_limits(store)
+        assert kept_bytes(store) < 24_000_000
         assert limit_of(store) == "22.8 MiB"
-        assert store.counts().readings == ROWS
+        assert store.counts().readings == ROWS + 3
 
 
 @contextmanager
@@ -87,9 +90,12 @@ def test_work_that_needs_more_memory_has_it_and_gives_it_back(tmp_path: Path, mo
     monkeypatch.setattr(store_module, "USUAL_MEMORY", "12MB")
     limits: list[str] = []
     limit = store_module._limit
-    monkeypatch.setattr(
-        store_module, "_limit", lambda connection, memory: (limits.append(memory), limit(connection, memory))
-    )
+
+    def noted(connection: duckdb.DuckDBPyConnection, memory: str) -> bool:
+        limits.append(memory)
+        return limit(connection, memory)
+
+    monkeypatch.setattr(store_module, "_limit", noted)
     with closing(DuckdbSeriesStore(tmp_path / "series.duckdb")) as store:
         found = store.readings(KEYS, T0, until)
         assert [column.tolist() for column in (found.first, found.observed_at, found.value)] == [
@@ -130,3 +136,38 @@ def test_what_does_not_do_with_all_the_memory_is_refused_and_nothing_is_lost(tmp
         store._memory_limit = "512MB"
         written(store, store.covered("all"))
         assert store.counts().readings == ROWS + (store.covered("all") - BATCHES) * ROWS // BATCHES
+
+
+class _CommitsAndFails:
+    """A connection whose next commit goes through, and then says that it lacked memory."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, failures: list[str]) -> None:
+        self._connection, self._failures = connection, failures
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def commit(self) -> None:
+        self._connection.commit()
+        if self._failures:
+            raise duckdb.OutOfMemoryException(self._failures.pop())
+
+
+def test_a_commit_that_may_have_gone_through_is_not_made_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[str] = []
+    real = DuckdbSeriesStore._access
+
+    @contextmanager
+    def access(store: DuckdbSeriesStore) -> Iterator[Any]:
+        with real(store) as connection:
+            yield _CommitsAndFails(connection, failures)
+
+    monkeypatch.setattr(DuckdbSeriesStore, "_access", access)
+    at = np.array([T0], np.int64)
+    row = SeriesRows(KEYS, np.zeros(1, np.int32), at, at, np.ones(1), np.ones(1, np.uint8))
+    with closing(DuckdbSeriesStore(tmp_path / "series.duckdb")) as store:
+        failures.append("could not allocate block")
+        store.append(row, "all", 1, 1)
+        assert not failures, "it was tried"
+        assert store.counts().readings == 1
+        assert len(store.range(KEYS[0], T0, T0 + MINUTE).observed_at) == 1

@@ -67,11 +67,15 @@ MANY_ROWS = 100_000
 _TRANSIENT = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.ConnectionException)
 
 
+class _NeedsMemory(StoreUnavailable):
+    """What was asked did not do with the memory there was."""
+
+
 class DuckdbSeriesStore:
     """Series store in the file ``path``; its folder is made if need be. Safe to use from several threads.
 
-    ``memory_limit`` bounds DuckDB's buffers ("512MB") where it needs more than `USUAL_MEMORY`, ``threads`` its workers, ``most_moved`` the readings put in order at
-    once.
+    ``memory_limit`` bounds DuckDB's buffers where `USUAL_MEMORY`, which is less, does not suffice, ``threads`` its workers,
+    ``most_moved`` the readings put in order at once.
 
     Raises
     ------
@@ -133,13 +137,10 @@ class DuckdbSeriesStore:
     def _enough(self, work: Callable[[], T], *, is_large: bool = False) -> T:
         """What the work gives; with all the memory there may be where it is large, or does not do with the usual."""
         if not is_large:
-            with suppress(duckdb.OutOfMemoryException):
+            with suppress(_NeedsMemory):
                 return work()
-        try:
-            with self._roomy():
-                return work()
-        except duckdb.OutOfMemoryException as error:
-            raise StoreUnavailable(f"series store: {error}") from error
+        with self._roomy():
+            return work()
 
     @contextmanager
     def _roomy(self) -> Iterator[None]:
@@ -369,13 +370,7 @@ class DuckdbSeriesStore:
                 self._load(self._open)
                 self._is_usual = False
                 self._go_back_to_the_usual()
-            try:
-                yield self._open
-            except duckdb.OutOfMemoryException:
-                # Nothing is wrong with the file; what had begun is undone, and may be tried again.
-                with suppress(duckdb.Error):
-                    self._open.rollback()
-                raise
+            yield self._open
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(_SCHEMA)
@@ -409,7 +404,7 @@ def _limit(connection: duckdb.DuckDBPyConnection, memory: str) -> bool:
     """Set how much memory there may be; whether that went, for where more is in use it stays as it was."""
     try:
         connection.execute(f"SET memory_limit = '{memory}'")
-    except duckdb.OutOfMemoryException:
+    except duckdb.Error:
         return False
     return True
 
@@ -418,12 +413,10 @@ def _limit(connection: duckdb.DuckDBPyConnection, memory: str) -> bool:
 def _translated(on_error: Callable[[], None]) -> Iterator[None]:
     try:
         yield
-    except duckdb.OutOfMemoryException:
-        # The file is as it was: see `DuckdbSeriesStore._enough`.
-        raise
     except (*_TRANSIENT, OSError) as error:
         on_error()
-        raise StoreUnavailable(f"series store: {error}") from error
+        kind = _NeedsMemory if isinstance(error, duckdb.OutOfMemoryException) else StoreUnavailable
+        raise kind(f"series store: {error}") from error
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:

@@ -26,7 +26,7 @@ BUSY_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT_S = 5
 
 # Who waits to write looks so often whether it is their turn. SQLite's own waiting slows down to ten looks a second, and
-# with several that write an alarm then waited for a second although nobody held the lock for longer than a tenth.
+# with several that write an alarm then waited for a second although hardly anybody held the lock for longer than half of one.
 TURN_S = (0.001, 0.004)
 
 # PostgreSQL serialises upgrades by this advisory lock; any constant serves as long as nobody else uses it.
