@@ -54,7 +54,7 @@ def compile_apart(program: str, module: str) -> None:
 
 
 def set_up_for_loops() -> None:
-    """Have numba set itself up for our loops, which it would do at the first of them, in 11 MB less and half the time."""
+    """Have numba set itself up for our loops, which it would do at the first of them, in 11 MB less and a third of the time."""
     from numba.core.registry import cpu_target
 
     with left_out(NOT_IN_LOOPS):
