@@ -1,12 +1,14 @@
-"""Ending asyncio tasks for certain."""
+"""Ending asyncio tasks for certain, and waiting no longer than anybody wants."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
 
-__all__ = ["end_tasks"]
+__all__ = ["end_tasks", "unless_stopped"]
 
 AGAIN_S = 0.5
+
+T = TypeVar("T")
 
 
 async def end_tasks(tasks: Sequence["asyncio.Future[Any]"]) -> list[Any]:
@@ -20,3 +22,13 @@ async def end_tasks(tasks: Sequence["asyncio.Future[Any]"]) -> list[Any]:
             task.cancel()
         await asyncio.wait(waiting, timeout=AGAIN_S)
     return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def unless_stopped(wanted: Awaitable[T], stop: asyncio.Event) -> T | None:
+    """What ``wanted`` gives; ``None`` if ``stop`` is set before that: then it is cancelled and has ended."""
+    waiting, stopping = asyncio.ensure_future(wanted), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return waiting.result() if waiting.done() else None
+    finally:
+        await end_tasks([waiting, stopping])

@@ -16,6 +16,7 @@ from qingquan.store.reading_log import ReadingLog
 from qingquan.store.sql.engine import check_schema, open_database, writing
 from qingquan.store.sql.progress import add_counts
 from qingquan.store.sql.quarantine import insert_quarantined
+from qingquan.tasks import unless_stopped
 
 __all__ = ["bridge_settings", "run"]
 
@@ -91,16 +92,8 @@ async def _checked(engine: Engine, stop: asyncio.Event) -> None:
 async def _log_connection(config: Config, stop: asyncio.Event) -> ReadingLog | None:
     """The reading log, ``None`` if we are told to stop before it answers."""
     while not stop.is_set():
-        connecting = asyncio.create_task(ReadingLog.connect(config, name="bridge", wait_s=LOG_WAIT_S))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not connecting.done():
-            connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
-            return None
         try:
-            return connecting.result()
+            return await unless_stopped(ReadingLog.connect(config, name="bridge", wait_s=LOG_WAIT_S), stop)
         except BrokerLost as error:
             _log.warning("bridge_waits_for_log", error=str(error))
     return None

@@ -5,6 +5,7 @@ python -m qingquan.services.compiled_events
 
 import contextlib
 import os
+from collections.abc import Callable
 
 import numpy as np
 
@@ -40,10 +41,11 @@ def compile_events() -> None:
     )
 
 
-def compile_events_apart() -> None:
-    """The same, by a process of its own unless it is done."""
-    compile_apart("qingquan.services.compiled_events", "rules.events.kernel")
-    set_up_for_loops()
+def compile_events_apart(is_unwanted: Callable[[], bool] = lambda: False) -> None:
+    """The same, by a process of its own unless it is done. Ends early once ``is_unwanted()``."""
+    compile_apart("qingquan.services.compiled_events", "rules.events.kernel", is_unwanted)
+    if not is_unwanted():
+        set_up_for_loops()
 
 
 if __name__ == "__main__":

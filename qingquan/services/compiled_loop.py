@@ -7,6 +7,7 @@ python -m qingquan.services.compiled_loop
 """
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import structlog
@@ -47,10 +48,12 @@ def compile_loop() -> None:
     evaluate(batch, np.zeros(1, np.int32), new_state(plan), plan, parameters, READ_AT_MS)
 
 
-def compile_loop_apart() -> None:
-    """Have a process of its own compile it unless that is done, and load what came of it."""
+def compile_loop_apart(is_unwanted: Callable[[], bool] = lambda: False) -> None:
+    """Have a process of its own compile it unless that is done, and load what came of it. Ends early once ``is_unwanted()``."""
     began = time.monotonic()
-    compile_apart("qingquan.services.compiled_loop", "rules.kernel")
+    compile_apart("qingquan.services.compiled_loop", "rules.kernel", is_unwanted)
+    if is_unwanted():
+        return
     set_up_for_loops()
     compile_loop()
     took_s = time.monotonic() - began

@@ -19,6 +19,7 @@ from qingquan.services.spare_memory import left_out
 __all__ = ["compile_apart", "is_compiled", "set_up_for_loops", "work_apart"]
 
 LOOK_S = 1.0
+UNWANTED_LOOK_S = 0.2
 
 NOT_IN_LOOPS = ("cffi", "scipy.linalg")
 """What numba loads to see whether loops may use it. Ours call no foreign functions and multiply no matrices."""
@@ -39,18 +40,25 @@ def is_compiled(module: str) -> bool:
     return False
 
 
-def compile_apart(program: str, module: str) -> None:
+def compile_apart(program: str, module: str, is_unwanted: Callable[[], bool]) -> None:
     """Run ``python -m program``, which compiles ``module``, unless that is done; returns when it has ended, however it did.
 
-    What it did not do the caller does itself when it needs it.
+    What it did not do the caller does itself when it needs it. Once ``is_unwanted()``, as when the caller is told to stop, it is ended.
     """
-    if is_compiled(module):
+    if is_compiled(module) or is_unwanted():
         return
-    with contextlib.suppress(OSError):
-        subprocess.run(
+    try:
+        compiler = subprocess.Popen(
             [sys.executable, "-m", program],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+    except OSError:
+        return
+    with compiler:
+        while compiler.poll() is None and not is_unwanted():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                compiler.wait(UNWANTED_LOOK_S)
+        compiler.kill()
 
 
 def set_up_for_loops() -> None:

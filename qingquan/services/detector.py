@@ -49,6 +49,7 @@ from qingquan.store.sql.progress import (
     set_applied_sequence,
 )
 from qingquan.store.sql.register import register_version, scan_works
+from qingquan.tasks import unless_stopped
 from rules.events.live import EventChange, LiveReadings, LiveState, fold_readings
 from rules.events.live_plan import LivePlan
 from rules.reasons import CONTRIBUTORS, KNOWN, sentence
@@ -332,9 +333,13 @@ async def _serve(config: Config) -> None:
         while not stop.is_set():
             try:
                 await asyncio.to_thread(check_schema, engine)
-                await asyncio.to_thread(compile_events_apart)
-                await require_one_log(config, engine, "detector")
-                async with await ReadingLog.connect(config, name="detector", wait_s=FOR_EVER_S) as log:
+                await asyncio.to_thread(compile_events_apart, stop.is_set)
+                await unless_stopped(require_one_log(config, engine, "detector"), stop)
+                connecting = ReadingLog.connect(config, name="detector", wait_s=FOR_EVER_S)
+                connected = await unless_stopped(connecting, stop)
+                if connected is None:
+                    break
+                async with connected as log:
                     await follow_log(config, Detector(config, engine, series), log, stop)
             except _Superseded:
                 _log.warning("detector_superseded")

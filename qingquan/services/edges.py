@@ -24,6 +24,7 @@ from qingquan.store.reading_log.connection import ApiRefused, JetStreamApi, conn
 from qingquan.store.reading_log.uplink import EdgeLook, edge_filters, ensure_sources, let_go, look_at_edge
 from qingquan.store.sql.edges import load_edge_links, save_edge_links
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
+from qingquan.tasks import unless_stopped
 
 __all__ = ["EdgeKeeper", "followed", "run"]
 
@@ -56,13 +57,9 @@ async def _serve(config: Config, edges: Sequence[Edge]) -> None:
     check_schema(engine)
     try:
         resolved = resolve_log_config(config)
-        connecting = asyncio.ensure_future(connect(resolved, name="edges", wait_s=FOR_EVER_S))
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not connecting.done():
-            connecting.cancel()
+        client = await unless_stopped(connect(resolved, name="edges", wait_s=FOR_EVER_S), stop)
+        if client is None:
             return
-        client = connecting.result()
         try:
             await EdgeKeeper(config, engine, client, edges).run(stop)
         finally:

@@ -52,6 +52,7 @@ from qingquan.store.sql.progress import (
 from qingquan.store.sql.register import register_version, scan_works, works_by_key
 from qingquan.store.sql.rulesets import save_ruleset_status
 from qingquan.store.sql.state import save_works_states
+from qingquan.tasks import unless_stopped
 from rules.engine import RULE_ERRORS, open_findings
 from rules.late import merge_late
 from rules.reasons import sentence
@@ -126,7 +127,11 @@ class Evaluator:
     async def run(self, stop: asyncio.Event) -> None:
         """Judge until told to stop; then finish the batch, snapshot and return."""
         self._restore()
-        async with await ReadingLog.connect(self._config, name="evaluator", wait_s=FOR_EVER_S) as log:
+        connecting = ReadingLog.connect(self._config, name="evaluator", wait_s=FOR_EVER_S)
+        connected = await unless_stopped(connecting, stop)
+        if connected is None:
+            return
+        async with connected as log:
             await log.check_layout()
             await self._meet(log)
             reader = log.reader(self._covered + 1, partition=self._scope.partition)
@@ -442,8 +447,10 @@ async def _serve(config: Config) -> None:
     engine = open_database(config.sql_url)
     check_schema(engine)
     try:
-        await asyncio.to_thread(compile_loop_apart)
-        await require_one_log(config, engine, EVALUATOR)
+        await asyncio.to_thread(compile_loop_apart, stop.is_set)
+        await unless_stopped(require_one_log(config, engine, EVALUATOR), stop)
+        if stop.is_set():
+            return
         with writing(engine) as connection:
             epoch = claim_whole_log(connection, EVALUATOR, holder_name())
         with ended_by_successor(EVALUATOR):

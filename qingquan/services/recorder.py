@@ -46,6 +46,7 @@ from qingquan.store.sql.progress import (
 )
 from qingquan.store.sql.quarantine import insert_quarantined
 from qingquan.store.sql.register import register_version
+from qingquan.tasks import unless_stopped
 
 __all__ = ["READER", "Recorder", "purge_floor", "run"]
 
@@ -474,11 +475,7 @@ def _served(config: Config, store: SeriesStore) -> AbstractAsyncContextManager[N
 
 
 async def _connected(config: Config, stop: asyncio.Event) -> ReadingLog:
-    connecting = asyncio.create_task(ReadingLog.connect(config, name="recorder", wait_s=FOR_EVER_S))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if connecting.done():
-        return connecting.result()
-    connecting.cancel()
-    raise _Stopped
+    connected = await unless_stopped(ReadingLog.connect(config, name="recorder", wait_s=FOR_EVER_S), stop)
+    if connected is None:
+        raise _Stopped
+    return connected

@@ -24,6 +24,7 @@ from qingquan.store.reading_log.kept_state import KeptState
 from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql import ownership
 from qingquan.store.sql.engine import check_schema, open_database, writing
+from qingquan.tasks import unless_stopped
 
 __all__ = ["serve"]
 
@@ -44,7 +45,7 @@ async def serve(config: Config) -> None:
 
         async def join() -> tuple[LeaseKeeper, KeptState]:
             check_schema(engine)
-            await asyncio.to_thread(compile_events_apart)
+            await asyncio.to_thread(compile_events_apart, stop.is_set)
             await require_one_log(config, engine, DETECTOR)
             # The whole log is one piece of work: events are few, and one process has room for a province.
             keeper = LeaseKeeper(config, DETECTOR, 1, holder, facts)
@@ -91,7 +92,10 @@ async def _detect(
             parts.update(before | {str(sequence): raw})
             await state.commit(DETECTOR, sequence, parts)
 
-        async with await ReadingLog.connect(config, name="detector", wait_s=1e9) as log:
+        connected = await unless_stopped(ReadingLog.connect(config, name="detector", wait_s=1e9), ends)
+        if connected is None:
+            return
+        async with connected as log:
             await log.check_layout()
             await follow_log(config, detector, log, ends, publish)
 

@@ -47,7 +47,7 @@ async def serve(config: Config) -> None:
         async def join() -> tuple[_Facts, LeaseKeeper, KeptState]:
             check_schema(engine)
             # Before any partition is taken: nobody waits for one that another could judge.
-            await asyncio.to_thread(compile_loop_apart)
+            await asyncio.to_thread(compile_loop_apart, stop.is_set)
             await require_one_log(config, engine, EVALUATOR)
             facts = _Facts(config, engine)
             keeper = LeaseKeeper(config, EVALUATOR, config.log_partitions, holder, facts())

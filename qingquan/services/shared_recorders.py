@@ -27,6 +27,7 @@ from qingquan.store.series.opening import open_series_store
 from qingquan.store.sql import ownership
 from qingquan.store.sql.engine import check_schema, open_database, writing
 from qingquan.store.sql.progress import RECORDER_PARTITION, set_applied_sequence
+from qingquan.tasks import unless_stopped
 
 __all__ = ["OneRecorded", "serve"]
 
@@ -89,7 +90,10 @@ async def serve(config: Config, stop: asyncio.Event, reserve: int | None) -> Non
             with closing(open_series_store(config)) as store:
                 epoch = await asyncio.to_thread(_claim, config, engine, store, holder, partition, lease)
                 recorder = Recorder(config, engine, store, OneRecorded(partition, epoch), register)
-                async with await ReadingLog.connect(config, name="recorder", wait_s=1e9) as log:
+                connected = await unless_stopped(ReadingLog.connect(config, name="recorder", wait_s=1e9), ends)
+                if connected is None:
+                    return
+                async with connected as log:
                     await log.check_layout()
                     await follow(recorder, log, ends, keep, turns)
 

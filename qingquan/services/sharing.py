@@ -10,7 +10,7 @@ import structlog
 
 from qingquan.errors import BrokerLost, OwnershipLost, StoreUnavailable
 from qingquan.services.leasing import LeaseKeeper
-from qingquan.tasks import end_tasks
+from qingquan.tasks import end_tasks, unless_stopped
 
 __all__ = ["Work", "share_partitions", "when_answered"]
 
@@ -78,7 +78,7 @@ async def when_answered(service: str, ask: Callable[[], Awaitable[T]], stop: asy
     is_told = False
     while not stop.is_set():
         try:
-            return await ask()
+            return await unless_stopped(ask(), stop)
         except (BrokerLost, StoreUnavailable) as lost:
             if not is_told:
                 _log.warning("cannot start yet, trying on", service=service, why=str(lost))

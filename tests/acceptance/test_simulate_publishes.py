@@ -101,8 +101,15 @@ def test_a_stop_ends_the_run_in_order(log, tmp_path):
 
 
 def test_sigterm_ends_the_run_in_order_and_leaves_the_handlers_as_they_were(log):
-    handler = signal.getsignal(signal.SIGTERM)
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    handler, before = signal.getsignal(signal.SIGTERM), _logged(log)
+
+    def terminates_in_the_middle() -> None:
+        # Not by the clock: a signal before the run's own handler is there would end this process.
+        while _logged(log) == before:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminates_in_the_middle, daemon=True).start()
     done = run(log, 20, "calm", 60.0, report=lambda _: None)
     assert done.acknowledged == done.published > 0
     assert signal.getsignal(signal.SIGTERM) is handler

@@ -37,9 +37,15 @@ def test_no_message_is_missing_after_the_broker_was_away_in_the_middle_of_a_run(
     asyncio.run(ensure_streams(config))
     fixed = replace(config)  # ports as they are now, so that the server comes back where the devices look for it
 
+    async def has_begun():
+        async with await ReadingLog.connect(config, name="test") as log:
+            begun = await log.last_sequence()
+            while await log.last_sequence() < begun + 100:
+                await asyncio.sleep(0.1)
+
     def restart():
         nonlocal server
-        time.sleep(0.7)
+        asyncio.run(has_begun())
         server.stop()
         time.sleep(0.5)
         server = EmbeddedServer(fixed)

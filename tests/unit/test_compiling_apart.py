@@ -108,15 +108,17 @@ def test_what_is_compiled_already_starts_no_process_and_what_cannot_start_is_no_
         started.append(command)
         raise OSError("no process to be had")
 
-    monkeypatch.setattr(subprocess, "run", noted)
+    monkeypatch.setattr(subprocess, "Popen", noted)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    compile_apart("a.program", "rules.kernel")
+    compile_apart("a.program", "rules.kernel", lambda: True)
+    assert started == []
+    compile_apart("a.program", "rules.kernel", lambda: False)
     assert started == [[sys.executable, "-m", "a.program"]]
     kept = tmp_path / "rules_1234" / "kernel.judge-81.py311.nbi"
     kept.parent.mkdir()
     kept.touch()
     assert is_compiled("rules.kernel")
-    compile_apart("a.program", "rules.kernel")
+    compile_apart("a.program", "rules.kernel", lambda: False)
     assert len(started) == 1
     # Of an earlier version.
     os.utime(kept, (1, 1))
