@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 
+from qingquan.config import Config
+from qingquan.store.reading_log.connection import connect
 from qingquan.tasks import unless_stopped
+from qingquan.testing.ports import free_port
 
 
 def test_what_is_waited_for_is_given_and_its_error_raised() -> None:
@@ -55,3 +58,14 @@ def test_who_waits_and_is_cancelled_leaves_nothing_behind() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(cancelled())
+
+
+def test_a_connection_that_is_no_longer_wanted_is_not_tried_on() -> None:
+    async def unwanted() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.3, stop.set)
+        config = Config(log_url=f"nats://127.0.0.1:{free_port()}")
+        assert await asyncio.wait_for(unless_stopped(connect(config, name="test", wait_s=1e9), stop), 10) is None
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(unwanted())

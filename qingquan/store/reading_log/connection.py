@@ -76,7 +76,13 @@ async def connect(
         )
     )
     waited_for: set[asyncio.Future[Any]] = {attempt, login}
-    await asyncio.wait(waited_for, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        await asyncio.wait(waited_for, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        # By itself it would try for ever, and once a server is there keep a connection that is nobody's.
+        await end_tasks([attempt])
+        await client.close()
+        raise
     if attempt.done() and attempt.exception() is None:
         return client
     await end_tasks([attempt])
