@@ -75,6 +75,7 @@ def open_influx(influx_url: str, request: pytest.FixtureRequest) -> Iterator[Cal
     params=[
         "memory",
         "duckdb",
+        "duckdb-renewed",
         "remote",
         pytest.param("influx-v1", marks=pytest.mark.debian),
         pytest.param("influx-v2", marks=pytest.mark.debian),
@@ -89,6 +90,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
     openers: dict[str, Callable[[], SeriesStore]] = {
         "memory": lambda: twin,
         "duckdb": lambda: DuckdbSeriesStore(tmp_path / "series.duckdb"),
+        "duckdb-renewed": lambda: DuckdbSeriesStore(tmp_path / "series.duckdb", renewed_after=1),
         "remote": lambda: ServedStore(DuckdbSeriesStore(tmp_path / "series.duckdb"), tmp_path / "recorder.sock"),
         "influx-v1": lambda: open_influx("v1"),
         "influx-v2": lambda: open_influx("v2"),

@@ -31,7 +31,8 @@ from qingquan.store.ports import Retention, SeriesRows
 from qingquan.store.series.duckdb import DuckdbSeriesStore
 
 keys = [SeriesKey("520425", "W0001", "outlet", name) for name in ("free_chlorine", "turbidity")]
-store = DuckdbSeriesStore(Path(sys.argv[1]), most_moved=300)
+renewed_after = 1200 if sys.argv[2] == "renewed" else 10**9
+store = DuckdbSeriesStore(Path(sys.argv[1]), most_moved=300, renewed_after=renewed_after)
 
 def put_in_order():
     while True:
@@ -52,7 +53,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("way", ["plain", "ordering"])
+@pytest.mark.parametrize("way", ["plain", "ordering", "renewed"])
 def test_rows_totals_and_mark_agree_after_every_kill(tmp_path: Path, way: str) -> None:
     path = tmp_path / "series.duckdb"
     pause = random.Random(20260501)

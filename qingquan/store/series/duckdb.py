@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import RLock
+from threading import Condition, RLock
 from typing import Any, TypeVar
 
 import duckdb
@@ -64,6 +64,11 @@ _TURN_S = 0.02
 # beforehand.
 USUAL_MEMORY = "48MB"
 MANY_ROWS = 100_000
+# What DuckDB knows of the blocks of an open file is kept too, outside any limit: 0.6 MB per million rows that came by the thousand, for
+# as long as the file is open. To close and open it takes about 0.1 s and gives that back.
+RENEWED_AFTER = 2_000_000
+# How long an append that is to open the file anew waits for readers, who keep it open.
+_READERS_S = 0.25
 _TRANSIENT = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException, duckdb.ConnectionException)
 
 
@@ -75,7 +80,7 @@ class DuckdbSeriesStore:
     """Series store in the file ``path``; its folder is made if need be. Safe to use from several threads.
 
     ``memory_limit`` bounds DuckDB's buffers where `USUAL_MEMORY`, which is less, does not suffice, ``threads`` its workers,
-    ``most_moved`` the readings put in order at once.
+    ``most_moved`` the readings put in order at once; the file is opened anew each time ``renewed_after`` rows have come.
 
     Raises
     ------
@@ -84,7 +89,13 @@ class DuckdbSeriesStore:
     """
 
     def __init__(
-        self, path: Path, *, memory_limit: str = "512MB", threads: int = 2, most_moved: int = MOST_ROWS
+        self,
+        path: Path,
+        *,
+        memory_limit: str = "512MB",
+        threads: int = 2,
+        most_moved: int = MOST_ROWS,
+        renewed_after: int = RENEWED_AFTER,
     ) -> None:
         self._path = path
         self._most_moved = most_moved
@@ -104,6 +115,10 @@ class DuckdbSeriesStore:
         self._totals = dict.fromkeys(_TOTALS, 0)
         self._roomy_for = 0
         self._is_usual = False
+        self._renewed_after = renewed_after
+        self._rows_to_come = renewed_after
+        self._readers = 0
+        self._no_readers = Condition()
         with self._access():
             pass
 
@@ -131,6 +146,7 @@ class DuckdbSeriesStore:
             self._note(rows, series, new_keys, settled)
             self._covered[reader] = max(covered, self._covered.get(reader, 0))
             self._totals = totals
+            self._rows_to_come -= len(rows)
             self._go_back_to_the_usual()
             return result
 
@@ -158,8 +174,35 @@ class DuckdbSeriesStore:
 
     def _go_back_to_the_usual(self) -> None:
         """Under the lock: where what is in use allows it; otherwise after one of the next appends."""
-        if not self._is_usual and not self._roomy_for and self._open is not None:
+        if self._roomy_for:
+            return
+        if self._rows_to_come <= 0:
+            self._renew()
+        if not self._is_usual and self._open is not None:
             self._is_usual = _limit(self._open, USUAL_MEMORY)
+
+    def _renew(self) -> None:
+        """Under the lock, after a commit: close the file and open it. What is known of its series stays, unless somebody wrote in
+        between; where anything fails, the next call opens the file and reads everything."""
+        with self._no_readers:
+            # Who would begin to read needs the lock, so those at work become fewer.
+            is_free = self._no_readers.wait_for(lambda: not self._readers, _READERS_S)
+        if not is_free:
+            self._rows_to_come = self._renewed_after // 10
+            return
+        self._abandon()
+        try:
+            connection = self._connect()
+            if _marks(connection) != (self._covered, self._totals):
+                self._load(connection)
+        except (duckdb.Error, OSError):
+            self._abandon()
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        self._open = duckdb.connect(str(self._path), config=self._settings)
+        self._rows_to_come = self._renewed_after
+        self._is_usual = False
+        return self._open
 
     def covered(self, reader: str) -> int:
         """See `SeriesStore.covered`."""
@@ -234,8 +277,8 @@ class DuckdbSeriesStore:
     def _readings(self, keys: Sequence[SeriesKey], start: int, end: int) -> Readings:
         with self._access() as connection:
             numbers = [self._index.id(key) for key in keys]
-            cursor = connection.cursor()
-        with _beside(cursor):
+            cursor = self._reader(connection)
+        with self._beside(cursor):
             return readings_of(cursor, numbers, start, end)
 
     def counts(self) -> RecordedCounts:
@@ -249,8 +292,8 @@ class DuckdbSeriesStore:
 
     def _copy_to(self, path: Path) -> None:
         with self._access() as connection:
-            cursor = connection.cursor()
-        with _beside(cursor):
+            cursor = self._reader(connection)
+        with self._beside(cursor):
             copy_database(cursor, path)
 
     def close(self) -> None:
@@ -348,14 +391,32 @@ class DuckdbSeriesStore:
                 number = self._index.id(key)
                 if number is None:
                     return _nothing(names)
-                cursor = connection.cursor()
-            with _beside(cursor):
+                cursor = self._reader(connection)
+            with self._beside(cursor):
                 columns: Mapping[str, npt.NDArray[Any]] = cursor.execute(
                     query, {"series": number, **parameters}
                 ).fetchnumpy()
                 return columns
 
         return self._enough(found)
+
+    def _reader(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """Under the lock: a cursor, which keeps the file open until `_beside` has closed it."""
+        cursor = connection.cursor()
+        with self._no_readers:
+            self._readers += 1
+        return cursor
+
+    @contextmanager
+    def _beside(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Outside the lock, while appends go on; the cursor is closed at the end."""
+        try:
+            with _translated(lambda: None), cursor:
+                yield
+        finally:
+            with self._no_readers:
+                self._readers -= 1
+                self._no_readers.notify_all()
 
     @contextmanager
     def _access(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -364,13 +425,13 @@ class DuckdbSeriesStore:
         with self._lock, _translated(self._abandon):
             if self._is_closed:
                 raise StoreUnavailable(f"{self._path}: this store was closed")
-            if self._open is None:
+            connection = self._open
+            if connection is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._open = duckdb.connect(str(self._path), config=self._settings)
-                self._load(self._open)
-                self._is_usual = False
+                connection = self._connect()
+                self._load(connection)
                 self._go_back_to_the_usual()
-            yield self._open
+            yield connection
 
     def _load(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(_SCHEMA)
@@ -382,8 +443,7 @@ class DuckdbSeriesStore:
         self._index = SeriesIndex([SeriesKey(*key) for key in keys])
         newest = connection.execute(NEWEST).fetchnumpy()
         self._index.advance(*(np.ma.getdata(newest[name]) for name in ("series", "at", "received_at", "value", "flag")))
-        self._covered = dict(connection.execute("SELECT reader, covered FROM progress").fetchall())
-        self._totals = dict.fromkeys(_TOTALS, 0) | dict(connection.execute("SELECT name, value FROM total").fetchall())
+        self._covered, self._totals = _marks(connection)
 
     def _abandon(self) -> None:
         connection, self._open = self._open, None
@@ -393,11 +453,10 @@ class DuckdbSeriesStore:
                 connection.close()
 
 
-@contextmanager
-def _beside(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Outside the lock, while appends go on; the cursor is closed at the end."""
-    with _translated(lambda: None), cursor:
-        yield
+def _marks(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
+    """How far each reader came, and the totals; every append changes one or the other."""
+    covered = dict(connection.execute("SELECT reader, covered FROM progress").fetchall())
+    return covered, dict.fromkeys(_TOTALS, 0) | dict(connection.execute("SELECT name, value FROM total").fetchall())
 
 
 def _limit(connection: duckdb.DuckDBPyConnection, memory: str) -> bool:
