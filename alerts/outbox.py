@@ -45,6 +45,8 @@ __all__ = ["Relay", "decline"]
 # What is looked at in one step, and what is handed over: few enough to be through well before the lease ends, with every
 # attempt at its time limit.
 LOOKED_AT = 500
+# Written in one transaction, so that an alarm does not wait for more of them.
+DECLINED_AT_ONCE = 100
 HANDED_OVER = 8
 AT_A_TIME = 4
 LEASE_MS = 60_000
@@ -301,13 +303,13 @@ def write_receipt(connection: Connection, carrier_id: int, following: Next, now:
 
 
 def decline(engine: Engine, channel: str, now_ms: int, reason: str) -> int:
-    """Mark the due messages of a channel that is not set up as not sent, for all to see; how many there were."""
+    """Mark due messages of a channel that is not set up as not sent, for all to see; how many. To be called until there are none."""
     worker = f"off:{channel}"
     with reading(engine) as connection:
         if not has_work(connection, (channel,), now_ms):
             return 0
     with writing(engine) as connection:
-        ids = [message.id for message in due_messages(connection, channel, now_ms, LOOKED_AT)]
+        ids = [message.id for message in due_messages(connection, channel, now_ms, DECLINED_AT_ONCE)]
         if ids:
             claim(connection, ids, worker, now_ms)
             settle(connection, ids, MessageState.NOT_SENT, worker, error=reason, why=NotSent.CHANNEL_OFF)

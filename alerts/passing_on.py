@@ -4,6 +4,8 @@ A rung counts as climbed in vain once all its messages are lost: refused, over t
 without another way left. It is then as if nobody stood on it, and the next rung's messages say whom nothing has reached.
 """
 
+from collections.abc import Collection
+
 from sqlalchemy import Connection
 
 from alerts.policy import WECOM_ROBOT
@@ -17,14 +19,14 @@ from qingquan.store.sql.rungs import give_up_rung
 __all__ = ["pass_on"]
 
 
-def pass_on(connection: Connection, now_ms: int, style: Style) -> int:
-    """Let the incidents whose last rung reached nobody be looked at now; how many there were.
+def pass_on(connection: Connection, now_ms: int, style: Style, incidents: Collection[int] | None = None) -> int:
+    """Let those (of these) incidents whose last rung reached nobody be looked at now; how many there were.
 
     Needs a writing transaction of the caller's, after `alerts.stand_in.stand_in` in the same one: what still has another way is not
     given up. Several alerters may call it; each rung is given up once.
     """
     events = []
-    for incident_id, round_, rung in unheard_rungs(connection, now_ms, WECOM_ROBOT):
+    for incident_id, round_, rung in unheard_rungs(connection, now_ms, WECOM_ROBOT, incidents):
         if give_up_rung(connection, incident_id, round_, rung, now_ms):
             words = f"{rung_words(rung, style)} {not_sent_words(undelivered(connection, incident_id), style)}"
             events.append((incident_id, TransitionReason.NOBODY_REACHED, words.strip()))

@@ -5,7 +5,7 @@ excuses itself. What may have arrived and is not critical is left alone: a secon
 away. An incident that somebody has answered for needs no other way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -16,10 +16,10 @@ from alerts.templates import load_templates
 from qingquan.clock import from_ms, to_ms
 from qingquan.domain.delivery import TRY_ANOTHER_WAY
 from qingquan.domain.incidents import Message, MessageState, NewMessage
-from qingquan.store.sql.delivery import mark_stood_in, stranded
+from qingquan.store.sql.delivery import hold_stranded, mark_stood_in, stranded
 from qingquan.store.sql.outbox import enqueue
 
-__all__ = ["RECEIPT_S", "needs_another_way", "stand_in"]
+__all__ = ["RECEIPT_S", "needing_another_way", "needs_another_way", "stand_in"]
 
 RECEIPT_S = 120
 LOOKED_AT = 2000
@@ -29,10 +29,23 @@ HELD_S = 10
 STOOD_IN = "stands_in"
 
 
-def stand_in(connection: Connection, now_ms: int, scale: float = 1.0, language: str = "zh") -> int:
-    """Queue a stand-in for every message that needs one; how many."""
+def needing_another_way(
+    connection: Connection, now_ms: int, scale: float = 1.0, incidents: Collection[int] | None = None
+) -> list[int]:
+    """Messages (of these incidents) that are to be told another way, by number, oldest first; a transaction that only reads will do.
+
+    Where no channel is set up these are looked for among thousands: nobody else may have to wait for that.
+    """
+    found = stranded(connection, LOOKED_AT, incidents)
+    return [message.id for message in found if needs_another_way(message, now_ms, scale)]
+
+
+def stand_in(
+    connection: Connection, message_ids: Collection[int], now_ms: int, scale: float = 1.0, language: str = "zh"
+) -> int:
+    """Queue a stand-in for each of these messages that still needs one; how many. Needs a writing transaction of the caller's."""
     count = 0
-    for message in stranded(connection, LOOKED_AT):
+    for message in hold_stranded(connection, message_ids):
         if not needs_another_way(message, now_ms, scale):
             continue
         count += enqueue(connection, [next_way(message, now_ms, language)])

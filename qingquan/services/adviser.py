@@ -43,7 +43,7 @@ from qingquan.store.series.opening import open_series_reader
 from qingquan.store.sql.disinfection import load_facts, note_on_incidents, save_advice
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 from qingquan.store.sql.register import register_version, scan_works
-from qingquan.store.sql.state import load_disinfection
+from qingquan.store.sql.state import scan_disinfection
 from rules.advice import DAY_MS, SHAPE_MS, History, Surroundings, advise
 from rules.ct_required import CtTable, ct_table
 from rules.ruleset import Ruleset
@@ -89,13 +89,13 @@ class Adviser:
         """Advise on the works whose turn it is, those in trouble first; how many. Raises `StoreUnavailable`."""
         self._load_register()
         with reading(self._engine) as connection:
-            states = load_disinfection(connection)
+            due = self._turns.due(scan_disinfection(connection), monotonic_s)
         # Before anything else: people wait for what comes of what they have measured.
         for key in self._hand_checks.measured() & self._works.keys():
             self._hand_checks.look(self._works[key])
         until = time.monotonic() + busy_s
         count = 0
-        for state in self._turns.due(states, monotonic_s):
+        for state in due:
             if state.disinfection not in CONCERNED and time.monotonic() > until:
                 break
             works = self._works[state.county, state.works]

@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -25,14 +26,14 @@ from alerts.outbox import Relay, decline
 from alerts.passing_on import pass_on
 from alerts.policy import WECOM_ROBOT
 from alerts.quotas import load_quotas
-from alerts.stand_in import stand_in
+from alerts.stand_in import needing_another_way, stand_in
 from qingquan.config import Config
 from qingquan.errors import ConfigurationError, StoreUnavailable
 from qingquan.services.alive import beat
 from qingquan.services.escalating import Escalator
 from qingquan.services.restart_hold import RestartHold
 from qingquan.store.sql.budgets import SqlTokens
-from qingquan.store.sql.delivery import has_redundant, has_stranded, has_work, unheard_rungs, withdraw_stood_in
+from qingquan.store.sql.delivery import has_redundant, has_work, unheard_rungs, withdraw_stood_in
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 
 __all__ = ["channels_of", "refuse_open_secrets", "run", "serve"]
@@ -40,6 +41,9 @@ __all__ = ["channels_of", "refuse_open_secrets", "run", "serve"]
 PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
 BEAT_S = 5.0
+WRITTEN_AT_ONCE = 25
+"""Messages or incidents dealt with in one transaction, so that an alarm does not wait for more of them."""
+WRITE_PAUSE_S = 0.005
 
 T = TypeVar("T")
 
@@ -147,23 +151,40 @@ def _steps(config: Config, engine: Engine, channels: dict[str, Channel | None]) 
         )
 
     def other_ways() -> int:
+        now = clock.now_ms()
         with reading(engine) as connection:
-            if not (has_stranded(connection) or has_redundant(connection)):
-                return 0
-        with writing(engine) as connection:
-            # What this called off is no reason to look again at once.
-            withdraw_stood_in(connection)
-            return stand_in(connection, clock.now_ms(), clock.speed, config.language)
+            is_redundant, needing = has_redundant(connection), needing_another_way(connection, now, clock.speed)
+        if is_redundant:
+            with writing(engine) as connection:
+                # What this called off is no reason to look again at once.
+                withdraw_stood_in(connection)
+        count = 0
+        for ids in _parts(needing):
+            with writing(engine) as connection:
+                count += stand_in(connection, ids, now, clock.speed, config.language)
+        return count
 
     def passed_on() -> int:
+        now = clock.now_ms()
         with reading(engine) as connection:
-            if not unheard_rungs(connection, clock.now_ms(), WECOM_ROBOT):
-                return 0
-        with writing(engine) as connection:
-            now = clock.now_ms()
-            return stand_in(connection, now, clock.speed, config.language) + pass_on(connection, now, style)
+            unheard = sorted({incident for incident, _, _ in unheard_rungs(connection, now, WECOM_ROBOT)})
+        count = 0
+        for incidents in _parts(unheard):
+            with writing(engine) as connection:
+                needing = needing_another_way(connection, now, clock.speed, incidents)
+                count += stand_in(connection, needing, now, clock.speed, config.language)
+                count += pass_on(connection, now, style, incidents)
+        return count
 
     return {**steps, "off": decline_all, "other-ways": other_ways, "passing-on": passed_on}
+
+
+def _parts(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Some at a time; in between others may write."""
+    for start in range(0, len(numbers), WRITTEN_AT_ONCE):
+        if start:
+            time.sleep(WRITE_PAUSE_S)
+        yield numbers[start : start + WRITTEN_AT_ONCE]
 
 
 def _total(relay: Relay) -> int:

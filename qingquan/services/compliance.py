@@ -52,7 +52,7 @@ READER = "all"
 AT_ONCE = 100
 """Works-days reckoned at once."""
 
-WRITTEN_AT_ONCE = 25
+WRITTEN_AT_ONCE = 10
 """Works-days whose figures are written in one transaction, so that an alarm does not wait for more of them."""
 
 MARKED_AT_ONCE = 500

@@ -19,7 +19,8 @@ from qingquan.store.sql.rungs import is_any_due
 
 __all__ = ["Escalator", "WorksLookup"]
 
-AT_ONCE = 500
+AT_ONCE = 25
+"""Incidents looked at in one transaction, so that an alarm does not wait for more of them."""
 
 _log = structlog.get_logger("alerter")
 

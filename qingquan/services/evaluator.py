@@ -444,7 +444,7 @@ async def _serve(config: Config) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    engine = open_database(config.sql_url)
+    engine = open_database(config.sql_url, is_urgent=True)
     check_schema(engine)
     try:
         await asyncio.to_thread(compile_loop_apart, stop.is_set)

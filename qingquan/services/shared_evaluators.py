@@ -40,7 +40,7 @@ async def serve(config: Config) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    engine = open_database(config.sql_url)
+    engine = open_database(config.sql_url, is_urgent=True)
     try:
         holder = holder_name()
 

@@ -23,7 +23,7 @@ from qingquan.store.sql.engine import reading, writing
 from qingquan.store.sql.findings import list_findings
 from qingquan.store.sql.incidents import list_incidents
 from qingquan.store.sql.register import save_works
-from qingquan.store.sql.state import load_disinfection, load_works_states, save_works_states
+from qingquan.store.sql.state import load_works_states, save_works_states, scan_disinfection
 from qingquan.testing.databases import sqlite_engine
 from qingquan.testing.engine import default_ruleset, make_works
 
@@ -91,7 +91,7 @@ def shown(engine: Engine, judged: DisinfectionState = DisinfectionState.OK) -> D
     with writing(engine) as connection:
         save_works_states(connection, [WorksState(WORKS.county, WORKS.id, judged, NOW - DAY, NOW, stale=False)])
         (state,) = load_works_states(connection)
-        (slim,) = load_disinfection(connection).values()
+        (slim,) = scan_disinfection(connection)
     assert slim == (WORKS.county, WORKS.id, state.disinfection, state.since)
     return state.disinfection
 

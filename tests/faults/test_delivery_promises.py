@@ -11,7 +11,7 @@ from sqlalchemy import Engine, update
 from alerts.apply import apply_findings
 from alerts.outbox import Relay, decline
 from alerts.receipts import record_receipts
-from alerts.stand_in import stand_in
+from alerts.stand_in import needing_another_way, stand_in
 from qingquan.clock import from_ms
 from qingquan.domain.incidents import Message, MessageState, NewMessage
 from qingquan.store.sql.delivery import undelivered
@@ -66,7 +66,7 @@ class Scene:
 
     def other_ways(self) -> int:
         with writing(self.engine) as connection:
-            return stand_in(connection, self.clock[0])
+            return stand_in(connection, needing_another_way(connection, self.clock[0]), self.clock[0])
 
     def later(self, seconds: float) -> "Scene":
         self.clock[0] += round(seconds * SECOND)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FILLER = """
 import resource, signal, sys
 from pathlib import Path
@@ -17,7 +19,7 @@ from qingquan.store.ports import SeriesRows
 from qingquan.store.series.duckdb import DuckdbSeriesStore
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-store = DuckdbSeriesStore(Path(sys.argv[1]))
+store = DuckdbSeriesStore(Path(sys.argv[1]), renewed_after=int(sys.argv[2]))
 keys = [SeriesKey("520425", "W0001", "outlet", "free_chlorine")]
 random = np.random.default_rng(1)
 
@@ -53,7 +55,8 @@ print("exact")
 """
 
 
-def test_a_full_disk_refuses_appends_whole_and_recovers(tmp_path: Path) -> None:
-    path = tmp_path / "series.duckdb"
-    filled = subprocess.run([sys.executable, "-c", FILLER, str(path)], capture_output=True, text=True, timeout=120)
+@pytest.mark.parametrize("renewed_after", ["1000000000", "20000"])
+def test_a_full_disk_refuses_appends_whole_and_recovers(tmp_path: Path, renewed_after: str) -> None:
+    command = [sys.executable, "-c", FILLER, str(tmp_path / "series.duckdb"), renewed_after]
+    filled = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (filled.returncode, filled.stdout) == (0, "exact\n"), filled.stderr

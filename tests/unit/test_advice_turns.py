@@ -17,7 +17,7 @@ def test_new_trouble_comes_first_then_old_trouble_then_the_others_by_turns() -> 
     states = stand(A=(OK, 0), B=(LOW, 0), C=(OK, 0), D=(OK, 0), X=(MISSING, 0))
 
     def due(now_s: float) -> str:
-        return "".join(one.works for one in turns.due(states, now_s))
+        return "".join(one.works for one in turns.due(states.values(), now_s))
 
     # X is no works of the register, E was never judged.
     assert due(0.0) == "BACD"
@@ -41,5 +41,15 @@ def test_a_works_that_stays_in_the_register_is_remembered() -> None:
     for name in "AB":
         turns.advised(states["520425", name], 1.0)
     turns.register([("520425", name) for name in "CB"])
-    assert [one.works for one in turns.due(states, 2.0)] == ["C"]
-    assert [one.works for one in turns.due({}, 2.0)] == []
+    assert [one.works for one in turns.due(states.values(), 2.0)] == ["C"]
+    assert [one.works for one in turns.due([], 2.0)] == []
+
+
+def test_all_states_are_looked_at_before_the_first_is_given() -> None:
+    """They come from a transaction that is over by then."""
+    turns, states = Turns(), stand(A=(OK, 0), B=(LOW, 3))
+    turns.register(states)
+    rest = iter(states.values())
+    due = turns.due(rest, 0.0)
+    assert next(rest, None) is None
+    assert list(due) == [states["520425", "B"], states["520425", "A"]]

@@ -28,7 +28,8 @@ from alerts.channels.base import Outcome, Verdict
 from alerts.messages import AlertSettings
 from alerts.outbox import Relay
 from alerts.passing_on import pass_on
-from alerts.stand_in import stand_in
+from alerts.policy import WECOM_ROBOT
+from alerts.stand_in import needing_another_way, stand_in
 from qingquan.config import Config
 from qingquan.domain.findings import Finding, Severity
 from qingquan.domain.incidents import IncidentState, Message, MessageState
@@ -41,7 +42,7 @@ from qingquan.services.rulesets import load_ruleset
 from qingquan.services.silence import Silence
 from qingquan.standards.loader import load_standards
 from qingquan.standards.profiles import load_profiles
-from qingquan.store.sql.delivery import has_stranded
+from qingquan.store.sql.delivery import stranded, unheard_rungs
 from qingquan.store.sql.duty import save_persons
 from qingquan.store.sql.engine import open_database, reading, upgrade, writing
 from qingquan.store.sql.incidents import acknowledge
@@ -137,7 +138,8 @@ class _Desk:
 
     def _round(self) -> None:
         with reading(self.engine) as connection:
-            is_due, is_stranded = is_any_due(connection, self.now), has_stranded(connection)
+            is_due = is_any_due(connection, self.now)
+            is_stranded = bool(stranded(connection, 1) or unheard_rungs(connection, self.now, WECOM_ROBOT))
         if is_due:
             with writing(self.engine) as connection:
                 attend(connection, self.works.get, self.now, self.settings)
@@ -146,7 +148,7 @@ class _Desk:
                 pass
         if is_stranded:
             with writing(self.engine) as connection:
-                stand_in(connection, self.now)
+                stand_in(connection, needing_another_way(connection, self.now), self.now)
                 pass_on(connection, self.now, self.settings.style)
 
     def _answer(self) -> None:

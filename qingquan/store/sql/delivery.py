@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, update
 
 from qingquan.domain.delivery import MEANT, TRY_ANOTHER_WAY, NotSent
 from qingquan.domain.findings import Severity
@@ -18,9 +18,9 @@ __all__ = [
     "claim",
     "due_messages",
     "has_redundant",
-    "has_stranded",
     "has_work",
     "hold",
+    "hold_stranded",
     "mark_stood_in",
     "note_receipt",
     "receipts_due",
@@ -228,27 +228,37 @@ def note_receipt(
 # --- other ways -------------------------------------------------------------------------------------------------------
 
 
-def stranded(connection: Connection, limit: int) -> list[Message]:
-    """Messages with a way left that have not certainly arrived, of incidents nobody has answered for; oldest first."""
+def stranded(connection: Connection, limit: int, incidents: Collection[int] | None = None) -> list[Message]:
+    """Messages with a way left that have not certainly arrived, of incidents nobody has answered for; oldest first.
+
+    Of all of these incidents or of those named. A transaction that only reads will do.
+    """
+    query = _stranded().order_by(table.c.id).limit(limit)
+    if incidents is not None:
+        query = query.where(table.c.incident_id.in_(incidents))
+    return [_message(row) for row in connection.execute(query)]
+
+
+def hold_stranded(connection: Connection, ids: Collection[int]) -> list[Message]:
+    """Those of these messages that are stranded still and that nobody else holds, oldest first, held until the transaction ends."""
+    query = _stranded().where(table.c.id.in_(ids)).order_by(table.c.id)
+    return [_message(row) for row in connection.execute(query.with_for_update(skip_locked=True, of=table))]
+
+
+def _stranded() -> Select[Any]:
     # What waits in the queue of a slow provider is among them: whether it has waited too long is the caller's to say.
-    query = (
+    return (
         select(table)
         .join(incident, incident.c.id == table.c.incident_id)
         .where(
             table.c.fallback != "", table.c.stood_in_at.is_(None), table.c.state != MessageState.DELIVERED.value,
+            or_(
+                table.c.state.not_in([MessageState.REFUSED.value, MessageState.NOT_SENT.value]),
+                table.c.why.in_([why.value for why in TRY_ANOTHER_WAY]),
+            ),
             incident.c.state == IncidentState.OPEN.value,
         )
-        .order_by(table.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=table)
     )  # fmt: skip
-    return [_message(row) for row in connection.execute(query)]
-
-
-def has_stranded(connection: Connection) -> bool:
-    """Whether `stranded` would find anything; for a transaction that only reads."""
-    waiting = table.c.fallback != "", table.c.stood_in_at.is_(None), table.c.state != MessageState.DELIVERED.value
-    return connection.execute(select(table.c.id).where(*waiting).limit(1)).first() is not None
 
 
 def mark_stood_in(connection: Connection, message_id: int, now_ms: int) -> None:
@@ -288,8 +298,11 @@ def undelivered(connection: Connection, incident_id: int) -> list[Message]:
     return [_message(row) for row in connection.execute(query)]
 
 
-def unheard_rungs(connection: Connection, now_ms: int, group_channel: str) -> list[tuple[int, int, str]]:
-    """Rungs last climbed of open incidents whose messages are all lost, as (incident, round, rung), where a next look is planned.
+def unheard_rungs(
+    connection: Connection, now_ms: int, group_channel: str, incidents: Collection[int] | None = None
+) -> list[tuple[int, int, str]]:
+    """Rungs last climbed of open incidents (of those named) whose messages are all lost, as (incident, round, rung), where a next look
+    is planned.
 
     What may still arrive, and what has a way left, is not lost; an uncertain one only counts as lost where it is critical. A post
     to the group of a county stands for nobody in particular, and counts only where nobody else was told.
@@ -316,6 +329,8 @@ def unheard_rungs(connection: Connection, now_ms: int, group_channel: str) -> li
         )
         .order_by(incident_rung.c.incident_id, table.c.id)
     )  # fmt: skip
+    if incidents is not None:
+        query = query.where(incident.c.id.in_(incidents))
     rungs: dict[tuple[int, int, str], list[Any]] = {}
     for row in connection.execute(query):
         rungs.setdefault((row.incident_id, row.round, row.rung), []).append(row)

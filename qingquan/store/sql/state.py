@@ -13,7 +13,7 @@ from qingquan.store.sql.findings import open_findings_of_rules
 from qingquan.store.sql.schema import works_state as table
 from qingquan.store.sql.statements import insert_or_update, region
 
-__all__ = ["load_disinfection", "load_works_states", "save_works_states", "scan_disinfection"]
+__all__ = ["load_works_states", "save_works_states", "scan_disinfection"]
 
 ROWS_AT_ONCE = 1000
 
@@ -37,16 +37,11 @@ def load_works_states(connection: Connection, county: str | None = None) -> list
     ]
 
 
-def load_disinfection(connection: Connection) -> dict[tuple[str, str], WorksDisinfection]:
-    """How disinfection is at every works ever evaluated, by county and works; measured by hand as in `load_works_states`.
+def scan_disinfection(connection: Connection) -> Iterator[WorksDisinfection]:
+    """How disinfection is at every works ever evaluated, one after the other, in no order; measured by hand as in `load_works_states`.
 
     For those who look every few seconds and need no more: of a province, whole states take a processor a third of a second.
     """
-    return {(one.county, one.works): one for one in scan_disinfection(connection)}
-
-
-def scan_disinfection(connection: Connection) -> Iterator[WorksDisinfection]:
-    """The same one after the other, in no order."""
     columns = table.c.county, table.c.works, table.c.disinfection, table.c.since_at
     by_hand = open_findings_of_rules(connection, (HAND_CHECK, HAND_MEASURED))
     rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(select(*columns))
