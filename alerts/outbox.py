@@ -31,6 +31,7 @@ from qingquan.store.sql.delivery import (
     call_off_late,
     claim,
     due_messages,
+    has_due,
     has_work,
     hold,
     note_receipt,
@@ -302,18 +303,24 @@ def write_receipt(connection: Connection, carrier_id: int, following: Next, now:
     )  # fmt: skip
 
 
-def decline(engine: Engine, channel: str, now_ms: int, reason: str) -> int:
-    """Mark due messages of a channel that is not set up as not sent, for all to see; how many. To be called until there are none."""
-    worker = f"off:{channel}"
+def decline(engine: Engine, reasons: Mapping[str, str], now_ms: int) -> int:
+    """Mark due messages of channels that are not set up as not sent, for all to see; how many. To be called until there are none.
+
+    ``reasons`` say of every such channel why. Most channels of a county are off, and hardly ever has one of them a message: one look,
+    and one transaction, for all.
+    """
     with reading(engine) as connection:
-        if not has_work(connection, (channel,), now_ms):
+        if not has_due(connection, list(reasons), now_ms):
             return 0
+    count = 0
     with writing(engine) as connection:
-        ids = [message.id for message in due_messages(connection, channel, now_ms, DECLINED_AT_ONCE)]
-        if ids:
-            claim(connection, ids, worker, now_ms)
-            settle(connection, ids, MessageState.NOT_SENT, worker, error=reason, why=NotSent.CHANNEL_OFF)
-    return len(ids)
+        for channel, reason in reasons.items():
+            ids = [message.id for message in due_messages(connection, channel, now_ms, DECLINED_AT_ONCE - count)]
+            if ids:
+                claim(connection, ids, f"off:{channel}", now_ms)
+                settle(connection, ids, MessageState.NOT_SENT, f"off:{channel}", error=reason, why=NotSent.CHANNEL_OFF)
+            count += len(ids)
+    return count
 
 
 def _by_carrier(doubtful: Sequence[Message]) -> list[tuple[Message, tuple[int, ...]]]:

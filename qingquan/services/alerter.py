@@ -33,7 +33,7 @@ from qingquan.services.alive import beat
 from qingquan.services.escalating import Escalator
 from qingquan.services.restart_hold import RestartHold
 from qingquan.store.sql.budgets import SqlTokens
-from qingquan.store.sql.delivery import has_redundant, has_work, unheard_rungs, withdraw_stood_in
+from qingquan.store.sql.delivery import has_redundant, unheard_rungs, withdraw_stood_in
 from qingquan.store.sql.engine import check_schema, open_database, reading, writing
 
 __all__ = ["channels_of", "refuse_open_secrets", "run", "serve"]
@@ -136,19 +136,14 @@ def _steps(config: Config, engine: Engine, channels: dict[str, Channel | None]) 
         )  # fmt: skip
         steps[name] = partial(_total, relay)
     style = AlertSettings.from_config(config).style
-    off = [name for name, channel in channels.items() if channel is None]
+    off = {
+        name: f"channel {name} is not set up: {', '.join(missing(config, name))} empty"
+        for name, channel in channels.items()
+        if channel is None
+    }
 
     def decline_all() -> int:
-        # Most channels of a county are off, and hardly ever has one of them a message: one look for all.
-        with reading(engine) as connection:
-            if not has_work(connection, off, clock.now_ms()):
-                return 0
-        return sum(
-            decline(
-                engine, name, clock.now_ms(), f"channel {name} is not set up: {', '.join(missing(config, name))} empty"
-            )
-            for name in off
-        )
+        return decline(engine, off, clock.now_ms())
 
     def other_ways() -> int:
         now = clock.now_ms()

@@ -62,6 +62,9 @@ __all__ = ["Evaluator", "run"]
 FETCH_MESSAGES = 4096
 WAIT_S = 0.1
 TICK_S = 1.0
+# In so many turns a tick the partitions' works are written: of a province some thousand stand otherwise than a second ago, and an
+# alarm does not wait until all of them are in the database.
+STATE_TURNS = 4
 REGISTER_POLL_S = 3.0
 REFRESH_S = 10.0
 IDLE_S = 1.0
@@ -119,8 +122,9 @@ class Evaluator:
         self._covered = 0
         self._pending: dict[str, int] = {}
         self._unjudged: list[WorksState] = []
+        self._state_turn = 0
         self._newest_received = 0
-        self._due = dict.fromkeys(("tick", "register", "refresh", "snapshot", "idle"), 0.0)
+        self._due = dict.fromkeys(("tick", "states", "register", "refresh", "snapshot", "idle"), 0.0)
         self._told: dict[str, Finding] = {}
         self._round: _Round | None = None
 
@@ -313,6 +317,8 @@ class Evaluator:
             if self._covered >= self._applied:
                 judge_silence = past_hold and (is_idle or self._lag_ms() < self._allowed_lag_ms())
                 await self._tick(now, judge_silence, is_idle)
+        if self._covered >= self._applied and self._is_due("states", TICK_S / STATE_TURNS):
+            await self._tell_states(now)
         if self._round is not None or self._is_due("snapshot", self._config.snapshot_interval_s):
             await self._snapshot_next()
 
@@ -360,8 +366,13 @@ class Evaluator:
             findings += self._news_of_lasting(now, 1 if is_idle else EVIDENCE_STEP_MS)
         if findings or self._pending:
             await self._commit(findings)
+
+    async def _tell_states(self, now: int) -> None:
+        """Where works stand, of those partitions whose turn it is."""
+        folds = self._folds.folds[self._state_turn :: STATE_TURNS]
+        self._state_turn = (self._state_turn + 1) % min(STATE_TURNS, max(1, len(self._folds.folds)))
         states = self._unjudged + [
-            state for fold in self._folds.folds for state in self._standing.changed(fold, now, self._silence.of(fold))
+            state for fold in folds for state in self._standing.changed(fold, now, self._silence.of(fold))
         ]
         if states:
             await self._in_transaction(lambda connection: save_works_states(connection, states))

@@ -59,7 +59,7 @@ def scene(engine: Engine, state: MessageState, why: str, fallback: str) -> None:
                 for n in range(COUNT)
             ],
         )  # fmt: skip
-        connection.execute(update(outbox).values(state=state.value, why=why, sent_at=config_now))
+        connection.execute(update(outbox).values(state=state.value, why=why, sent_at=config_now, ask_at=config_now - 1))
 
 
 def rounds(engine: Engine, tmp_path: Path) -> dict[str, Callable[[], int]]:  # noqa: F811

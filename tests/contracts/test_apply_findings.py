@@ -82,7 +82,7 @@ def test_a_cut_in_a_township_of_a_thousand_works_opens_and_closes_every_incident
 def test_messages_of_a_channel_that_is_not_set_up_are_shown_as_not_sent(engine: Engine) -> None:
     with writing(engine) as connection:
         apply_findings(connection, [example_finding()], WORKS, NOW)
-    assert decline(engine, SMS, NOW + MINUTE, "channel off") == 2
+    assert decline(engine, {SMS: "channel off"}, NOW + MINUTE) == 2
     with reading(engine) as connection:
         states = {(one.state, one.error) for one in list_messages(connection, channels=[SMS])}
     assert states == {(MessageState.NOT_SENT, "channel off")}

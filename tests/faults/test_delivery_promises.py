@@ -137,7 +137,7 @@ def test_what_is_refused_goes_another_way_at_once_and_the_next_rung_is_told_of_w
     scene.queue(SMS, severity="major", receiver="12", fallback=((APP, "zhangsan"),))
     scene.queue("email", severity="major", receiver="a@example.org", step="mail")
     scene.relay(SMS).step()
-    decline(scene.engine, "email", scene.clock[0], "channel email is not set up")
+    decline(scene.engine, {"email": "channel email is not set up"}, scene.clock[0])
     assert [one.why for one in scene.rows()] == ["number", "channel_off"]
     assert scene.other_ways() == 1
     with reading(scene.engine) as connection:

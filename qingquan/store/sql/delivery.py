@@ -17,6 +17,7 @@ __all__ = [
     "call_off_late",
     "claim",
     "due_messages",
+    "has_due",
     "has_redundant",
     "has_work",
     "hold",
@@ -58,9 +59,16 @@ def due_messages(
 
 def has_work(connection: Connection, channels: Collection[str], now_ms: int, furthest_ms: int = FURTHEST_MS) -> bool:
     """Whether any of these channels has anything to do, at the cost of a look; for a transaction that only reads."""
-    query = select(table.c.id).where(
-        table.c.channel.in_(channels), or_(_due(now_ms, furthest_ms), _receipt_due(now_ms))
-    )  # fmt: skip
+    return _is_any(connection, channels, or_(_due(now_ms, furthest_ms), _receipt_due(now_ms)))
+
+
+def has_due(connection: Connection, channels: Collection[str], now_ms: int) -> bool:
+    """The same of messages alone, where nobody could be asked for a receipt."""
+    return _is_any(connection, channels, _due(now_ms, FURTHEST_MS))
+
+
+def _is_any(connection: Connection, channels: Collection[str], wanted: ColumnElement[bool]) -> bool:
+    query = select(table.c.id).where(table.c.channel.in_(channels), wanted)
     return connection.execute(query.limit(1)).first() is not None
 
 
