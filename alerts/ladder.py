@@ -185,11 +185,13 @@ def facts_of(connection: Connection, incidents: Sequence[Incident], now_ms: int,
     taken: dict[int, list[RungRow]] = {}
     for row in rungs_of(connection, [one.id for one in incidents]):
         taken.setdefault(row.incident_id, []).append(row)
-    unheard = {
-        one.id: not_sent_words(undelivered(connection, one.id), settings.style)
+    in_vain = [
+        one.id
         for one in incidents
         if any(row.round == one.round and row.outcome == Outcome.NOBODY.value for row in taken.get(one.id, [])[-1:])
-    }
+    ]
+    lost = undelivered(connection, in_vain)
+    unheard = {id_: not_sent_words(lost.get(id_, []), settings.style) for id_ in in_vain}
     persons = load_persons(connection, {one.county for one in incidents})
     week = (now_ms - DAY_MS, now_ms + 7 * DAY_MS)
     return Facts(

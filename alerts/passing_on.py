@@ -25,10 +25,18 @@ def pass_on(connection: Connection, now_ms: int, style: Style, incidents: Collec
     Needs a writing transaction of the caller's, after `alerts.stand_in.stand_in` in the same one: what still has another way is not
     given up. Several alerters may call it; each rung is given up once.
     """
-    events = []
-    for incident_id, round_, rung in unheard_rungs(connection, now_ms, WECOM_ROBOT, incidents):
-        if give_up_rung(connection, incident_id, round_, rung, now_ms):
-            words = f"{rung_words(rung, style)} {not_sent_words(undelivered(connection, incident_id), style)}"
-            events.append((incident_id, TransitionReason.NOBODY_REACHED, words.strip()))
+    given_up = [
+        (incident_id, rung)
+        for incident_id, round_, rung in unheard_rungs(connection, now_ms, WECOM_ROBOT, incidents)
+        if give_up_rung(connection, incident_id, round_, rung, now_ms)
+    ]
+    if not given_up:
+        return 0
+    lost = undelivered(connection, [incident_id for incident_id, _ in given_up])
+    events = [
+        (incident_id, TransitionReason.NOBODY_REACHED,
+         f"{rung_words(rung, style)} {not_sent_words(lost.get(incident_id, []), style)}".strip())
+        for incident_id, rung in given_up
+    ]  # fmt: skip
     add_events(connection, now_ms, events)
     return len(events)

@@ -44,12 +44,11 @@ def stand_in(
     connection: Connection, message_ids: Collection[int], now_ms: int, scale: float = 1.0, language: str = "zh"
 ) -> int:
     """Queue a stand-in for each of these messages that still needs one; how many. Needs a writing transaction of the caller's."""
-    count = 0
-    for message in hold_stranded(connection, message_ids):
-        if not needs_another_way(message, now_ms, scale):
-            continue
-        count += enqueue(connection, [next_way(message, now_ms, language)])
-        mark_stood_in(connection, message.id, now_ms)
+    found = [one for one in hold_stranded(connection, message_ids) if needs_another_way(one, now_ms, scale)]
+    if not found:
+        return 0
+    count = enqueue(connection, [next_way(message, now_ms, language) for message in found])
+    mark_stood_in(connection, [message.id for message in found], now_ms)
     return count
 
 

@@ -141,7 +141,7 @@ def test_what_is_refused_goes_another_way_at_once_and_the_next_rung_is_told_of_w
     assert [one.why for one in scene.rows()] == ["number", "channel_off"]
     assert scene.other_ways() == 1
     with reading(scene.engine) as connection:
-        assert [one.channel for one in undelivered(connection, scene.incident)] == ["email"]
+        assert [one.channel for one in undelivered(connection, [scene.incident])[scene.incident]] == ["email"]
 
 
 def test_a_call_nobody_takes_is_made_again_twice_and_then_given_up(scene: Scene) -> None:

@@ -38,6 +38,8 @@ __all__ = [
 # a message written in the future is due at once.
 FURTHEST_MS = 3_600_000
 SKEW_MS = 2_000
+# Incidents asked for in one statement.
+CHUNK = 5_000
 # No rung waits longer for the next one.
 LOOKED_BACK_MS = 2 * 86_400_000
 
@@ -269,10 +271,9 @@ def _stranded() -> Select[Any]:
     )  # fmt: skip
 
 
-def mark_stood_in(connection: Connection, message_id: int, now_ms: int) -> None:
-    """Another message stands in for this one from now on."""
-    row = table.c.id == message_id
-    connection.execute(update(table).where(row).values(stood_in_at=now_ms))
+def mark_stood_in(connection: Connection, message_ids: Collection[int], now_ms: int) -> None:
+    """Another message stands in for each of these from now on."""
+    connection.execute(update(table).where(table.c.id.in_(message_ids)).values(stood_in_at=now_ms))
 
 
 def withdraw_stood_in(connection: Connection) -> int:
@@ -293,17 +294,21 @@ def has_redundant(connection: Connection) -> bool:
     return connection.execute(select(table.c.id).where(*waiting).limit(1)).first() is not None
 
 
-def undelivered(connection: Connection, incident_id: int) -> list[Message]:
-    """Messages of an incident that should have gone and are refused, not sent or unknown, without a stand-in; oldest first."""
-    query = (
-        select(table)
-        .where(
-            table.c.incident_id == incident_id, table.c.state.in_(_LOST), table.c.stood_in_at.is_(None),
-            table.c.why.not_in([why.value for why in MEANT]), table.c.channel != "",
-        )
-        .order_by(table.c.id)
+def undelivered(connection: Connection, incident_ids: Collection[int]) -> dict[int, list[Message]]:
+    """By incident, messages that should have gone and are refused, not sent or unknown, without a stand-in; oldest first.
+
+    An incident without any is left out.
+    """
+    should_have_gone = (
+        table.c.state.in_(_LOST), table.c.stood_in_at.is_(None), table.c.why.not_in([why.value for why in MEANT]), table.c.channel != ""
     )  # fmt: skip
-    return [_message(row) for row in connection.execute(query)]
+    found: dict[int, list[Message]] = {}
+    wanted = sorted(incident_ids)
+    for n in range(0, len(wanted), CHUNK):
+        query = select(table).where(table.c.incident_id.in_(wanted[n : n + CHUNK]), *should_have_gone)
+        for row in connection.execute(query.order_by(table.c.id)):
+            found.setdefault(row.incident_id, []).append(_message(row))
+    return found
 
 
 def unheard_rungs(
