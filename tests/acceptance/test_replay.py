@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -123,14 +124,21 @@ def test_a_broker_killed_in_the_middle_loses_nothing(tmp_path: Path) -> None:
     assert _same(logged, _in_file(path, MAPPING))
 
 
-def test_the_recordings_pace_is_kept_and_can_be_stopped(tmp_path: Path) -> None:
+def test_the_recordings_pace_is_kept_and_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulators.replay.PROGRESS_S", 0.0)
     path = _file(tmp_path, 600)
     stop = threading.Event()
-    threading.Timer(0.6, stop.set).start()
+
+    def report(counts: ReplayCounts) -> None:
+        if counts.messages >= 60:
+            stop.set()
+
     with running_reading_log(tmp_path) as config:
-        counts = replay_file(path, MAPPING, config, 100, stop=stop)
-    # 100 rows a second, two messages each, for less than a second.
-    assert 0 < counts.messages < 240
+        began = time.monotonic()
+        counts = replay_file(path, MAPPING, config, 100, report=report, stop=stop)
+    # 100 rows a second, two messages each.
+    assert time.monotonic() - began >= 0.29
+    assert counts.messages == 60
 
 
 def test_times_are_moved_on_request(tmp_path: Path) -> None:
