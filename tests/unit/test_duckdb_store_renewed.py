@@ -185,3 +185,11 @@ def test_what_somebody_else_wrote_in_between_is_read(
     append(store, 9, 1)
     assert store.covered("all") == 11
     assert store.append(minute_of(10), "all", 12).duplicates == len(KEYS)
+
+
+def test_a_store_closed_during_its_upkeep_stays_closed(store: DuckdbSeriesStore, opened: list[str]) -> None:
+    append(store, 0, 9)
+    with store._roomy():
+        append(store, 9, 2)
+        store.close()
+    assert len(opened) == 1

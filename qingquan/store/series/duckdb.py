@@ -174,7 +174,7 @@ class DuckdbSeriesStore:
 
     def _go_back_to_the_usual(self) -> None:
         """Under the lock: where what is in use allows it; otherwise after one of the next appends."""
-        if self._roomy_for:
+        if self._roomy_for or self._open is None:
             return
         if self._rows_to_come <= 0:
             self._renew()
